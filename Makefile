@@ -1,0 +1,56 @@
+# Everything a contributor runs. GNU make; PYTHON=python3.12 chooses the interpreter of `setup`.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/single.yaml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test checks lint types imports demo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(INSTALLED) ## install the tested versions of everything into .venv
+
+# The stamp comes last, so an install that was interrupted is taken up again.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "LAMAE needs Python 3.11 or newer, and $(PYTHON) is not that." \
+	    "Name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@rm -f $@
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --no-input --disable-pip-version-check --progress-bar off \
+	  -c constraints.txt -e '.[dev]'
+	@touch $@
+
+test: export OMP_NUM_THREADS = 1
+test: setup ## run the tests
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+checks: lint types imports test ## run the tests, the linters and the type checker
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+demo: setup ## simulate recordings, pretrain an encoder, train a diagnosis model: all into demo/
+	rm -rf demo
+	$(BIN)/python shards/main.py simulate configs/shards/simulate.yaml output=demo/recordings
+	$(BIN)/python shards/main.py configs/shards/demo.yaml source=demo/recordings output=demo/shards
+	$(LAUNCH) pretrain/main.py configs/pretrain/demo.yaml data=demo/shards run_dir=demo/pretrain
+	$(LAUNCH) finetune/main.py configs/finetune/demo.yaml \
+	  encoder=demo/pretrain data=demo/shards run_dir=demo/probe
+
+clean: ## remove what was made here, except .venv, data/ and runs/
+	rm -rf demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find lamae shards pretrain finetune tests -name __pycache__ -type d -prune -exec rm -rf {} +
