@@ -1,0 +1,147 @@
+"""The preprocessor: from a recording to the array a model reads.
+
+It is saved with the weights, and shards, training and prediction call this one class.
+"""
+
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
+
+from lamae.config import Settings
+from lamae.errors import RecordError
+from lamae.leads import INDEPENDENT_LEADS, LEADS, canonical_lead, derive_limb_lead
+from lamae.record import Record
+from lamae.signals import bandpass, crop_or_pad, interpolate_missing, resample
+
+_SMALLEST_SCALE_MV = 1e-4
+
+_LEAD_SETS = {"12": LEADS, "8": INDEPENDENT_LEADS}
+
+
+def _lead_names(value: object) -> tuple[str, ...]:
+    if str(value) in _LEAD_SETS:
+        return _LEAD_SETS[str(value)]
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected 8, 12 or a list of lead names, e.g. [{', '.join(LEADS[:3])}]")
+    return tuple(canonical_lead(str(name)) for name in value)
+
+
+class Prepared(NamedTuple):
+    """What the preprocessor makes of one recording."""
+
+    signal: np.ndarray
+    """float32 (leads, samples) in the preprocessor's lead order; zeros in an absent lead."""
+    present: np.ndarray
+    """bool (leads,): the recording has the lead, or two limb leads that give it."""
+    offset_mv: np.ndarray
+    """float32 (leads,): signal * scale_mv + offset_mv is in millivolts."""
+    scale_mv: np.ndarray
+    """float32 (leads,)."""
+
+    def millivolts(self, signal: np.ndarray) -> np.ndarray:
+        """Undo the normalisation of an array shaped like `signal`."""
+        return signal * self.scale_mv[:, None] + self.offset_mv[:, None]
+
+
+class Preprocessor(Settings):
+    """Leads, missing samples, sampling rate, band, duration and normalisation, in this order."""
+
+    leads: Annotated[tuple[str, ...], BeforeValidator(_lead_names)] = LEADS
+    """Leads in the order a model sees them: 12, 8 (the independent ones) or a list of names."""
+    sampling_rate: int = Field(250, ge=50, le=2000)
+    """Samples per second after resampling."""
+    duration_s: float = Field(10.0, gt=0)
+    """Seconds; the start of a longer recording, zeros behind a shorter one."""
+    band_hz: tuple[float, float] | None = (0.67, 40.0)
+    """Pass band of the zero-phase filter in Hz; null for none. Default: ST-MEM's."""
+    normalisation: Literal["record", "lead", "none"] = "record"
+    """z-score over all leads together, over each lead, or millivolts as they are."""
+    missing: Literal["interpolate", "reject"] = "interpolate"
+    """What becomes of NaN samples: a line between their neighbours, or the recording is refused."""
+    largest_missing_share: float = Field(0.2, ge=0, le=1)
+    """A recording with a larger share of NaN samples is refused."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Preprocessor":
+        if not self.leads or len(set(self.leads)) != len(self.leads):
+            raise ValueError("leads must be named once each, and at least one")
+        if self.band_hz and not 0 < self.band_hz[0] < self.band_hz[1] < self.sampling_rate / 2:
+            raise ValueError(
+                f"band_hz {self.band_hz} must rise and end below half the sampling rate, "
+                f"{self.sampling_rate / 2} Hz"
+            )
+        return self
+
+    @property
+    def samples(self) -> int:
+        """Samples per lead that a model sees."""
+        return round(self.duration_s * self.sampling_rate)
+
+    def __call__(self, record: Record) -> Prepared:
+        """Prepare one recording.
+
+        Raises RecordError if it has none of the leads or too many missing samples.
+        """
+        signal, present = self.select(record)
+        signal = resample(signal, source_rate=record.sampling_rate, target_rate=self.sampling_rate)
+        if self.band_hz:
+            low_hz, high_hz = self.band_hz
+            signal = bandpass(
+                signal, sampling_rate=self.sampling_rate, low_hz=low_hz, high_hz=high_hz
+            )
+        signal = signal[:, : self.samples]
+        offset_mv, scale_mv = self._statistics(signal, present)
+        normalised = (signal - offset_mv[:, None]) / scale_mv[:, None]
+        normalised[~present] = 0.0
+        return Prepared(crop_or_pad(normalised, self.samples), present, offset_mv, scale_mv)
+
+    def select(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Return the wanted leads in mV without gaps, at the recording's own rate, and `present`.
+
+        Raises RecordError if there is none of them or too many samples are missing.
+        """
+        return self._select_leads(self._without_gaps(record), record)
+
+    def _without_gaps(self, record: Record) -> np.ndarray:
+        signal = record.signal_mv()
+        share = float(np.isnan(signal).mean())
+        allowed = self.largest_missing_share if self.missing == "interpolate" else 0.0
+        if share > allowed:
+            raise RecordError(
+                f"recording {record.name}",
+                reason="missing_samples",
+                value=f"{share:.1%} of its samples are missing",
+                expected=f"at most {allowed:.1%}",
+                remedy="Leave it out, or change missing / largest_missing_share.",
+            )
+        return interpolate_missing(signal)
+
+    def _select_leads(self, signal: np.ndarray, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        rows = {lead: signal[i] for i, lead in enumerate(record.leads)}
+        found = [
+            rows[lead] if lead in rows else derive_limb_lead(lead, signal, record.leads)
+            for lead in self.leads
+        ]
+        present = np.array([row is not None for row in found])
+        if not present.any():
+            raise RecordError(
+                f"recording {record.name}",
+                reason="no_usable_lead",
+                value=f"leads {', '.join(record.leads) or 'none'}",
+                expected=f"at least one of {', '.join(self.leads)}",
+                remedy="Leave it out, or name its leads in preprocess.leads.",
+            )
+        empty = np.zeros(signal.shape[-1], dtype=np.float32)
+        return np.stack([empty if row is None else row for row in found]), present
+
+    def _statistics(self, signal: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        leads = len(self.leads)
+        offset = np.zeros(leads, dtype=np.float32)
+        scale = np.ones(leads, dtype=np.float32)
+        if self.normalisation == "record":
+            offset[:] = signal[present].mean()
+            scale[:] = signal[present].std()
+        elif self.normalisation == "lead":
+            offset, scale = signal.mean(axis=1), signal.std(axis=1)
+        return offset, np.where(scale > _SMALLEST_SCALE_MV, scale, 1.0).astype(np.float32)

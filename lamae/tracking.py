@@ -1,0 +1,83 @@
+"""What a run leaves behind: `summary.json`, and metrics as JSON lines and for TensorBoard."""
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lamae.config import Settings
+from lamae.files import write_json
+
+SUMMARY = "summary.json"
+METRICS = "metrics.jsonl"
+
+_PACKAGES = ("lamae", "torch", "timm", "accelerate", "numpy", "scipy", "wfdb", "pyarrow")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_summary(folder: Path, settings: Settings, **results: Any) -> dict[str, Any]:
+    """Write `summary.json`: command, config and versions, then `results`; return all of it."""
+    content = {
+        "command": shlex.join(["python", *sys.argv]),
+        "config": settings.model_dump(mode="json"),
+        "versions": versions(),
+        **results,
+    }
+    write_json(folder / SUMMARY, content)
+    return content
+
+
+class MetricsLog:
+    """Scalars by step: appended to `metrics.jsonl`, and to TensorBoard event files.
+
+    Rows at or after `first_step`, which an interrupted run may have left, are dropped.
+    """
+
+    def __init__(self, folder: Path, *, first_step: int) -> None:
+        """Open the log of a run that starts, or goes on, at `first_step`."""
+        from torch.utils.tensorboard import SummaryWriter  # torch: not for shards
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / METRICS
+        kept = [row for row in read_metrics(folder) if row["step"] < first_step]
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._file = path.open("a")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Log scalars, named like `train/loss`, at a step."""
+        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._file.flush()
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flush and close both logs."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of `metrics.jsonl`, or none where there is no such file.
+
+    A last line that a killed run left unfinished is ignored.
+    """
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
