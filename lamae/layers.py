@@ -1,0 +1,66 @@
+"""Parts that encoder and decoder share."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+
+def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[Tensor, "n d"]:
+    """Return fixed sine-cosine positions 0..count-1 at full amplitude (Vaswani et al. 2017).
+
+    Learned positions that start small leave a masked autoencoder on its plateau for thousands of
+    steps; these do not.
+    """
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
+    angles = torch.arange(count, device=device)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class Transformer(nn.Module):
+    """A stack of timm's pre-norm blocks."""
+
+    def __init__(self, *, width: int, depth: int, heads: int) -> None:
+        """Build `depth` blocks."""
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio=4.0, qkv_bias=True) for _ in range(depth)
+        )
+
+    def forward(
+        self, tokens: Float[Tensor, "s t d"], present: Bool[Tensor, "s t"] | None = None
+    ) -> Float[Tensor, "s t d"]:
+        """Let the tokens of each sequence attend to one another, absent ones to none."""
+        mask = None if present is None else present[:, None, None, :]
+        for block in self.blocks:
+            tokens = block(tokens, attn_mask=mask)
+        return tokens
+
+    @torch.no_grad()
+    def attend_to_alike(self) -> None:
+        """Start with equal query and key weights, so that tokens attend to those like them.
+
+        With positions in the tokens, attention then starts on the same and the nearest times
+        rather than at random (mimetic initialisation, Trockman and Kolter 2023).
+        """
+        for block in self.blocks:
+            query, key, _ = block.attn.qkv.weight.chunk(3)
+            key.copy_(query)
+
+    def start_as_identity(self) -> None:
+        """Zero the output of every residual branch."""
+        for block in self.blocks:
+            for layer in (block.attn.proj, block.mlp.fc2):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases in linear layers, as in MAE (He et al. 2021)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
