@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 test: export OMP_NUM_THREADS = 1
 test: setup ## run the tests
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 checks: lint types imports test ## run the tests, the linters and the type checker
 

@@ -66,7 +66,6 @@ class Corpus:
         self.manifest = _read_manifest(folder)
         self._index = pq.read_table(folder / INDEX, schema=INDEX_SCHEMA)
         self._maps: dict[str, mmap.mmap] = {}
-        self._offsets = self._index["offset"].to_numpy()
         self._check_shards()
 
     def __len__(self) -> int:
@@ -161,11 +160,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             expected="a folder that shards/main.py has finished",
             remedy="Check data=, or build the shards first.",
         )
-    manifest = json.loads(path.read_text())
-    if manifest.get("format") != FORMAT:
+    try:
+        manifest = json.loads(path.read_text())
+        found = manifest.get("format")
+    except (ValueError, AttributeError) as error:
+        found = str(error)
+    if found != FORMAT:
         raise InputError(
             f"{path}",
-            value=f"format {manifest.get('format')!r}",
+            value=f"format {found!r}",
             expected=repr(FORMAT),
             remedy="Build the shards again with this version.",
         )

@@ -60,7 +60,7 @@ class PatchEmbedding(nn.Module):
         self.patch_size = settings.patch_size
         channels = 16
         if settings.stem == "conv":
-            self.stem = nn.Sequential(
+            self.stem: nn.Module = nn.Sequential(
                 nn.Conv1d(1, channels, kernel_size=7, padding=3),
                 nn.GELU(),
                 nn.Conv1d(channels, channels, kernel_size=7, padding=3),

@@ -1,6 +1,7 @@
 """Parts that encoder and decoder share."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,16 +47,19 @@ class Transformer(nn.Module):
         With positions in the tokens, attention then starts on the same and the nearest times
         rather than at random (mimetic initialisation, Trockman and Kolter 2023).
         """
-        for block in self.blocks:
+        for block in self._untyped():
             query, key, _ = block.attn.qkv.weight.chunk(3)
             key.copy_(query)
 
     def start_as_identity(self) -> None:
         """Zero the output of every residual branch."""
-        for block in self.blocks:
+        for block in self._untyped():
             for layer in (block.attn.proj, block.mlp.fc2):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
+
+    def _untyped(self) -> list[Any]:
+        return list(self.blocks)  # torch types the parts of a module as Tensor | Module
 
 
 def initialise(module: nn.Module) -> None:

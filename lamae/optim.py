@@ -8,7 +8,8 @@ def adamw(
     model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]
 ) -> torch.optim.AdamW:
     """Build AdamW that leaves biases, norms, tokens and embeddings without weight decay."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim >= 2 and not name.endswith("lead_embedding")
         (decayed if is_matrix else free).append(parameter)

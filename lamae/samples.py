@@ -63,7 +63,7 @@ def encode_signal(record: Record) -> bytes:
 
 def signal_crc32(record: Record) -> int:
     """Return the checksum that the index holds for the raw samples."""
-    return zlib.crc32(np.ascontiguousarray(record.digital.astype("<i2")))
+    return zlib.crc32(record.digital.astype("<i2").tobytes())
 
 
 def metadata(sample: Sample) -> dict[str, Any]:

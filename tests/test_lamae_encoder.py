@@ -16,9 +16,9 @@ def make_encoder(**changes: object) -> Encoder:
     """Build an encoder whose latent attention is no longer the identity."""
     torch.manual_seed(0)
     encoder = Encoder(SETTINGS.model_copy(update=changes)).eval()
-    for block in encoder.latent.blocks:
-        torch.nn.init.normal_(block.attn.proj.weight, std=0.1)
-        torch.nn.init.normal_(block.mlp.fc2.weight, std=0.1)
+    for name, parameter in encoder.latent.named_parameters():
+        if name.endswith(("attn.proj.weight", "mlp.fc2.weight")):
+            torch.nn.init.normal_(parameter, std=0.1)
     return encoder
 
 

@@ -1,0 +1,1 @@
+"""Shards to an encoder: masked pretraining."""

@@ -1,0 +1,89 @@
+"""Pretrain LAMAE: `accelerate launch pretrain/main.py CONFIG.yaml data=SHARDS run_dir=FOLDER`.
+
+Leaves in run_dir: model/ for finetune/main.py, checkpoints/, metrics.jsonl, tensorboard/ and
+summary.json.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+if not __package__:  # run as a file: import this checkout, and never pretrain/ as top level
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from accelerate import Accelerator
+
+from lamae.checkpoint import MODEL_FOLDER, save_model
+from lamae.config import exit_with, settings_from_command_line
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.errors import InputError
+from lamae.tracking import write_summary
+from pretrain.loop import Training, start_training, train_step, training_batches, validate
+from pretrain.progress import Progress
+from pretrain.settings import PretrainSettings
+
+
+def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
+    """Train to the last step, then write the model and the summary."""
+    corpus = Corpus(settings.data)
+    train, val = (
+        Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
+        for name in ("train", "val")
+    )
+    training = start_training(settings, accelerator)
+    first_step, started = training.step, time.monotonic()
+    progress = Progress(training)
+
+    run(training, train, val, progress)
+
+    progress.close()
+    if accelerator.is_main_process:
+        save_model(settings.run_dir / MODEL_FOLDER, training.autoencoder, settings.preprocess)
+        write_summary(
+            settings.run_dir,
+            settings,
+            seed=settings.seed,
+            counts={"train": len(train), "val": len(val), **parameter_counts(training)},
+            first_step=first_step,
+            steps=training.step,
+            epochs=training.step * settings.batch_size / len(train),
+            processes=accelerator.num_processes,
+            device=str(accelerator.device),
+            seconds=time.monotonic() - started,
+            **{name.replace("/", "_"): value for name, value in progress.last.items()},
+        )
+        sys.stdout.write(
+            f"{training.step} steps, validation loss {progress.last.get('val/loss', 0):.4f}; "
+            f"model and logs are in {settings.run_dir}\n"
+        )
+
+
+def run(training: Training, train: Split, val: Split, progress: Progress) -> None:
+    """Do the remaining steps."""
+    settings = training.settings
+    for parts in training_batches(training, train):
+        progress.trained(train_step(training, parts))
+        is_last = training.step == settings.steps
+        if training.step % settings.validate_every == 0 or is_last:
+            progress.validated(validate(training, val))
+        if training.step % settings.checkpoint_every == 0 or is_last:
+            training.save()
+
+
+def parameter_counts(training: Training) -> dict[str, int]:
+    """Return the number of parameters of encoder and autoencoder."""
+    model = training.autoencoder
+    return {
+        "parameters_encoder": sum(p.numel() for p in model.encoder.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        pretrain(settings_from_command_line(PretrainSettings), Accelerator())
+    except InputError as error:
+        exit_with(f"error: {error}")
+    except KeyboardInterrupt:
+        exit_with("interrupted: give resume=true to go on from the newest checkpoint")

@@ -1,0 +1,62 @@
+"""Settings of pretraining."""
+
+from pydantic import Field, model_validator
+
+from lamae.autoencoder import AutoencoderSettings
+from lamae.config import FolderPath, Settings
+from lamae.preprocess import Preprocessor
+
+
+class PretrainSettings(Settings):
+    """One pretraining run."""
+
+    data: FolderPath
+    """Folder of shards."""
+    run_dir: FolderPath
+    """Where the run writes checkpoints, logs and its summary."""
+    resume: bool = False
+    """Go on from the newest checkpoint in run_dir."""
+    seed: int = Field(0, ge=0)
+    """Decides weights, order of samples and masks."""
+    preprocess: Preprocessor = Preprocessor()
+    """From a recording to the array the model reads."""
+    model: AutoencoderSettings = AutoencoderSettings()
+    """Architecture."""
+    steps: int = Field(10_000, gt=0)
+    """Optimiser steps."""
+    batch_size: int = Field(256, gt=0)
+    """Recordings in an optimiser step, over all processes."""
+    accumulation: int = Field(1, gt=0)
+    """Parts in which each process computes its share of a batch."""
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay rates of AdamW's moments."""
+    weight_decay: float = Field(0.05, ge=0)
+    """On matrices only."""
+    warmup_steps: int = Field(500, ge=0)
+    """Steps over which the learning rate rises."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    log_every: int = Field(20, gt=0)
+    """Steps between rows of the log."""
+    validate_every: int = Field(500, gt=0)
+    """Steps between validation losses."""
+    validation_samples: int = Field(512, gt=0)
+    """Recordings of the validation split, with the same masks each time."""
+    checkpoint_every: int = Field(500, gt=0)
+    """Steps between checkpoints."""
+    keep_checkpoints: int = Field(2, gt=0)
+    """Newest checkpoints to keep."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PretrainSettings":
+        patch = self.model.encoder.patch_size
+        if self.preprocess.samples % patch or self.preprocess.samples < 2 * patch:
+            raise ValueError(
+                f"{self.preprocess.samples} samples (preprocess.duration_s * sampling_rate) must "
+                f"be a multiple of model.encoder.patch_size {patch}, and at least two patches"
+            )
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        return self
