@@ -1,0 +1,1 @@
+"""Readers: a file of some format becomes a `lamae.record.Record`."""

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from lamae.config import (
+    ConfigError,
+    FolderPath,
+    Settings,
+    as_yaml,
+    load_settings,
+    settings_from_command_line,
+)
+
+
+class Inner(Settings):
+    """A section."""
+
+    depth: int = Field(4, gt=0)
+    """Layers."""
+
+
+class Outer(Settings):
+    """A program's settings."""
+
+    lr: float = 1e-3
+    """Rate."""
+    folder: FolderPath = Path("data")
+    """A folder."""
+    inner: Inner = Inner()
+    """A section."""
+
+
+def problems(*arguments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(Outer, arguments)
+    return str(caught.value)
+
+
+def test_later_arguments_win_and_sections_are_merged(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("lr: 3e-4\ninner: {depth: 2}\n")
+    settings = load_settings(Outer, [str(tmp_path / "a.yaml"), "inner.depth=7", "folder=100"])
+    assert settings == Outer(lr=3e-4, inner=Inner(depth=7), folder=Path("100"))
+
+
+def test_all_problems_are_told_at_once_with_the_nearest_key() -> None:
+    text = problems("lrr=1", "inner.dept=3", "inner.depth=0", "folder=x")
+    assert "lrr: unknown key. Did you mean lr?" in text
+    assert "inner.dept: unknown key. Did you mean inner.depth?" in text
+    assert "inner.depth: 0 is not valid" in text
+    assert "folder" not in text
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "fast", "[1]"])
+def test_a_number_must_be_finite(value: str) -> None:
+    assert problems(f"lr={value}").startswith("lr: ")
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("lr: 1\nlr: 2\n")
+    assert "lr: given twice" in problems(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize("content", ["- 1", "lr: [", "just text"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    assert str(tmp_path) in problems(str(tmp_path / "a.yaml"))
+
+
+def test_a_missing_file_and_a_stray_word_are_refused() -> None:
+    assert "no such file" in problems("nowhere.yaml")
+    assert "not understood" in problems("--lr")
+
+
+def test_settings_come_back_from_their_yaml(tmp_path: Path) -> None:
+    settings = Outer(lr=3e-4, folder=tmp_path, inner=Inner(depth=9))
+    (tmp_path / "a.yaml").write_text(as_yaml(settings))
+    assert load_settings(Outer, [str(tmp_path / "a.yaml")]) == settings
+
+
+def test_a_program_ends_with_2_on_a_bad_config(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        settings_from_command_line(Outer, ["lrr=1"])
+    assert caught.value.code == 2
+    assert "Did you mean lr?" in capsys.readouterr().err
+
+
+def test_print_config_shows_every_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        settings_from_command_line(Outer, ["inner.depth=5", "--print-config"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "lr: 0.001\nfolder: data\ninner:\n  depth: 5\n"
