@@ -1,0 +1,1 @@
+"""Program: raw recordings become shards."""

@@ -1,0 +1,41 @@
+"""What a source lists: recordings to read, and what of it cannot be used."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One recording of a source, not read yet."""
+
+    key: str
+    """Key of its sample, unique in the corpus."""
+    path: str
+    """Path below the source folder, without extension."""
+    patient_id: str
+    """Patient; the recording itself where the source does not say."""
+    fold: int | None
+    """Cross-validation fold that the source publishes, where it has one."""
+    labels: Mapping[str, tuple[str, ...] | None]
+    """For each label set its classes; None is unlabelled."""
+
+
+class Reject(NamedTuple):
+    """Something of the source that is not in the shards, and why."""
+
+    name: str
+    """Path of the recording below the source folder."""
+    reason: str
+    """Name under which it is counted."""
+    message: str
+    """What is wrong, for a person."""
+
+
+class Listing(NamedTuple):
+    """All of a source."""
+
+    entries: list[Entry]
+    """Recordings, in the order in which they are written."""
+    rejects: list[Reject]
+    """What was refused without reading a recording."""
+    without_label_row: int
+    """Recordings that the label table does not name; kept, unlabelled."""

@@ -1,0 +1,66 @@
+"""Settings of the program."""
+
+import os
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from lamae.config import FolderPath, Settings
+from lamae.preprocess import Preprocessor
+from lamae.samples import SPLITS
+
+
+class Split(Settings):
+    """Folds, or shares of the patients, of each split; what is in none of them is left out."""
+
+    train: tuple[int, ...] | float = 0.8
+    """List of folds, or share of the patients from 0 to 1."""
+    val: tuple[int, ...] | float = 0.1
+    """As train."""
+    test: tuple[int, ...] | float = 0.1
+    """As train."""
+    seed: int = Field(0, ge=0, lt=2**64)
+    """Key of the hash that draws patients for shares; folds do not use it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Split":
+        parts = [getattr(self, split) for split in SPLITS]
+        folds = [fold for part in parts if isinstance(part, tuple) for fold in part]
+        shares = [part for part in parts if not isinstance(part, tuple)]
+        if shares and len(shares) < len(parts):
+            raise ValueError("give folds for train, val and test ([] for none), or shares for all")
+        if len(set(folds)) < len(folds):
+            raise ValueError("a fold is named twice")
+        if not folds and not (0 < sum(shares) <= 1 + 1e-9 and min(shares, default=0) >= 0):
+            raise ValueError(f"{parts} must name a fold, or be shares that add up to at most 1")
+        return self
+
+    @property
+    def by_fold(self) -> bool:
+        """Whether the splits are made of folds."""
+        return isinstance(self.train, tuple)
+
+
+class ShardsSettings(Settings):
+    """From a folder of recordings to a folder of shards."""
+
+    source: FolderPath
+    """Folder of the recordings."""
+    output: FolderPath
+    """Folder for the shards; must not hold anything else."""
+    source_kind: Literal["ptbxl", "mimic_iv_ecg", "wfdb"] = "wfdb"
+    """How the source is laid out; wfdb is any tree of WFDB records."""
+    table: FolderPath | None = None
+    """CSV table of labels; null takes labels.csv in the source, for wfdb none."""
+    label_columns: tuple[str, ...] | None = None
+    """Columns of the table that are label sets; null takes all that name no record or patient."""
+    split: Split = Split()
+    """Which patients are in which split."""
+    preprocess: Preprocessor = Preprocessor()
+    """Recordings that this preprocessor refuses are rejected; the shards hold raw samples."""
+    minimum_duration_s: float = Field(5.0, gt=0)
+    """Shorter recordings are rejected; seconds."""
+    shard_mb: float = Field(256.0, gt=0)
+    """Size of a shard in MB (10**6 bytes), exceeded by its last sample at most."""
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    """Processes that read recordings; the default is one per core."""

@@ -1,0 +1,111 @@
+"""Writing records on disk as MIMIC-IV-ECG has them."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lamae.files import open_whole
+from lamae.leads import LEADS
+
+STORED_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
+"""Order of the signals in a file: aVF comes before aVL."""
+GAIN = 200
+"""Integer units per mV; 0 mV is 0."""
+NOT_MEASURED = 29999
+"""What the cart writes for an interval or axis that it could not measure."""
+
+RECORD_LIST = ("subject_id", "study_id", "file_name", "ecg_time", "path")
+MEASUREMENTS = (
+    "subject_id",
+    "study_id",
+    "cart_id",
+    "ecg_time",
+    *(f"report_{i}" for i in range(18)),
+    "bandwidth",
+    "filtering",
+    "rr_interval",
+    "p_onset",
+    "p_end",
+    "qrs_onset",
+    "qrs_end",
+    "t_end",
+    "p_axis",
+    "qrs_axis",
+    "t_axis",
+)
+
+_ROWS = [LEADS.index(lead) for lead in STORED_LEADS]
+_INT16_MAX = 32767
+
+
+class Study(NamedTuple):
+    """One recording of a patient."""
+
+    subject_id: int
+    """Patient: eight digits."""
+    study_id: int
+    """Recording: eight digits."""
+    time: datetime
+    """Start of the recording."""
+
+    @property
+    def path(self) -> str:
+        """Path of the record in the dataset, without extension."""
+        subject, study = self.subject_id, self.study_id
+        return f"files/p{str(subject)[:4]}/p{subject}/s{study}/{study}"
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """What every table says of the study."""
+        return {
+            "subject_id": self.subject_id,
+            "study_id": self.study_id,
+            "file_name": self.study_id,
+            "ecg_time": f"{self.time:%Y-%m-%d %H:%M:%S}",
+            "path": self.path,
+        }
+
+
+def write_studies(
+    folder: Path, studies: Sequence[Study], signal_mv: np.ndarray, *, sampling_rate: int
+) -> None:
+    """Write a header and a signal file per study; `signal_mv` is (studies, 12 of LEADS, samples).
+
+    The caller shows the folder to others only once it is complete, so files are not synced one by
+    one.
+    """
+    scaled = np.rint(signal_mv[:, _ROWS] * GAIN).clip(-_INT16_MAX, _INT16_MAX)
+    digital = scaled.astype("<i2")
+    checksums = digital.sum(axis=2, dtype=np.int64) % 65536
+    interleaved = np.ascontiguousarray(digital.transpose(0, 2, 1))
+    for i, study in enumerate(studies):
+        path = folder / study.path
+        path.parent.mkdir(parents=True)
+        path.with_suffix(".dat").write_bytes(interleaved[i].data)
+        header = _header(study, digital[i], checksums[i], sampling_rate=sampling_rate)
+        path.with_suffix(".hea").write_text(header)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a CSV with these columns, whole or not at all; a row may lack or exceed them."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _header(study: Study, digital: np.ndarray, checksums: np.ndarray, *, sampling_rate: int) -> str:
+    name, samples = study.study_id, digital.shape[1]
+    lines = [f"{name} {len(STORED_LEADS)} {sampling_rate} {samples} {study.time:%H:%M:%S %d/%m/%Y}"]
+    lines += [
+        f"{name}.dat 16 {GAIN}.0(0)/mV 16 0 {first} {checksum} 0 {lead}"
+        for lead, first, checksum in zip(STORED_LEADS, digital[:, 0], checksums, strict=True)
+    ]
+    return "\n".join([*lines, f"# <subject_id>: {study.subject_id}", ""])

@@ -1,0 +1,61 @@
+"""Patients, not recordings, are divided into splits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from lamae.errors import InputError
+from lamae.samples import SPLITS
+from shards.entries import Entry
+from shards.settings import Split
+
+_PATIENTS_NAMED = 5
+
+
+def assign_splits(entries: Sequence[Entry], split: Split) -> list[str | None]:
+    """Return the split of each entry; None is left out.
+
+    Raises InputError if the source has no folds but the splits do, or a patient is in two splits.
+    """
+    if not split.by_fold:
+        return [_by_share(entry.patient_id, split) for entry in entries]
+    if all(entry.fold is None for entry in entries):
+        raise InputError(
+            "split",
+            value="folds, and the source has none",
+            expected="shares of the patients",
+            remedy="Set split.train, split.val and split.test to shares such as 0.8, 0.1, 0.1.",
+        )
+    by_fold = {fold: name for name in SPLITS for fold in getattr(split, name)}
+    splits = [None if e.fold is None else by_fold.get(e.fold) for e in entries]
+    _refuse_shared_patients(entries, splits)
+    return splits
+
+
+def _by_share(patient_id: str, split: Split) -> str | None:
+    """Draw a split from a hash of the patient: equal for all recordings, sources and runs."""
+    key = split.seed.to_bytes(8, "little")
+    digest = blake2b(patient_id.encode(), digest_size=8, key=key).digest()
+    position, end = int.from_bytes(digest, "little") / 2**64, 0.0
+    for name in SPLITS:
+        end += getattr(split, name)
+        if position < end:
+            return name
+    # Shares that add up to 1 may miss it by a rounding error.
+    return SPLITS[-1] if end > 1 - 1e-9 and split.test else None
+
+
+def _refuse_shared_patients(entries: Sequence[Entry], splits: Sequence[str | None]) -> None:
+    found: dict[str, set[str]] = defaultdict(set)
+    for entry, name in zip(entries, splits, strict=True):
+        if name is not None:
+            found[entry.patient_id].add(name)
+    shared = [f"{patient} ({', '.join(sorted(s))})" for patient, s in found.items() if len(s) > 1]
+    if shared:
+        more = ", ..." if len(shared) > _PATIENTS_NAMED else ""
+        raise InputError(
+            "patients in two splits",
+            value=f"{len(shared)}: {'; '.join(shared[:_PATIENTS_NAMED])}{more}",
+            expected="all recordings of a patient in one split",
+            remedy="Correct the folds or patients in the label table, or split by shares.",
+        )

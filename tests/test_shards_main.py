@@ -1,0 +1,99 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lamae.corpus import MANIFEST
+
+PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
+
+
+def write_records(folder: Path, number: int) -> Path:
+    """Write headers that share one signal file of 12 s at 100 Hz."""
+    folder.mkdir()
+    signal_ii = np.random.default_rng(0).integers(-99, 99, 1200)
+    signal_ii.astype("<i2").tofile(folder / "r.dat")
+    line = f"r.dat 16 200(0)/mV 16 0 0 {signal_ii.sum()} 0 II"
+    for i in range(number):
+        (folder / f"r{i}.hea").write_text(f"r{i} 1 100 1200\n{line}")
+    return folder
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROGRAM), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_program_says_what_it_wrote_what_it_rejected_and_where(tmp_path: Path) -> None:
+    source = write_records(tmp_path / "source", 5)
+    (source / "r3.hea").write_text("nonsense")
+    done = run("source=source", "output=out", "split.train=1", "split.val=0", "split.test=0",
+               "workers=1", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "train: 4 records of 4 patients"
+    assert "rejected 1: unreadable_header" in lines
+    assert lines[-1].startswith("wrote 4 records") and lines[-1].endswith(f"out/{MANIFEST}")
+    again = run("source=source", "output=out", cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.startswith("output out: finished shards are in it")
+
+
+def test_an_unknown_key_ends_with_2_and_the_nearest_key(tmp_path: Path) -> None:
+    done = run("sorce=a", "output=b", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sorce: unknown key. Did you mean source?" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_the_commands(tmp_path: Path) -> None:
+    done = run("simulate", "-h", cwd=tmp_path)
+    assert done.returncode == 0 and "python shards/main.py" in done.stdout
+
+
+def start_and_wait_for_a_shard(folder: Path) -> subprocess.Popen[str]:
+    write_records(folder / "source", 4000)
+    command = [sys.executable, str(PROGRAM), "source=source", "output=out", "workers=2"]
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    started = time.monotonic()
+    while not list((folder / "out").glob("*.tar.partial")):
+        assert process.poll() is None and time.monotonic() - started < 60
+        time.sleep(0.01)
+    return process
+
+
+def end_of(process: subprocess.Popen[str]) -> str:
+    """Return what the program says before it ends; it has 20 s for that."""
+    try:
+        return process.communicate(timeout=20)[1].strip()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+def test_an_interrupt_ends_with_130_one_line_and_nothing_that_looks_finished(
+    tmp_path: Path,
+) -> None:
+    with start_and_wait_for_a_shard(tmp_path) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+        said = end_of(process)
+    assert process.returncode == 130
+    assert said == "interrupted: nothing is finished; run again to start over"
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_killed_reader_ends_the_run_with_a_reason(tmp_path: Path) -> None:
+    with start_and_wait_for_a_shard(tmp_path) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        said = end_of(process)
+    assert process.returncode == 2
+    assert said.startswith("a reading process was killed")
+    assert not list((tmp_path / "out").iterdir())

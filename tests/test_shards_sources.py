@@ -1,0 +1,185 @@
+import ast
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lamae.errors import InputError
+from shards.entries import Listing
+from shards.settings import ShardsSettings
+from shards.sources import list_source
+
+
+def write(folder: Path, name: str, content: str = "") -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def listing(folder: Path, kind: str, **settings: object) -> Listing:
+    values = {"source": folder, "output": folder / "out", "source_kind": kind, **settings}
+    return list_source(ShardsSettings.model_validate(values))
+
+
+PTBXL_LABELS = """ecg_id,patient_id,strat_fold,superclass,form,filename
+1,70,3,NORM;CD,,records100/00000/00001_lr
+2,71,10,,LVOLT,records100/00000/00002_lr
+3,72,1,MI,,records100/00000/00003_lr
+"""
+
+
+def test_ptbxl_joins_recordings_and_labels_and_names_what_lacks_the_other(tmp_path: Path) -> None:
+    write(tmp_path, "labels.csv", PTBXL_LABELS)
+    for number in (1, 2, 4):
+        write(tmp_path, f"records100/00000/0000{number}_lr.hea")
+    found = listing(tmp_path, "ptbxl")
+    assert [(e.key, e.patient_id, e.fold, e.labels) for e in found.entries] == [
+        ("00001_lr", "70", 3, {"superclass": ("NORM", "CD"), "form": ()}),
+        ("00002_lr", "71", 10, {"superclass": (), "form": ("LVOLT",)}),
+        ("00004_lr", "records100/00000/00004_lr", None, {"superclass": None, "form": None}),
+    ]
+    assert [(r.name, r.reason) for r in found.rejects] == [
+        ("records100/00000/00003_lr", "label_row_without_record")
+    ]
+    assert found.without_label_row == 1
+
+
+def test_ptbxl_labels_from_its_own_tables_follow_the_statements(tmp_path: Path) -> None:
+    header = "ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr\n"
+    row = "7,15709.0,\"{'IMI': 0.0, 'NDT': 100.0, 'SR': 0.0}\",8,records100/7_lr,records500/7_hr\n"
+    write(tmp_path, "ptbxl_database.csv", header + row)
+    statements = """,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
+IMI,1.0,,,MI,IMI
+NDT,1.0,1.0,,STTC,STTC
+SR,,,1.0,,
+"""
+    write(tmp_path, "scp_statements.csv", statements)
+    write(tmp_path, "records100/7_lr.hea")
+    (entry,) = listing(tmp_path, "ptbxl").entries
+    assert (entry.path, entry.patient_id, entry.fold) == ("records100/7_lr", "15709", 8)
+    assert entry.labels == {
+        "superclass": ("MI", "STTC"),
+        "subclass": ("IMI", "STTC"),
+        "form": ("NDT",),
+        "rhythm": ("SR",),
+        "statements": ("IMI", "NDT", "SR"),
+    }
+    write(tmp_path, "records500/7_hr.hea")
+    (entry,) = listing(tmp_path, "ptbxl").entries
+    assert entry.path == "records500/7_hr"
+
+
+def test_superclasses_of_the_real_tables_are_those_published(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    for name in ("ptbxl_database.csv", "scp_statements.csv"):
+        (tmp_path / name).symlink_to(shared_data / "ptbxl100" / name)
+    with (tmp_path / "ptbxl_database.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        write(tmp_path, f"{row['filename_hr']}.hea")
+    found = {entry.path: entry for entry in listing(tmp_path, "ptbxl").entries}
+    with (shared_data / "ptbxl100" / "labels.csv").open() as file:
+        published = {row["ecg_id"]: row for row in csv.DictReader(file)}
+    differ = Counter[str]()
+    for row in rows:
+        entry, expected = found[row["filename_hr"]], published[row["ecg_id"]]
+        assert entry.patient_id == expected["patient_id"]
+        assert set(entry.labels["statements"] or ()) == set(ast.literal_eval(row["scp_codes"]))
+        wanted = set(filter(None, expected["superclass"].split(";")))
+        differ["superclass"] += set(entry.labels["superclass"] or ()) != wanted
+    # The published tables leave three of these recordings without their superclasses.
+    assert len(rows) == 5123 and differ["superclass"] <= 3
+
+
+RECORD_LIST = """subject_id,study_id,file_name,ecg_time,path
+10000032,40689238,40689238,2180-07-23 08:44:00,files/p1000/p10000032/s40689238/40689238
+10000980,41014645,41014645,2185-01-01 00:00:00,files/p1000/p10000980/s41014645/41014645
+"""
+
+
+def test_mimic_takes_patients_from_the_record_list_and_labels_from_beside_it(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "record_list.csv", RECORD_LIST)
+    write(tmp_path, "labels.csv", "study_id,subject_id,class\n41014645,10000980,AF\n9,9,AF\n")
+    found = listing(tmp_path, "mimic_iv_ecg")
+    assert [(e.key, e.patient_id, e.labels["class"]) for e in found.entries] == [
+        ("40689238", "10000032", None),
+        ("41014645", "10000980", ("AF",)),
+    ]
+    assert found.entries[0].path == "files/p1000/p10000032/s40689238/40689238"
+    assert [(r.name, r.reason) for r in found.rejects] == [("9", "label_row_without_record")]
+    assert found.without_label_row == 1
+
+
+def test_mimic_without_labels_has_no_label_sets(tmp_path: Path) -> None:
+    write(tmp_path, "record_list.csv", RECORD_LIST)
+    found = listing(tmp_path, "mimic_iv_ecg")
+    assert [entry.labels for entry in found.entries] == [{}, {}]
+    assert (found.rejects, found.without_label_row) == ([], 0)
+
+
+def test_in_a_tree_of_records_each_is_a_patient_unless_a_table_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    for name in ("b/2.hea", "a/1.hea", "a/1.dat"):
+        write(tmp_path, name)
+    assert [(e.key, e.patient_id) for e in listing(tmp_path, "wfdb").entries] == [
+        ("a_1", "a/1"),
+        ("b_2", "b/2"),
+    ]
+    write(tmp_path, "t.csv", "record,patient_id,age,class\na/1,P,60,AF\nb/2,P,61,\n")
+    named = listing(tmp_path, "wfdb", table=tmp_path / "t.csv", label_columns=["class"])
+    assert [(e.patient_id, e.labels) for e in named.entries] == [
+        ("P", {"class": ("AF",)}),
+        ("P", {"class": ()}),
+    ]
+
+
+def test_equal_keys_are_rejected_but_for_the_first_and_long_ones_stay_distinct(
+    tmp_path: Path,
+) -> None:
+    for name in ("a/b.hea", "a_b.hea", f"{'x' * 200}1.hea", f"{'x' * 200}2.hea"):
+        write(tmp_path, name)
+    found = listing(tmp_path, "wfdb")
+    assert [(r.name, r.reason) for r in found.rejects] == [("a_b", "duplicate_key")]
+    keys = [entry.key for entry in found.entries]
+    assert len(set(keys)) == 3 and max(map(len, keys)) <= 90
+
+
+@pytest.mark.parametrize("kind", ["ptbxl", "mimic_iv_ecg", "wfdb"])
+def test_an_empty_or_missing_folder_is_refused(tmp_path: Path, kind: str) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=r"source .* Check source= and source_kind="):
+            listing(folder, kind)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "",
+        "filename,superclass\n",
+        "name,superclass\na,NORM\n",
+        "filename,superclass\na,NORM\na,NORM\n",
+        "filename,superclass\na\n",
+        "filename,superclass\na,NORM,CD\n",
+        "filename,strat_fold\na,first\n",
+        'filename,superclass\n"a,NORM\n',
+    ],
+)
+def test_a_bad_table_is_refused_by_name(tmp_path: Path, table: str) -> None:
+    write(tmp_path, "labels.csv", table)
+    with pytest.raises(InputError, match=r"table .*labels\.csv"):
+        listing(tmp_path, "ptbxl")
+
+
+def test_a_table_that_is_not_text_or_lacks_a_column_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "a.hea")
+    (tmp_path / "t.csv").write_bytes(b"record,class\n\xff\xfe,1\n")
+    with pytest.raises(InputError, match=r"t\.csv"):
+        listing(tmp_path, "wfdb", table=tmp_path / "t.csv")
+    write(tmp_path, "t.csv", "record,class\na,1\n")
+    with pytest.raises(InputError, match="no column rhythm"):
+        listing(tmp_path, "wfdb", table=tmp_path / "t.csv", label_columns=["rhythm"])
