@@ -16,7 +16,7 @@ _PUBLIC = {
     "load_encoder": "lamae.checkpoint",
 }
 
-__all__ = list(_PUBLIC)  # noqa: PLE0604
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -139,7 +139,7 @@ def test_no_module_takes_the_name_of_a_dependency_or_says_nothing() -> None:
     assert {"torch", "yaml", "logging"} <= taken
     names = {name for path in MODULE_FILES for name in path.with_suffix("").parts}
     assert not names & taken, f"also names of other packages: {names & taken}"
-    everywhere = {name.lower() for path in FILES for name in path.with_suffix("").parts}
+    everywhere = {name.lower() for path in PYTHON_FILES for name in path.with_suffix("").parts}
     assert not everywhere & VAGUE_NAMES, f"say nothing: {everywhere & VAGUE_NAMES}"
 
 
