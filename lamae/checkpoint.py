@@ -5,6 +5,7 @@ checkpoint is a model folder that also holds `optimizer.safetensors` and `state.
 """
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -59,7 +60,7 @@ def load_autoencoder(folder: Path) -> Loaded:
     Raises InputError if there is none, or its weights do not fit its architecture.
     """
     folder = _model_folder(Path(folder))
-    config = json.loads((folder / CONFIG).read_text())
+    config = _read_json(folder / CONFIG)
     try:
         settings = AutoencoderSettings.model_validate(config["model"])
         preprocessor = Preprocessor.model_validate(config["preprocess"])
@@ -113,9 +114,9 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Load weights and optimiser state in place; return the content of `state.json`.
 
-    Raises InputError if the checkpoint has another architecture or preprocessor.
+    Raises InputError if the checkpoint is damaged, or has another architecture or preprocessor.
     """
-    config = json.loads((folder / CONFIG).read_text())
+    config = _read_json(folder / CONFIG)
     expected = _config(model, preprocessor)
     if config != expected:
         key, found, wanted = _first_difference(config, expected)
@@ -126,8 +127,8 @@ def load_checkpoint(
             remedy="Resume with the configuration it was made with, or use another run_dir.",
         )
     _load_weights(model, folder)
-    _load_optimizer(model, optimizer, load_file(folder / OPTIMIZER))
-    return json.loads((folder / STATE).read_text())
+    _load_optimizer(model, optimizer, _read_tensors(folder / OPTIMIZER))
+    return _read_json(folder / STATE)
 
 
 def _config(model: LAMAE, preprocessor: Preprocessor) -> dict[str, Any]:
@@ -143,15 +144,7 @@ def _write_model(folder: Path, model: LAMAE, preprocessor: Preprocessor) -> None
 
 
 def _load_weights(model: nn.Module, folder: Path) -> None:
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except (SafetensorError, FileNotFoundError) as error:
-        raise InputError(
-            f"weights {folder / WEIGHTS}",
-            value=str(error),
-            expected="a whole safetensors file",
-            remedy="Copy the folder again, or use another checkpoint.",
-        ) from None
+    weights = _read_tensors(folder / WEIGHTS)
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if own != found:
@@ -163,6 +156,32 @@ def _load_weights(model: nn.Module, folder: Path) -> None:
             remedy="Weights and config.json are not of one model: copy both from one place.",
         )
     model.load_state_dict(weights)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error, expected="a whole safetensors file") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise _damaged(path, error, expected="a whole JSON file") from None
+    if not isinstance(content, dict):
+        raise _damaged(path, type(content).__name__, expected="a JSON object")
+    return content
+
+
+def _damaged(path: Path, found: object, *, expected: str) -> InputError:
+    return InputError(
+        f"file {path}",
+        value=str(found),
+        expected=expected,
+        remedy="Copy the folder again, or use another checkpoint.",
+    )
 
 
 def _model_folder(folder: Path) -> Path:
@@ -227,7 +246,18 @@ class _WholeFolder:
 
     def __exit__(self, error: object, *_: object) -> None:
         if error is None:
+            for path in (*self._partial.iterdir(), self._partial):
+                _sync(path)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._partial.rename(self._folder)
+            _sync(self._folder.parent)
         else:
             shutil.rmtree(self._partial, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

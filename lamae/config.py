@@ -79,10 +79,10 @@ def settings_from_command_line(schema: type[S], arguments: Sequence[str] | None 
     return settings
 
 
-def exit_with(message: str) -> NoReturn:
-    """End the program with status 2 and `message` on standard error."""
+def exit_with(message: str, *, status: int = 2) -> NoReturn:
+    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
     sys.stderr.write(f"{message}\n")
-    raise SystemExit(2)
+    raise SystemExit(status)
 
 
 def as_yaml(settings: Settings) -> str:

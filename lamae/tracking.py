@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lamae.config import Settings
-from lamae.files import write_json
+from lamae.files import open_whole, write_json
 
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
@@ -54,7 +54,8 @@ class MetricsLog:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / METRICS
         kept = [row for row in read_metrics(folder) if row["step"] < first_step]
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        with open_whole(path) as file:
+            file.write("".join(json.dumps(row) + "\n" for row in kept).encode())
         self._file = path.open("a")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
 
@@ -71,7 +72,7 @@ class MetricsLog:
         self._board.close()
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
+def read_metrics(folder: Path) -> list[dict[str, int | float]]:
     """Return the rows of `metrics.jsonl`, or none where there is no such file.
 
     A last line that a killed run left unfinished is ignored.

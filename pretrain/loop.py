@@ -143,7 +143,7 @@ def validate(training: Training, data: Split) -> float:
     total = torch.zeros(2, device=accelerator.device)
     model = training.autoencoder.eval()
     with torch.no_grad():
-        for rows in mine.split(64):
+        for rows in mine.split(64) if len(mine) else ():
             part = MaskedBatch(data.batch(rows.numpy()), visible[rows])
             loss = reconstruct(model, part, settings, accelerator).loss
             total += torch.stack([loss * len(rows), torch.ones_like(loss) * len(rows)])

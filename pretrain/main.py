@@ -6,6 +6,7 @@ summary.json.
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 if not __package__:  # run as a file: import this checkout, and never pretrain/ as top level
@@ -18,6 +19,7 @@ from lamae.config import exit_with, settings_from_command_line
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
+from lamae.threads import use_cores
 from lamae.tracking import write_summary
 from pretrain.loop import Training, start_training, train_step, training_batches, validate
 from pretrain.progress import Progress
@@ -26,6 +28,7 @@ from pretrain.settings import PretrainSettings
 
 def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     """Train to the last step, then write the model and the summary."""
+    threads = use_cores(accelerator, settings.cpu_threads)
     corpus = Corpus(settings.data)
     train, val = (
         Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
@@ -33,11 +36,9 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     )
     training = start_training(settings, accelerator)
     first_step, started = training.step, time.monotonic()
-    progress = Progress(training)
+    with closing(Progress(training)) as progress:
+        run(training, train, val, progress)
 
-    run(training, train, val, progress)
-
-    progress.close()
     if accelerator.is_main_process:
         save_model(settings.run_dir / MODEL_FOLDER, training.autoencoder, settings.preprocess)
         write_summary(
@@ -50,6 +51,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
             epochs=training.step * settings.batch_size / len(train),
             processes=accelerator.num_processes,
             device=str(accelerator.device),
+            threads=threads,
             seconds=time.monotonic() - started,
             **{name.replace("/", "_"): value for name, value in progress.last.items()},
         )
@@ -86,4 +88,4 @@ if __name__ == "__main__":
     except InputError as error:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:
-        exit_with("interrupted: give resume=true to go on from the newest checkpoint")
+        exit_with("interrupted: give resume=true to go on from the newest checkpoint", status=130)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from tqdm import tqdm
 
-from lamae.tracking import MetricsLog
+from lamae.tracking import MetricsLog, read_metrics
 from pretrain.loop import Training
 
 
@@ -27,7 +27,9 @@ class Progress:
         )
         self._logged_step, self._logged_at = training.step, time.monotonic()
         self.last: dict[str, float] = {}
-        """Newest value of each scalar."""
+        """Newest value of each scalar, of the steps before a resumption as well."""
+        for row in read_metrics(settings.run_dir) if is_main else []:
+            self.last |= {name: value for name, value in row.items() if name != "step"}
 
     def trained(self, results: Mapping[str, Tensor]) -> None:
         """Show a step that has been done; average and log its results at log intervals."""

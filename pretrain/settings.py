@@ -18,6 +18,8 @@ class PretrainSettings(Settings):
     """Go on from the newest checkpoint in run_dir."""
     seed: int = Field(0, ge=0)
     """Decides weights, order of samples and masks."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads of each process where there is no GPU; by default its share of the cores."""
     preprocess: Preprocessor = Preprocessor()
     """From a recording to the array the model reads."""
     model: AutoencoderSettings = AutoencoderSettings()

@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (InputError, ChildProcessError) as error:
         exit_with(str(error))
     except KeyboardInterrupt:
-        print("\ninterrupted: nothing is finished; run again to start over", file=sys.stderr)
-        raise SystemExit(130) from None
+        exit_with("\ninterrupted: nothing is finished; run again to start over", status=130)
 
 
 def make_shards(arguments: Sequence[str]) -> None:

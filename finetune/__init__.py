@@ -1,0 +1,1 @@
+"""An encoder and labelled shards to a diagnosis, with a report."""

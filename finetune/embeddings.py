@@ -1,0 +1,120 @@
+"""Embeddings of recordings by a frozen encoder: pooled, computed once, kept on disk."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from einops import rearrange, reduce
+from jaxtyping import Bool, Float, Int
+from safetensors.numpy import load_file, save
+from torch import Tensor
+from tqdm import tqdm
+
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.encoder import Encoder, Latents
+from lamae.files import open_whole
+from lamae.preprocess import Preprocessor
+
+Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max"]
+"""attention: the encoder's own pooling over leads. mean, max: over all patches of all leads, a set.
+lead_*: over the patches of each lead, concatenated in the order of leads."""
+
+
+def pool(
+    latents: Latents, pooling: Pooling, present: Bool[Tensor, "b l"] | None
+) -> Float[Tensor, "b features"]:
+    """Turn the tokens of each recording into one vector; an absent lead counts for nothing."""
+    if pooling == "attention":
+        return latents.embedding
+    tokens = latents.tokens[:, :, 1:]
+    mean, largest = reduce(tokens, "b l v d -> b l d", "mean"), tokens.amax(dim=2)
+    if present is None:
+        present = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
+    absent = ~present[..., None]
+    if pooling.startswith("lead"):
+        parts = [x.masked_fill(absent, 0.0) for x in (mean, largest)]
+        parts = [rearrange(x, "b l d -> b (l d)") for x in parts]
+    else:
+        over_leads = mean.masked_fill(absent, 0.0).sum(dim=1) / present.sum(dim=1, keepdim=True)
+        parts = [over_leads, largest.masked_fill(absent, float("-inf")).amax(dim=1)]
+    return torch.cat(parts, dim=1) if pooling.endswith("max") else parts[0]
+
+
+class EmbeddingCache:
+    """Embeddings of the recordings of a corpus, divided among all processes.
+
+    What it computes is kept on disk, and taken from there when weights, preprocessor, pooling
+    and recordings are the same.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        preprocessor: Preprocessor,
+        *,
+        pooling: Pooling,
+        batch_size: int,
+        accelerator: Accelerator,
+        folder: Path,
+    ) -> None:
+        """Keep embeddings in `folder`."""
+        self._corpus = corpus
+        self._preprocessor = preprocessor
+        self._pooling: Pooling = pooling
+        self._batch_size = batch_size
+        self._accelerator = accelerator
+        self._folder = folder
+
+    def embed(
+        self, encoder: Encoder, rows: Int[np.ndarray, " records"], *, name: str
+    ) -> Float[np.ndarray, "records features"]:
+        """Embed the recordings of `rows`, in their order; `name` is for the progress bar."""
+        kept = self._folder / f"{self._fingerprint(encoder, rows)}.safetensors"
+        if kept.is_file():
+            return load_file(kept)["embeddings"]
+        parts = self._embed_own_share(encoder, Split(self._corpus, rows, self._preprocessor), name)
+        embeddings = np.concatenate(gather_object(parts))
+        if self._accelerator.is_main_process:
+            with open_whole(kept) as file:
+                file.write(save({"embeddings": embeddings}))
+        self._accelerator.wait_for_everyone()
+        return embeddings
+
+    def _embed_own_share(self, encoder: Encoder, data: Split, name: str) -> list[np.ndarray]:
+        accelerator, device = self._accelerator, self._accelerator.device
+        shares = np.array_split(np.arange(len(data)), accelerator.num_processes)
+        own = shares[accelerator.process_index]
+        starts = range(0, len(own), self._batch_size)
+        batches = [own[start : start + self._batch_size] for start in starts]
+        encoder = encoder.to(device).eval()
+        hide = not accelerator.is_main_process
+        parts = []
+        with torch.inference_mode():
+            for positions in tqdm(batches, desc=f"embed {name}", unit="batch", disable=hide):
+                signal, present, _ = data.batch(positions)
+                present = None if present is None else present.to(device)
+                latents = encoder(signal.to(device), self._preprocessor.leads, present=present)
+                parts.append(pool(latents, self._pooling, present).float().cpu().numpy())
+        return parts
+
+    def _fingerprint(self, encoder: Encoder, rows: np.ndarray) -> str:
+        """Name an embedding by all that it depends on."""
+        digest = hashlib.sha256()
+        for name, value in sorted(encoder.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().numpy().tobytes())
+        parts = [
+            encoder.settings.model_dump_json(),
+            self._preprocessor.model_dump_json(),
+            json.dumps(self._corpus.manifest["shards"], sort_keys=True),
+            self._pooling,
+        ]
+        digest.update("\n".join(parts).encode())
+        digest.update(rows.astype(np.int64).tobytes())
+        return digest.hexdigest()[:32]

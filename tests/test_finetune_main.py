@@ -1,0 +1,216 @@
+"""The program: its numbers, its report, and what it refuses to do."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from accelerate import Accelerator
+
+from finetune.embeddings import EmbeddingCache
+from finetune.evaluate import probe_all, summarise
+from finetune.main import choose_run_dir, finetune
+from finetune.settings import FinetuneSettings
+from finetune.tasks import LabelledRows, Task, make_task
+from lamae.checkpoint import load_autoencoder
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from lamae.tracking import SUMMARY
+
+PROGRAM = Path(__file__).resolve().parents[1] / "finetune" / "main.py"
+CLASSES = ("AF", "LBBB", "sinus")
+MakeProbe = Callable[..., FinetuneSettings]
+
+
+@pytest.fixture
+def make_probe(pretrained_run: Path, simulated_shards: Path, tmp_path: Path) -> MakeProbe:
+    """Return a function that makes settings of a quick probe in tmp_path, with any changes."""
+
+    def make(**changes: Any) -> FinetuneSettings:
+        values: dict[str, Any] = {
+            "encoder": pretrained_run,
+            "data": simulated_shards,
+            "run_dir": tmp_path / "probe",
+            "label_set": "class",
+            "multi_label": False,
+            "l2_grid": (1.0, 0.01),
+            "resamples": 100,
+            "cpu_threads": 1,
+        }
+        return FinetuneSettings.model_validate(values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def probe_run(
+    pretrained_run: Path,
+    simulated_shards: Path,
+    accelerator: Accelerator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return the folder of a finished probe."""
+    run_dir = tmp_path_factory.mktemp("probe") / "run"
+    values = {"encoder": pretrained_run, "data": simulated_shards, "run_dir": run_dir}
+    options = {"label_set": "class", "multi_label": False, "l2_grid": (1.0, 0.01), "seed": 4}
+    quick = {"resamples": 100, "cpu_threads": 1}
+    finetune(FinetuneSettings.model_validate(values | options | quick), accelerator)
+    return run_dir
+
+
+@pytest.fixture
+def summary(probe_run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((probe_run / SUMMARY).read_text())
+    return content
+
+
+def test_the_summary_holds_intervals_that_hold_their_estimates(summary: dict[str, Any]) -> None:
+    macros = {
+        f"{metric}_macro{suffix}"
+        for metric in ("auroc", "auprc")
+        for suffix in ("", "_random", "_difference")
+    }
+    assert macros <= summary.keys()
+    for name in macros:
+        found = summary[name]
+        assert found.keys() == {"estimate", "low", "high"}
+        assert found["low"] <= found["estimate"] <= found["high"]
+    difference = summary["auroc_macro"]["estimate"] - summary["auroc_macro_random"]["estimate"]
+    assert summary["auroc_macro_difference"]["estimate"] == pytest.approx(difference)
+    classes = [summary["per_class"][name]["auroc"]["estimate"] for name in CLASSES]
+    assert summary["auroc_macro"]["estimate"] == pytest.approx(np.mean(classes))
+
+
+def test_the_summary_tells_how_its_numbers_came_about(
+    summary: dict[str, Any], probe_run: Path, corpus: Corpus
+) -> None:
+    assert {"command", "versions", "seconds", "l2"} <= summary.keys()
+    assert summary["seed"] == summary["config"]["seed"] == 4
+    assert FinetuneSettings.model_validate(summary["config"]).run_dir == probe_run
+    labels = corpus.labels("class")
+    for name, split in (("train", "train"), ("evaluation", "val")):
+        rows = corpus.rows(split)
+        patients = len({corpus.patients[row] for row in rows})
+        counts = {"records": len(rows), "patients": patients, "without_class": 0}
+        assert summary["counts"][name] == counts
+    positives = {name: found["positives"] for name, found in summary["per_class"].items()}
+    evaluated = [labels[row] for row in corpus.rows("val")]
+    assert positives == {name: evaluated.count((name,)) for name in CLASSES}
+
+
+def test_a_class_that_a_simple_measure_finds_is_found(summary: dict[str, Any]) -> None:
+    """Left bundle branch block doubles the width of the QRS complex."""
+    assert summary["per_class"]["LBBB"]["auroc"]["estimate"] > 0.9
+
+
+def test_the_report_shows_the_numbers_and_the_learning_curve(
+    summary: dict[str, Any], probe_run: Path
+) -> None:
+    page = (probe_run / "report.html").read_text()
+    assert f"{summary['auroc_macro']['estimate']:.3f}" in page
+    assert f"{summary['auroc_macro_random']['estimate']:.3f}" in page
+    assert page.count("<svg") == 3  # intervals, learning curve, reconstruction
+    promised = {SUMMARY, "report.html", "embeddings"}
+    assert {path.name for path in probe_run.iterdir()} == promised
+
+
+def test_results_are_replaced_only_on_demand(
+    make_probe: MakeProbe, accelerator: Accelerator
+) -> None:
+    settings = make_probe()
+    finetune(settings, accelerator)
+    assert settings.run_dir
+    first = (settings.run_dir / SUMMARY).read_bytes()
+    with pytest.raises(InputError, match=r"run folder .*probe: holds summary.json; .*overwrite=t"):
+        finetune(make_probe(seed=1), accelerator)
+    assert (settings.run_dir / SUMMARY).read_bytes() == first
+    finetune(make_probe(seed=1, overwrite=True), accelerator)
+    assert json.loads((settings.run_dir / SUMMARY).read_text())["seed"] == 1
+
+
+def test_the_same_seed_gives_the_same_numbers(
+    make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    found = []
+    for name in ("one", "two"):
+        finetune(make_probe(run_dir=tmp_path / name), accelerator)
+        content = json.loads((tmp_path / name / SUMMARY).read_text())
+        found.append([content[f"auroc_macro{s}"] for s in ("", "_random", "_difference")])
+    assert found[0] == found[1]
+
+
+def test_without_a_folder_results_go_into_a_new_one(make_probe: MakeProbe) -> None:
+    found = choose_run_dir(make_probe(run_dir=None))
+    assert found.parent == Path("runs")
+    assert found.name.startswith("class-probe-")
+
+
+def _with_random_labels(part: LabelledRows, generator: np.random.Generator) -> LabelledRows:
+    drawn = generator.integers(0, 3, len(part.rows))
+    return part._replace(labels=np.eye(3, dtype=bool)[drawn])
+
+
+def test_labels_that_are_random_cannot_be_predicted(
+    make_probe: MakeProbe, corpus: Corpus, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    settings = make_probe(l2_grid=(1e-2, 1e-4))
+    task, loaded = make_task(corpus, settings), load_autoencoder(settings.encoder)
+    cache = EmbeddingCache(
+        corpus,
+        loaded.preprocessor,
+        pooling="mean_max",
+        batch_size=64,
+        accelerator=accelerator,
+        folder=tmp_path,
+    )
+    parts = (task.train, task.evaluation)
+    own, seen = (cache.embed(loaded.model.encoder, part.rows, name="x") for part in parts)
+    estimates, holding = [], 0
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        train, evaluation = (_with_random_labels(part, generator) for part in parts)
+        found = _auroc(own, seen, Task(CLASSES, train, evaluation), settings)
+        estimates.append(found["estimate"])
+        holding += found["low"] <= 0.5 <= found["high"]
+        by_heart = _auroc(own, own, Task(CLASSES, train, train), settings)
+        assert by_heart["estimate"] > 0.8, "a leak would show"
+    assert holding >= 4
+    assert abs(np.mean(estimates) - 0.5) < 0.1
+
+
+def _auroc(
+    train: np.ndarray, evaluation: np.ndarray, task: Task, settings: FinetuneSettings
+) -> dict[str, float]:
+    _, measured = probe_all({"pretrained": (train, evaluation)}, task, settings)
+    interval: dict[str, float] = summarise(measured)["auroc_macro"]
+    return interval
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["label_sets=class"], "label_sets: unknown key. Did you mean label_set?"),
+        (["label_set=rhythm"], "error: label set 'rhythm' of "),
+        (["encoder=nowhere", "label_set=class"], "error: model folder nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_used_ends_the_program_with_its_name(
+    make_probe: MakeProbe,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    problem: str,
+) -> None:
+    settings = make_probe()
+    places = [f"{name}={getattr(settings, name)}" for name in ("encoder", "data", "run_dir")]
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    monkeypatch.setattr(sys, "argv", [str(PROGRAM), *places, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
+    assert settings.run_dir and not settings.run_dir.exists()

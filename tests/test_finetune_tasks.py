@@ -1,0 +1,108 @@
+"""Which recordings a task has, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.settings import FinetuneSettings
+from finetune.tasks import Task, make_task
+from lamae.corpus import FORMAT, MANIFEST, Corpus, write_index
+from lamae.errors import InputError
+from lamae.record import Record
+from lamae.samples import Sample, metadata
+
+Row = tuple[str, str, tuple[str, ...] | None]
+"""Split, patient and classes of a recording."""
+
+ROWS: list[Row] = [
+    ("val", "p9", ("MI",)),
+    ("train", "p1", ("NORM",)),
+    ("train", "p1", ("MI", "HYP")),
+    ("train", "p2", ()),
+    ("val", "p8", None),
+    ("train", "p3", None),
+    ("train", "p4", ("HYP",)),
+    ("val", "p9", ("NORM", "CD")),
+]
+
+
+def make_corpus(folder: Path, rows: list[Row]) -> Corpus:
+    """Write a corpus of which only the index matters."""
+    record = Record("r", np.zeros((1, 4), dtype=np.int16), ("I",), 100, (1.0,), (0,))
+    place = {"shard": "a.tar", "offset": 0, "crc32": 0}
+    samples = [
+        Sample(f"k{number}", record, patient, split, labels={"superclass": classes})
+        for number, (split, patient, classes) in enumerate(rows)
+    ]
+    write_index(folder, ({**metadata(sample), **place} for sample in samples))
+    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "shards": []}))
+    return Corpus(folder)
+
+
+def task(folder: Path, rows: list[Row] | None = None, **settings: Any) -> Task:
+    values = {"encoder": "none", "data": folder, **settings}
+    return make_task(make_corpus(folder, rows or ROWS), FinetuneSettings.model_validate(values))
+
+
+def test_recordings_without_a_class_are_left_out_and_counted(tmp_path: Path) -> None:
+    found = task(tmp_path)
+    assert found.classes == ("HYP", "MI", "NORM")
+    assert found.train.rows.tolist() == [1, 2, 6]
+    assert found.train.labels.astype(int).tolist() == [[0, 0, 1], [1, 1, 0], [1, 0, 0]]
+    assert found.train.patients == ["p1", "p1", "p4"]
+    assert found.train.unlabelled == 2
+    assert found.evaluation.rows.tolist() == [0, 7]
+    assert found.evaluation.labels.astype(int).tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert found.evaluation.unlabelled == 1
+
+
+def test_classes_are_those_asked_for_and_in_their_order(tmp_path: Path) -> None:
+    found = task(tmp_path, classes=["NORM", "MI"])
+    assert found.classes == ("NORM", "MI")
+    assert found.train.rows.tolist() == [1, 2]
+    assert found.train.labels.astype(int).tolist() == [[1, 0], [0, 1]]
+    assert found.train.unlabelled == 3
+
+
+def test_an_unknown_label_set_is_named_beside_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"label set 'rhythm' .*expected one of \['superclass'\]"):
+        task(tmp_path, label_set="rhythm")
+
+
+@pytest.mark.parametrize("classes", [["MI"], ["MI", "CD"], ["MI", "MI"]])
+def test_one_class_or_one_that_training_lacks_is_refused(
+    tmp_path: Path, classes: list[str]
+) -> None:
+    message = rf"classes of label set 'superclass': {', '.join(classes)}; .*HYP, MI, NORM"
+    with pytest.raises(InputError, match=message):
+        task(tmp_path, classes=classes)
+
+
+def test_a_training_split_of_one_class_is_refused(tmp_path: Path) -> None:
+    rows: list[Row] = [("train", "p1", ("MI",)), ("train", "p2", ()), ("val", "p3", ("NORM",))]
+    with pytest.raises(InputError, match="classes of label set 'superclass': MI; expected at le"):
+        task(tmp_path, rows)
+
+
+def test_an_evaluation_split_without_a_class_is_refused(tmp_path: Path) -> None:
+    rows: list[Row] = [*ROWS[1:3], ("val", "p7", ("CD",)), ("val", "p8", None)]
+    with pytest.raises(InputError, match=r"split 'val' .*: none of 2 recordings has a class"):
+        task(tmp_path, rows)
+
+
+def test_a_patient_in_both_splits_is_refused(tmp_path: Path) -> None:
+    rows: list[Row] = [*ROWS, ("val", "p4", ("MI",))]
+    with pytest.raises(InputError, match=r"1 patients in both, e\.g\. p4"):
+        task(tmp_path, rows)
+    with pytest.raises(InputError, match="2 patients in both"):
+        task(tmp_path, eval_split="train")
+
+
+def test_several_classes_are_refused_where_each_recording_has_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"1 recordings with several classes, e\.g\. k2"):
+        task(tmp_path, multi_label=False)
+    found = task(tmp_path, multi_label=False, classes=["MI", "NORM"])
+    assert (found.train.labels.sum(axis=1) == 1).all()

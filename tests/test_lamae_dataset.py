@@ -1,0 +1,193 @@
+"""Batches in an order that the seed decides, read ahead, and robust to a damaged sample."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamae.corpus import INDEX, Corpus, write_index
+from lamae.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.errors import InputError
+from lamae.leads import LEADS
+from lamae.preprocess import Preprocessor
+from lamae.samples import signal_crc32
+
+PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
+
+
+@given(count=st.integers(1, 40), epoch=st.integers(0, 5), seed=st.integers(0, 9))
+def test_every_epoch_is_a_permutation(count: int, epoch: int, seed: int) -> None:
+    first = epoch * count
+    positions = shuffled_positions(first, first + count, count=count, seed=seed)
+    assert sorted(positions) == list(range(count))
+
+
+@given(
+    count=st.integers(1, 20),
+    cuts=st.lists(st.integers(0, 90), min_size=2, max_size=2).map(sorted),
+    seed=st.integers(0, 9),
+)
+def test_a_stretch_of_the_walk_needs_not_the_one_before(
+    count: int, cuts: list[int], seed: int
+) -> None:
+    start, stop = cuts
+    walk = shuffled_positions(0, 90, count=count, seed=seed)
+    stretch = shuffled_positions(start, stop, count=count, seed=seed)
+    assert np.array_equal(stretch, walk[start:stop])
+
+
+def test_seeds_and_epochs_differ_in_their_order() -> None:
+    walks = [tuple(shuffled_positions(0, 30, count=30, seed=seed)) for seed in range(20)]
+    walks += [tuple(shuffled_positions(30 * e, 30 * e + 30, count=30, seed=0)) for e in range(1, 5)]
+    assert len(set(walks)) == len(walks)
+
+
+def _threads_since(before: set[threading.Thread]) -> set[threading.Thread]:
+    return set(threading.enumerate()) - before
+
+
+def _wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_prefetch_yields_in_order_from_another_thread() -> None:
+    def make(number: int) -> tuple[int, int]:
+        return number, threading.get_ident()
+
+    made = list(prefetch(make, start=3, stop=20, depth=2))
+    assert [number for number, _ in made] == list(range(3, 20))
+    assert threading.get_ident() not in {thread for _, thread in made}
+
+
+def test_prefetch_reads_ahead_as_far_as_its_depth_and_no_farther() -> None:
+    made: list[int] = []
+    batches = prefetch(made.append, start=0, stop=100, depth=3)
+    next(batches)
+    assert _wait_until(lambda: len(made) == 5)  # one taken, three ready, one that waits for room
+    time.sleep(0.05)
+    assert len(made) == 5
+
+
+def test_prefetch_hands_on_an_error_after_what_came_before_it() -> None:
+    def make(number: int) -> int:
+        if number == 2:
+            raise InputError("number", value=2, expected="another", remedy="Change it.")
+        return number
+
+    batches = prefetch(make, start=0, stop=9)
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(InputError, match="number: 2"):
+        next(batches)
+
+
+def test_closing_prefetch_ends_its_thread() -> None:
+    before = set(threading.enumerate())
+    batches = prefetch(lambda number: number, start=0, stop=10**9, depth=1)
+    assert next(batches) == 0
+    (thread,) = _threads_since(before)
+    assert thread.is_alive()
+    batches.close()  # type: ignore[attr-defined]  # a generator
+    assert _wait_until(lambda: not thread.is_alive())
+
+
+def _damage(folder: Path, position: int, to: Path) -> Corpus:
+    """Copy a corpus and flip a bit in the raw samples of a training recording."""
+    shutil.copytree(folder, to)
+    row = int(Corpus(to).rows("train")[position])
+    fields = pq.read_table(to / INDEX).slice(row, 1).to_pylist()[0]
+    content = bytearray((to / fields["shard"]).read_bytes())
+    content[fields["offset"] + 7] ^= 1
+    (to / fields["shard"]).write_bytes(content)
+    return Corpus(to)
+
+
+def _split(corpus: Corpus, **options: bool) -> Split:
+    return Split(corpus, corpus.rows("train"), PREPROCESSOR, **options)
+
+
+def test_a_damaged_sample_is_an_error_that_names_key_and_checksum(
+    simulated_shards: Path, tmp_path: Path
+) -> None:
+    damaged = _damage(simulated_shards, 3, tmp_path / "damaged")
+    split, key = _split(damaged), damaged.keys[damaged.rows("train")[3]]
+    with pytest.raises(InputError, match=rf"sample {key}: checksum [0-9a-f]{{8}}; expected"):
+        split.batch([2, 3])
+    assert split.batch([2, 4]).keys == tuple(damaged.keys[damaged.rows("train")[[2, 4]]])
+
+
+@pytest.mark.parametrize("position", [3, -1])
+def test_in_training_the_next_sample_stands_in_for_a_damaged_one(
+    simulated_shards: Path, tmp_path: Path, position: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = _damage(simulated_shards, position, tmp_path / "damaged")
+    rows = damaged.rows("train")
+    position %= len(rows)
+    expected = damaged.keys[rows[[1, (position + 1) % len(rows)]]]
+    with caplog.at_level(logging.WARNING):
+        first, again = (
+            _split(damaged, replace_unusable=True).batch([1, position]) for _ in range(2)
+        )
+    assert first.keys == again.keys == tuple(expected)
+    assert torch.equal(first.signal, again.signal)
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2
+    assert all(f"sample {damaged.keys[rows[position]]}: checksum" in line for line in warned)
+
+
+def test_a_split_of_which_nothing_is_usable_is_an_error_even_in_training(
+    simulated_shards: Path, tmp_path: Path
+) -> None:
+    damaged = _damage(simulated_shards, 0, tmp_path / "damaged")
+    lone = Split(damaged, damaged.rows("train")[:1], PREPROCESSOR, replace_unusable=True)
+    with pytest.raises(InputError, match="checksum"):
+        lone.batch([0])
+
+
+def test_a_batch_holds_what_the_preprocessor_makes_of_each_recording(corpus: Corpus) -> None:
+    batch: Batch = _split(corpus).batch(np.array([5, 0]))
+    for signal, row in zip(batch.signal.numpy(), corpus.rows("train")[[5, 0]], strict=True):
+        assert np.array_equal(signal, PREPROCESSOR(corpus.sample(int(row)).record).signal)
+    assert batch.present is None
+    assert batch.signal.shape == (2, len(LEADS), PREPROCESSOR.samples)
+
+
+def _with_limb_leads_only(corpus: Corpus, row: int, folder: Path) -> Corpus:
+    """Copy a corpus in which the index cuts one recording down to its first six leads."""
+    shutil.copytree(corpus.folder, folder)
+    rows = pq.read_table(folder / INDEX).to_pylist()
+    limb = replace(
+        corpus.sample(row).record,
+        digital=corpus.sample(row).record.digital[:6],
+        leads=LEADS[:6],
+        gain=corpus.sample(row).record.gain[:6],
+        baseline=corpus.sample(row).record.baseline[:6],
+    )
+    rows[row] |= {name: getattr(limb, name) for name in ("leads", "gain", "baseline")}
+    rows[row]["crc32"] = signal_crc32(limb)
+    write_index(folder, rows)
+    return Corpus(folder)
+
+
+def test_a_recording_that_lacks_leads_says_which(corpus: Corpus, tmp_path: Path) -> None:
+    rows = corpus.rows("train")
+    partial = _with_limb_leads_only(corpus, int(rows[0]), tmp_path / "partial")
+    preprocessor = PREPROCESSOR.model_copy(update={"leads": ("V6", "aVF", "V1")})
+    split = Split(partial, rows, preprocessor)
+    batch = split.batch([1, 0])
+    assert batch.present is not None
+    assert batch.present.tolist() == [[True, True, True], [False, True, False]]
+    assert (batch.signal != 0).any(dim=2).tolist() == batch.present.tolist()
+    assert split.batch([1, 2]).present is None

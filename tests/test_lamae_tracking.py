@@ -1,0 +1,83 @@
+"""What a run leaves behind says how it came about, and goes on after an interruption."""
+
+import json
+import platform
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lamae.config import Settings
+from lamae.tracking import METRICS, SUMMARY, MetricsLog, read_metrics, versions, write_summary
+
+
+class Example(Settings):
+    """Two settings."""
+
+    folder: Path = Path("somewhere")
+    """A path."""
+    rates: tuple[float, ...] = (0.1, 1.0)
+    """Numbers."""
+
+
+def write_rows(folder: Path, *, first_step: int, stop: int, loss: float) -> None:
+    log = MetricsLog(folder, first_step=first_step)
+    for step in range(first_step, stop):
+        log.write(step, {"train/loss": loss + step})
+    log.close()
+
+
+def test_a_summary_tells_command_configuration_and_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["some program.py", "data=a folder", "seed=3"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    content = write_summary(tmp_path, Example(), seed=3)
+    assert json.loads((tmp_path / SUMMARY).read_text()) == content
+    assert shlex.split(content["command"]) == ["python", *arguments]
+    assert Example.model_validate(content["config"]) == Example()
+    assert content["seed"] == 3
+    assert content["versions"]["python"] == platform.python_version()
+    assert content["versions"]["timm"] == version("timm")
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamae.tracking._PACKAGES", ("torch", "lamae-of-another-world"))
+    found = versions()
+    assert found["lamae-of-another-world"] == "not installed"
+    assert found["torch"] == version("torch")
+
+
+def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    write_rows(tmp_path, first_step=1, stop=4, loss=0.125)
+    assert read_metrics(tmp_path) == [
+        {"step": step, "train/loss": 0.125 + step} for step in (1, 2, 3)
+    ]
+    assert read_metrics(tmp_path / "of_no_run") == []
+
+
+def test_a_run_that_goes_on_replaces_the_rows_it_computes_again(tmp_path: Path) -> None:
+    write_rows(tmp_path, first_step=1, stop=7, loss=0.0)
+    write_rows(tmp_path, first_step=5, stop=9, loss=100.0)
+    losses = [row["train/loss"] for row in read_metrics(tmp_path)]
+    assert losses == [1.0, 2.0, 3.0, 4.0, 105.0, 106.0, 107.0, 108.0]
+
+
+def test_the_board_holds_the_same_scalars(tmp_path: Path) -> None:
+    write_rows(tmp_path, first_step=1, stop=7, loss=0.5)
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    shown = [(event.step, event.value) for event in board.Scalars("train/loss")]
+    assert shown == [(row["step"], row["train/loss"]) for row in read_metrics(tmp_path)]
+
+
+def test_a_line_that_a_killed_run_left_unfinished_is_ignored_and_removed(tmp_path: Path) -> None:
+    write_rows(tmp_path, first_step=1, stop=3, loss=0.0)
+    with (tmp_path / METRICS).open("a") as file:
+        file.write('{"step": 3, "train/lo')
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
+    write_rows(tmp_path, first_step=3, stop=5, loss=0.0)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4]
