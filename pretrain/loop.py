@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,15 @@ from lamae.schedule import warmup_cosine
 from pretrain.settings import PretrainSettings
 
 _VALIDATION_STEP = -1
+_DECIDE_TRAINING = (
+    "seed",
+    "batch_size",
+    "lr",
+    "betas",
+    "weight_decay",
+    "warmup_steps",
+    "clip_norm",
+)  # not steps, which may be raised; architecture and preprocessor are checked with the weights
 
 
 class MaskedBatch(NamedTuple):
@@ -89,6 +99,7 @@ def start_training(settings: PretrainSettings, accelerator: Accelerator) -> Trai
     if newest:
         preprocessor = settings.preprocess
         state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
+        _check_same_training(newest, state["settings"], settings)
         step = state["step"]
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     return Training(settings, accelerator, prepared_model, prepared_optimizer, step)
@@ -175,6 +186,21 @@ def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> N
             expected=f"a multiple of {parts} (processes x accumulation)",
             remedy="Change batch_size, accumulation or the number of processes.",
         )
+
+
+def _check_same_training(
+    checkpoint: Path, before: dict[str, Any], settings: PretrainSettings
+) -> None:
+    """Refuse to go on with settings under which the steps already done would have been others."""
+    now = settings.model_dump(mode="json")
+    for key in _DECIDE_TRAINING:
+        if before.get(key) != now[key]:
+            raise InputError(
+                f"checkpoint {checkpoint}, {key}",
+                value=str(before.get(key)),
+                expected=f"{now[key]}, as configured",
+                remedy="Resume with the value it was made with, or use another run_dir.",
+            )
 
 
 def _draw_masks(settings: PretrainSettings, count: int, step: int) -> Tensor:

@@ -150,6 +150,26 @@ def _untimed(rows: list[dict[str, int | float]]) -> list[dict[str, int | float]]
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, r"seed: 0; expected 1, as configured"),
+        ({"lr": 0.5}, r"lr: 0\.01; expected 0\.5"),
+        ({"batch_size": 4}, r"batch_size: 8; expected 4"),
+    ],
+)
+def test_a_run_does_not_go_on_with_settings_of_another(
+    pretrained_run: Path,
+    make_settings: MakeSettings,
+    accelerator: Accelerator,
+    changes: dict[str, object],
+    message: str,
+) -> None:
+    settings = make_settings(run_dir=pretrained_run, resume=True, **changes)
+    with pytest.raises(InputError, match=message):
+        start_training(settings, accelerator)
+
+
 def test_a_folder_that_holds_a_run_is_refused_unless_it_is_resumed(
     make_settings: MakeSettings, accelerator: Accelerator, pretrained_run: Path
 ) -> None:
