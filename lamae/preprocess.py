@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
 
 
 class Preprocessor(Settings):
-    """Leads, missing samples, sampling rate, band, duration and normalisation, in this order."""
+    """Missing samples, leads, sampling rate, band, duration and normalisation, in this order."""
 
     leads: Annotated[tuple[str, ...], BeforeValidator(_lead_names)] = LEADS
     """Leads in the order a model sees them: 12, 8 (the independent ones) or a list of names."""
@@ -58,9 +58,9 @@ class Preprocessor(Settings):
     normalisation: Literal["record", "lead", "none"] = "record"
     """z-score over all leads together, over each lead, or millivolts as they are."""
     missing: Literal["interpolate", "reject"] = "interpolate"
-    """What becomes of NaN samples: a line between their neighbours, or the recording is refused."""
-    largest_missing_share: float = Field(0.2, ge=0, le=1)
-    """A recording with a larger share of NaN samples is refused."""
+    """NaN samples become a line between their neighbours, or the recording is refused."""
+    largest_missing_share: float = Field(0.2, ge=0, lt=1)
+    """A lead with a larger share of NaN samples counts as absent."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Preprocessor":
@@ -101,26 +101,11 @@ class Preprocessor(Settings):
 
         Raises RecordError if there is none of them or too many samples are missing.
         """
-        return self._select_leads(self._without_gaps(record), record)
-
-    def _without_gaps(self, record: Record) -> np.ndarray:
-        signal = record.signal_mv()
-        share = float(np.isnan(signal).mean())
-        allowed = self.largest_missing_share if self.missing == "interpolate" else 0.0
-        if share > allowed:
-            raise RecordError(
-                f"recording {record.name}",
-                reason="missing_samples",
-                value=f"{share:.1%} of its samples are missing",
-                expected=f"at most {allowed:.1%}",
-                remedy="Leave it out, or change missing / largest_missing_share.",
-            )
-        return interpolate_missing(signal)
-
-    def _select_leads(self, signal: np.ndarray, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        rows = {lead: signal[i] for i, lead in enumerate(record.leads)}
+        signal, leads = self._recorded(record)
+        signal = interpolate_missing(signal)
+        rows = {lead: signal[i] for i, lead in enumerate(leads)}
         found = [
-            rows[lead] if lead in rows else derive_limb_lead(lead, signal, record.leads)
+            rows[lead] if lead in rows else derive_limb_lead(lead, signal, leads)
             for lead in self.leads
         ]
         present = np.array([row is not None for row in found])
@@ -128,12 +113,29 @@ class Preprocessor(Settings):
             raise RecordError(
                 f"recording {record.name}",
                 reason="no_usable_lead",
-                value=f"leads {', '.join(record.leads) or 'none'}",
+                value=f"leads {', '.join(leads) or 'none'}",
                 expected=f"at least one of {', '.join(self.leads)}",
                 remedy="Leave it out, or name its leads in preprocess.leads.",
             )
         empty = np.zeros(signal.shape[-1], dtype=np.float32)
         return np.stack([empty if row is None else row for row in found]), present
+
+    def _recorded(self, record: Record) -> tuple[np.ndarray, list[str]]:
+        """Return the leads that were recorded: one that is mostly missing counts as absent."""
+        signal = record.signal_mv()
+        missing = np.isnan(signal)
+        shares = missing.mean(axis=1)
+        kept = shares <= self.largest_missing_share
+        if not kept.any() or (self.missing == "reject" and missing.any()):
+            allowed = self.largest_missing_share if self.missing == "interpolate" else 0.0
+            raise RecordError(
+                f"recording {record.name}",
+                reason="missing_samples",
+                value=f"{missing.mean():.1%} of its samples are missing",
+                expected=f"a lead with at most {allowed:.1%}",
+                remedy="Leave it out, or change missing / largest_missing_share.",
+            )
+        return signal[kept], [lead for lead, keep in zip(record.leads, kept, strict=True) if keep]
 
     def _statistics(self, signal: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         leads = len(self.leads)

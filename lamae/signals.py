@@ -38,7 +38,7 @@ def crop_or_pad(signal: np.ndarray, samples: int) -> np.ndarray:
 def interpolate_missing(signal: np.ndarray) -> np.ndarray:
     """Replace NaN by a line between its neighbours in time; ends are held; (leads, samples).
 
-    A lead without any value becomes zero.
+    Every lead must have some value.
     """
     missing = np.isnan(signal)
     if not missing.any():
@@ -47,7 +47,5 @@ def interpolate_missing(signal: np.ndarray) -> np.ndarray:
     time = np.arange(signal.shape[-1])
     for lead, gaps in enumerate(missing):
         known = ~gaps
-        filled[lead, gaps] = (
-            np.interp(time[gaps], time[known], signal[lead, known]) if known.any() else 0.0
-        )
+        filled[lead, gaps] = np.interp(time[gaps], time[known], signal[lead, known])
     return filled

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,30 @@ def test_missing_samples_are_filled_up_to_the_share_and_refused_beyond() -> None
         with pytest.raises(RecordError) as caught:
             settings(with_missing(share))
         assert caught.value.reason == "missing_samples"
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_lead_that_is_mostly_missing_is_absent_and_no_lead_is_derived_from_it(
+    share: float,
+) -> None:
+    record = make_record(INDEPENDENT_LEADS)
+    record.digital[0, : round(share * record.digital.shape[1])] = MISSING
+    prepared = Preprocessor()(record)
+    absent = [lead for lead, has in zip(LEADS, prepared.present, strict=True) if not has]
+    assert absent == ["I", "III", "aVR", "aVL", "aVF"]
+    assert not prepared.signal[~prepared.present].any()
+
+
+def test_a_limb_lead_that_is_mostly_missing_is_derived_from_two_others() -> None:
+    whole = make_record()
+    signal = whole.digital.copy()
+    signal[2] = signal[1] - signal[0]
+    whole = replace(whole, digital=signal)
+    broken = replace(whole, digital=signal.copy())
+    broken.digital[2] = MISSING
+    settings = Preprocessor(normalisation="none", band_hz=None)
+    np.testing.assert_allclose(settings(broken).signal[2], settings(whole).signal[2], atol=1e-4)
+    assert settings(broken).present.all()
 
 
 def test_a_record_without_a_wanted_lead_is_refused() -> None:
