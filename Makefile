@@ -5,7 +5,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-LAUNCH := $(BIN)/accelerate launch --config_file configs/accelerate/single.yaml
+LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/single.yaml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
