@@ -1,11 +1,11 @@
 """Models and training state on disk: safetensors and JSON, never pickle.
 
 A model folder holds `config.json` (architecture and preprocessor) and `model.safetensors`. A
-checkpoint is a model folder that also holds `optimizer.safetensors` and `state.json`.
+checkpoint is a model folder that also holds `optimizer.safetensors`. Both have a `state.json`
+with their step.
 """
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lamae.autoencoder import LAMAE, AutoencoderSettings
 from lamae.encoder import Encoder
 from lamae.errors import InputError
-from lamae.files import write_json
+from lamae.files import whole_folder, write_json
 from lamae.preprocess import Preprocessor
 
 CONFIG = "config.json"
@@ -48,10 +48,11 @@ class LoadedEncoder(NamedTuple):
     preprocessor: Preprocessor
 
 
-def save_model(folder: Path, model: LAMAE, preprocessor: Preprocessor) -> None:
-    """Write a model folder; it appears whole or not at all."""
-    with _WholeFolder(folder) as partial:
+def save_model(folder: Path, model: LAMAE, preprocessor: Preprocessor, *, step: int = 0) -> None:
+    """Write the model folder of a step; it appears whole or not at all."""
+    with whole_folder(folder) as partial:
         _write_model(partial, model, preprocessor)
+        write_json(partial / STATE, {"step": step})
 
 
 def load_autoencoder(folder: Path) -> Loaded:
@@ -94,7 +95,7 @@ def save_checkpoint(
 ) -> Path:
     """Write the checkpoint of a step and drop all but the newest `keep`."""
     folder = run_dir / _CHECKPOINTS / f"step-{step:08d}"
-    with _WholeFolder(folder) as partial:
+    with whole_folder(folder) as partial:
         _write_model(partial, model, preprocessor)
         save_file(_optimizer_tensors(model, optimizer), partial / OPTIMIZER)
         write_json(partial / STATE, {"step": step, **state})
@@ -186,15 +187,28 @@ def _damaged(path: Path, found: object, *, expected: str) -> InputError:
 
 def _model_folder(folder: Path) -> Path:
     newest = newest_checkpoint(folder)
-    for candidate in (folder / MODEL_FOLDER, newest, folder):
-        if candidate and (candidate / CONFIG).is_file():
-            return candidate
+    of_run = [path for path in (folder / MODEL_FOLDER, newest) if path and _is_model(path)]
+    if of_run:
+        return max(of_run, key=_steps_done)  # a finished run that goes on has newer checkpoints
+    if _is_model(folder):
+        return folder
     raise InputError(
         f"model folder {folder}",
         value=f"no {CONFIG}" if folder.is_dir() else "no such folder",
         expected=f"a run of pretrain/main.py, or a folder with {CONFIG} and {WEIGHTS}",
         remedy="Check encoder=.",
     )
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def _steps_done(folder: Path) -> int:
+    """Return the step of a model; 0 for one of an older version, whose checkpoint is as new."""
+    if not (folder / STATE).is_file():
+        return 0
+    return int(_read_json(folder / STATE).get("step", 0))
 
 
 def _checkpoints(run_dir: Path) -> list[Path]:
@@ -230,34 +244,3 @@ def _first_difference(found: Any, wanted: Any, path: str = "") -> tuple[str, Any
                 inner = f"{path}.{key}" if path else key
                 return _first_difference(found.get(key), wanted.get(key), inner)
     return path, found, wanted
-
-
-class _WholeFolder:
-    """A folder that takes its name only once everything in it is written."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._partial = folder.with_name(f"{folder.name}.partial")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        return self._partial
-
-    def __exit__(self, error: object, *_: object) -> None:
-        if error is None:
-            for path in (*self._partial.iterdir(), self._partial):
-                _sync(path)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._partial.rename(self._folder)
-            _sync(self._folder.parent)
-        else:
-            shutil.rmtree(self._partial, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

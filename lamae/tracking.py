@@ -1,6 +1,7 @@
 """What a run leaves behind: `summary.json`, and metrics as JSON lines and for TensorBoard."""
 
 import json
+import os
 import platform
 import shlex
 import sys
@@ -17,6 +18,9 @@ METRICS = "metrics.jsonl"
 
 _PACKAGES = ("lamae", "torch", "timm", "accelerate", "numpy", "scipy", "wfdb", "pyarrow")
 
+_SET_BY_LAUNCHERS = {"ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"}
+"""By accelerate for any number of processes, and by torchrun; no library sets them."""
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
@@ -29,16 +33,39 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_summary(folder: Path, settings: Settings, **results: Any) -> dict[str, Any]:
-    """Write `summary.json`: command, config and versions, then `results`; return all of it."""
-    content = {
-        "command": shlex.join(["python", *sys.argv]),
+def launcher() -> dict[str, int | None]:
+    """Return how many processes were started, and the OpenMP threads set for each, if any."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return {
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "omp_threads": int(threads) if threads.isdecimal() else None,
+    }
+
+
+def command() -> str:
+    """Return the command that starts this program again."""
+    start = ["python"]
+    if not _SET_BY_LAUNCHERS.isdisjoint(os.environ):
+        start = ["accelerate", "launch", "--num_processes", str(launcher()["processes"])]
+    return shlex.join([*start, *sys.argv])
+
+
+def run_summary(settings: Settings, **results: Any) -> dict[str, Any]:
+    """Return what `summary.json` holds: command, launcher, config and versions, then `results`."""
+    return {
+        "command": command(),
+        "launcher": launcher(),
         "config": settings.model_dump(mode="json"),
         "versions": versions(),
         **results,
     }
-    write_json(folder / SUMMARY, content)
-    return content
+
+
+def write_summary(folder: Path, settings: Settings, **results: Any) -> dict[str, Any]:
+    """Write the summary of a run as `summary.json`; return it."""
+    summary = run_summary(settings, **results)
+    write_json(folder / SUMMARY, summary)
+    return summary
 
 
 class MetricsLog:

@@ -1,8 +1,11 @@
 """The training loop: its state, its data, one step, validation."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,23 +17,15 @@ from torch import Tensor, nn
 
 from lamae.autoencoder import LAMAE, Reconstruction
 from lamae.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 from lamae.masking import draw_visible
 from lamae.optim import adamw
 from lamae.schedule import warmup_cosine
-from pretrain.settings import PretrainSettings
+from pretrain.settings import PretrainSettings, check_same_training, warn_of_another_schedule
 
 _VALIDATION_STEP = -1
-_DECIDE_TRAINING = (
-    "seed",
-    "batch_size",
-    "lr",
-    "betas",
-    "weight_decay",
-    "warmup_steps",
-    "clip_norm",
-)  # not steps, which may be raised; architecture and preprocessor are checked with the weights
 
 
 class MaskedBatch(NamedTuple):
@@ -50,6 +45,17 @@ class Training:
     optimizer: torch.optim.Optimizer
     step: int = 0
     """Optimiser steps done."""
+    corpus_digest: str = field(kw_only=True)
+    """What the shards hold, which resuming compares."""
+    earlier_seconds: float = 0.0
+    """Time that the steps before a resumption took."""
+    started: float = field(default_factory=time.monotonic)
+    """Reading of the monotonic clock when this process began to train."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that all steps took, without those that an interruption lost."""
+        return self.earlier_seconds + time.monotonic() - self.started
 
     @property
     def autoencoder(self) -> LAMAE:
@@ -62,7 +68,15 @@ class Training:
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
     def save(self) -> None:
-        """Write a checkpoint, on the main process; the others wait."""
+        """Write a checkpoint, on the main process; the others wait.
+
+        Raises InputError if weights or moments are not finite.
+        """
+        moments = (
+            value for state in self.bare_optimizer.state.values() for value in state.values()
+        )
+        if not _are_finite([*self.autoencoder.state_dict().values(), *moments]):
+            raise _not_finite(self, "weights or moments of AdamW")
         if self.accelerator.is_main_process:
             save_checkpoint(
                 self.settings.run_dir,
@@ -70,16 +84,22 @@ class Training:
                 model=self.autoencoder,
                 optimizer=self.bare_optimizer,
                 preprocessor=self.settings.preprocess,
-                state={"settings": self.settings.model_dump(mode="json")},
+                state={
+                    "settings": self.settings.model_dump(mode="json"),
+                    "corpus": self.corpus_digest,
+                    "seconds": self.seconds,
+                },
                 keep=self.settings.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()
 
 
-def start_training(settings: PretrainSettings, accelerator: Accelerator) -> Training:
+def start_training(
+    settings: PretrainSettings, accelerator: Accelerator, corpus: Corpus
+) -> Training:
     """Build model and optimiser from the seed, or from the newest checkpoint to resume.
 
-    Raises InputError where run_dir holds another run.
+    Raises InputError where run_dir holds another run, or one on other data.
     """
     _check_batch_size(settings, accelerator)
     torch.manual_seed(settings.seed)
@@ -88,7 +108,8 @@ def start_training(settings: PretrainSettings, accelerator: Accelerator) -> Trai
         model, lr=settings.lr, weight_decay=settings.weight_decay, betas=settings.betas
     )
     newest = newest_checkpoint(settings.run_dir)
-    step = 0
+    digest = _corpus_digest(corpus)
+    state: dict[str, Any] = {}
     if newest and not settings.resume:
         raise InputError(
             f"run folder {settings.run_dir}",
@@ -99,10 +120,20 @@ def start_training(settings: PretrainSettings, accelerator: Accelerator) -> Trai
     if newest:
         preprocessor = settings.preprocess
         state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
-        _check_same_training(newest, state["settings"], settings)
-        step = state["step"]
+        check_same_training(newest, state["settings"], settings)
+        _check_same_corpus(newest, state.get("corpus", digest), digest, settings)
+        if accelerator.is_main_process:
+            warn_of_another_schedule(state["settings"], settings)
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
-    return Training(settings, accelerator, prepared_model, prepared_optimizer, step)
+    return Training(
+        settings,
+        accelerator,
+        prepared_model,
+        prepared_optimizer,
+        state.get("step", 0),
+        corpus_digest=digest,
+        earlier_seconds=state.get("seconds", 0.0),
+    )
 
 
 def training_batches(training: Training, data: Split) -> Iterator[list[MaskedBatch]]:
@@ -126,27 +157,55 @@ def step_batches(
 
 
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:
-    """Do one optimiser step; return loss and gradient norm of this process."""
+    """Do one optimiser step; return gradient norm, and loss as its share on this process.
+
+    The mean of the shares over all processes is the loss of the batch. Raises InputError on every
+    process, and changes no weight, if loss or gradient are not finite.
+    """
     settings, accelerator = training.settings, training.accelerator
     factor = warmup_cosine(training.step, steps=settings.steps, warmup_steps=settings.warmup_steps)
     for group in training.optimizer.param_groups:
         group["lr"] = settings.lr * factor
-    losses = []
-    for number, part in enumerate(parts):
+    loss = torch.zeros((), device=accelerator.device)
+    weights = part_weights(parts, accelerator)
+    for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else accelerator.no_sync(training.model):
-            loss = reconstruct(training.model, part, settings, accelerator).loss
-            accelerator.backward(loss / len(parts))
-        losses.append(loss.detach())
+            share = weight * reconstruct(training.model, part, settings, accelerator).loss
+            accelerator.backward(share)
+        loss += share.detach()
     norm = accelerator.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
+    is_bad = torch.isfinite(torch.stack([loss, norm])).logical_not().sum()
+    if accelerator.reduce(is_bad, reduction="sum"):
+        raise _not_finite(training, f"loss {loss:.4g}, gradient norm {norm:.4g}")
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.step += 1
-    return {"train/loss": torch.stack(losses).mean(), "train/grad_norm": norm}
+    return {"train/loss": loss, "train/grad_norm": norm}
+
+
+def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tensor:
+    """Return for each part its share of the leads of the whole batch, times the processes.
+
+    Every present lead has equally many hidden patches, so that these weights make the loss and,
+    once averaged over the processes, the gradient those of the undivided batch.
+    """
+    counts = [counted_leads(part.batch) for part in parts]
+    leads = torch.tensor(counts, dtype=torch.float32, device=accelerator.device)
+    return leads * accelerator.num_processes / accelerator.reduce(leads.sum(), reduction="sum")
+
+
+def counted_leads(batch: Batch) -> int:
+    """Return how many leads enter the loss of a batch."""
+    b, l, _ = batch.signal.shape  # noqa: E741
+    return b * l if batch.present is None else int(batch.present.sum())
 
 
 def validate(training: Training, data: Split) -> float:
-    """Return the mean loss over fixed recordings and masks, over all processes."""
+    """Return the mean loss over fixed recordings and masks, over all processes.
+
+    Raises InputError if it is not finite.
+    """
     settings, accelerator = training.settings, training.accelerator
     count = min(settings.validation_samples, len(data))
     visible = _draw_masks(settings, count, _VALIDATION_STEP)
@@ -157,10 +216,14 @@ def validate(training: Training, data: Split) -> float:
         for rows in mine.split(64) if len(mine) else ():
             part = MaskedBatch(data.batch(rows.numpy()), visible[rows])
             loss = reconstruct(model, part, settings, accelerator).loss
-            total += torch.stack([loss * len(rows), torch.ones_like(loss) * len(rows)])
+            leads = counted_leads(part.batch)
+            total += torch.stack([loss * leads, torch.full_like(loss, leads)])
     model.train()
     loss_sum, seen = accelerator.reduce(total, reduction="sum")
-    return (loss_sum / seen).item()
+    mean = loss_sum / seen
+    if not torch.isfinite(mean):
+        raise _not_finite(training, f"validation loss {mean:.4g}")
+    return mean.item()
 
 
 def reconstruct(
@@ -188,19 +251,36 @@ def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> N
         )
 
 
-def _check_same_training(
-    checkpoint: Path, before: dict[str, Any], settings: PretrainSettings
-) -> None:
-    """Refuse to go on with settings under which the steps already done would have been others."""
-    now = settings.model_dump(mode="json")
-    for key in _DECIDE_TRAINING:
-        if before.get(key) != now[key]:
-            raise InputError(
-                f"checkpoint {checkpoint}, {key}",
-                value=str(before.get(key)),
-                expected=f"{now[key]}, as configured",
-                remedy="Resume with the value it was made with, or use another run_dir.",
-            )
+def _check_same_corpus(checkpoint: Path, before: str, now: str, settings: PretrainSettings) -> None:
+    if before != now:
+        raise InputError(
+            f"checkpoint {checkpoint}, corpus",
+            value=f"shards with digest {before[:12]}",
+            expected=f"{now[:12]}, of {settings.data}",
+            remedy="Resume with the data it was made with, or use another run_dir.",
+        )
+
+
+def _corpus_digest(corpus: Corpus) -> str:
+    """Return a digest of the manifest's list of shards, which holds the digest of each."""
+    listed = json.dumps(corpus.manifest["shards"], sort_keys=True)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _are_finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+
+def _not_finite(training: Training, found: str) -> InputError:
+    newest = newest_checkpoint(training.settings.run_dir)
+    lr = training.optimizer.param_groups[0]["lr"]
+    return InputError(
+        f"training after {training.step} steps, lr {lr:.4g}",
+        value=found,
+        expected="finite numbers",
+        remedy="Train again with a lower lr or more warmup_steps in another run_dir; the newest "
+        f"good checkpoint is {newest or 'none'}.",
+    )
 
 
 def _draw_masks(settings: PretrainSettings, count: int, step: int) -> Tensor:

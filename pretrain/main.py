@@ -5,7 +5,6 @@ summary.json.
 """
 
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -34,13 +33,14 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
         for name in ("train", "val")
     )
-    training = start_training(settings, accelerator)
-    first_step, started = training.step, time.monotonic()
+    training = start_training(settings, accelerator, corpus)
+    first_step = training.step
     with closing(Progress(training)) as progress:
         run(training, train, val, progress)
 
     if accelerator.is_main_process:
-        save_model(settings.run_dir / MODEL_FOLDER, training.autoencoder, settings.preprocess)
+        model_folder = settings.run_dir / MODEL_FOLDER
+        save_model(model_folder, training.autoencoder, settings.preprocess, step=training.step)
         write_summary(
             settings.run_dir,
             settings,
@@ -52,7 +52,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
             processes=accelerator.num_processes,
             device=str(accelerator.device),
             threads=threads,
-            seconds=time.monotonic() - started,
+            seconds=training.seconds,
             **{name.replace("/", "_"): value for name, value in progress.last.items()},
         )
         sys.stdout.write(

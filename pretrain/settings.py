@@ -1,10 +1,26 @@
-"""Settings of pretraining."""
+"""Settings of pretraining, and which of them a run keeps when it goes on."""
+
+import logging
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from lamae.autoencoder import AutoencoderSettings
 from lamae.config import FolderPath, Settings
+from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
+
+_log = logging.getLogger(__name__)
+_DECIDE_TRAINING = (
+    "seed",
+    "batch_size",
+    "lr",
+    "betas",
+    "weight_decay",
+    "warmup_steps",
+    "clip_norm",
+)  # not steps, which may be raised; architecture and preprocessor are checked with the weights
 
 
 class PretrainSettings(Settings):
@@ -25,7 +41,9 @@ class PretrainSettings(Settings):
     model: AutoencoderSettings = AutoencoderSettings()
     """Architecture."""
     steps: int = Field(10_000, gt=0)
-    """Optimiser steps."""
+    """Optimiser steps; another number on resuming changes the learning rates of those that remain.
+
+    They then follow the schedule of a run of that length, and a warning names both numbers."""
     batch_size: int = Field(256, gt=0)
     """Recordings in an optimiser step, over all processes."""
     accumulation: int = Field(1, gt=0)
@@ -62,3 +80,29 @@ class PretrainSettings(Settings):
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
         return self
+
+
+def check_same_training(
+    checkpoint: Path, before: dict[str, Any], settings: PretrainSettings
+) -> None:
+    """Refuse to go on with settings under which the steps already done would have been others."""
+    now = settings.model_dump(mode="json")
+    for key in _DECIDE_TRAINING:
+        if before.get(key) != now[key]:
+            raise InputError(
+                f"checkpoint {checkpoint}, {key}",
+                value=str(before.get(key)),
+                expected=f"{now[key]}, as configured",
+                remedy="Resume with the value it was made with, or use another run_dir.",
+            )
+
+
+def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings) -> None:
+    """Say so if the remaining steps follow other learning rates than those already done."""
+    if before["steps"] != settings.steps:
+        _log.warning(
+            "steps was %d and is now %d: the steps that remain follow the learning rates of a run "
+            "of the new length, those already done followed the old",
+            before["steps"],
+            settings.steps,
+        )

@@ -106,6 +106,33 @@ def test_an_unfinished_run_gives_its_newest_checkpoint(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], newest[name]) for name in newest)
 
 
+@pytest.mark.parametrize(
+    ("step_of_model", "taken"), [(4, "checkpoints/step-00000009"), (9, "model"), (20, "model")]
+)
+def test_a_run_gives_the_model_with_the_most_steps(
+    tmp_path: Path, step_of_model: int, taken: str
+) -> None:
+    """A finished run that was made longer and interrupted has a checkpoint after its model."""
+    for step in (4, 9):
+        save(tmp_path, step=step)
+    torch.manual_seed(99)
+    save_model(tmp_path / "model", make_model(), PREPROCESSOR, step=step_of_model)
+    expected = load_file(tmp_path / taken / WEIGHTS)
+    found = load_autoencoder(tmp_path).model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_model_of_an_older_version_gives_way_to_a_checkpoint(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", make_model(), PREPROCESSOR)
+    (tmp_path / "model" / STATE).unlink()
+    weights = load_file(tmp_path / "model" / WEIGHTS)
+    found = load_autoencoder(tmp_path).model.state_dict()
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+    newest = load_file(save(tmp_path, step=4) / WEIGHTS)
+    found = load_autoencoder(tmp_path).model.state_dict()
+    assert all(torch.equal(found[name], newest[name]) for name in newest)
+
+
 def test_optimiser_and_state_come_back_as_they_were(tmp_path: Path) -> None:
     folder = save(tmp_path, step=3, note="kept")
     model = make_model()

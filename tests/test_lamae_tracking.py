@@ -30,6 +30,7 @@ def write_rows(folder: Path, *, first_step: int, stop: int, loss: float) -> None
     log.close()
 
 
+@pytest.mark.usefixtures("plain_environment")
 def test_a_summary_tells_command_configuration_and_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +43,44 @@ def test_a_summary_tells_command_configuration_and_versions(
     assert content["seed"] == 3
     assert content["versions"]["python"] == platform.python_version()
     assert content["versions"]["timm"] == version("timm")
+
+
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove what a launcher may have set for the tests themselves."""
+    for name in ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("plain_environment")
+@pytest.mark.parametrize(
+    ("environment", "start", "processes"),
+    [
+        ({}, ["python"], 1),
+        ({"ACCELERATE_USE_CPU": "true"}, ["python"], 1),
+        ({"ACCELERATE_MIXED_PRECISION": "no"}, ["accelerate", "launch", "--num_processes", "1"], 1),
+        (
+            {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4"},
+            ["accelerate", "launch", "--num_processes", "4"],
+            4,
+        ),
+    ],
+)
+def test_the_command_is_the_one_to_type_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    start: list[str],
+    processes: int,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", "data=a folder"])
+    for name, value in (environment | {"OMP_NUM_THREADS": "3"}).items():
+        monkeypatch.setenv(name, value)
+    content = write_summary(tmp_path, Example())
+    assert shlex.split(content["command"]) == [*start, "main.py", "data=a folder"]
+    assert content["launcher"] == {"processes": processes, "omp_threads": 3}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert write_summary(tmp_path, Example())["launcher"]["omp_threads"] is None
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""The training loop: it learns, goes on where it stopped, and divides a batch without a change."""
+"""The training loop: it learns, and divides a batch without a change."""
 
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,13 +10,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.checkpoint import OPTIMIZER, WEIGHTS, newest_checkpoint
 from lamae.corpus import Corpus
-from lamae.dataset import Split, shuffled_positions
+from lamae.dataset import Batch, Split, shuffled_positions
 from lamae.errors import InputError
-from lamae.tracking import read_metrics
-from pretrain import main
-from pretrain.loop import Training, start_training, step_batches, train_step, validate
+from pretrain.loop import MaskedBatch, Training, start_training, step_batches, train_step, validate
 from pretrain.settings import PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]
@@ -43,7 +40,7 @@ def test_the_loss_falls_on_recordings_not_trained_on(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
     settings = make_settings(steps=40, warmup_steps=5)
-    training = start_training(settings, accelerator)
+    training = start_training(settings, accelerator, corpus)
     val = split(corpus, settings, "val")
     before = validate(training, val)
     losses = [row["train/loss"] for row in train(training, split(corpus, settings), steps=40)]
@@ -58,7 +55,7 @@ def test_a_batch_seen_again_and_again_is_learnt_by_heart(
     """Targets have unit variance, so that a model that draws flat lines stays at 49 / 50."""
     leads = {"leads": ("II", "V1", "V5"), "sampling_rate": 50, "duration_s": 5, "band_hz": None}
     settings = make_settings(preprocess=leads, steps=100, batch_size=2, warmup_steps=10)
-    training = start_training(settings, accelerator)
+    training = start_training(settings, accelerator, corpus)
     parts = step_batches(settings, accelerator, split(corpus, settings), 0)
     losses = [float(train_step(training, parts)["train/loss"]) for _ in range(100)]
     assert losses[-1] < 0.6
@@ -68,7 +65,7 @@ def test_validation_draws_the_same_recordings_and_masks_each_time(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
     settings = make_settings()
-    training = start_training(settings, accelerator)
+    training = start_training(settings, accelerator, corpus)
     val = split(corpus, settings, "val")
     assert validate(training, val) == validate(training, val)
     assert training.autoencoder.training
@@ -80,7 +77,7 @@ def test_accumulation_changes_no_step(
     found = []
     for accumulation in (1, 2, 4):
         settings = make_settings(accumulation=accumulation)
-        training = start_training(settings, accelerator)
+        training = start_training(settings, accelerator, corpus)
         rows = train(training, split(corpus, settings), steps=5)
         found.append([list(row.values()) for row in rows])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
@@ -118,75 +115,13 @@ def test_masks_differ_between_steps_and_seeds(make_settings: MakeSettings, corpu
     assert len(drawn) == 6
 
 
-def test_an_interrupted_run_ends_as_one_that_was_not(
-    make_settings: MakeSettings,
-    accelerator: Accelerator,
-    pretrained_run: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings = make_settings()
-
-    def interrupted_step(training: Training, parts: list[Any]) -> dict[str, torch.Tensor]:
-        if training.step == 6:  # two steps after the checkpoint, which have to be done again
-            raise KeyboardInterrupt
-        return train_step(training, parts)
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(main, "train_step", interrupted_step)
-        main.pretrain(settings, accelerator)
-    newest = newest_checkpoint(settings.run_dir)
-    assert newest and newest.name == "step-00000004"
-    assert [row["step"] for row in read_metrics(settings.run_dir)][-1] == 6
-
-    main.pretrain(make_settings(resume=True), accelerator)
-    for name in (f"model/{WEIGHTS}", f"checkpoints/step-00000008/{OPTIMIZER}"):
-        assert (settings.run_dir / name).read_bytes() == (pretrained_run / name).read_bytes()
-    resumed, whole = (_untimed(read_metrics(run)) for run in (settings.run_dir, pretrained_run))
-    assert resumed == whole
-    assert [row["step"] for row in whole if "train/loss" in row] == list(range(1, 9))
-
-
-def _untimed(rows: list[dict[str, int | float]]) -> list[dict[str, int | float]]:
-    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seed": 1}, r"seed: 0; expected 1, as configured"),
-        ({"lr": 0.5}, r"lr: 0\.01; expected 0\.5"),
-        ({"batch_size": 4}, r"batch_size: 8; expected 4"),
-    ],
-)
-def test_a_run_does_not_go_on_with_settings_of_another(
-    pretrained_run: Path,
-    make_settings: MakeSettings,
-    accelerator: Accelerator,
-    changes: dict[str, object],
-    message: str,
-) -> None:
-    settings = make_settings(run_dir=pretrained_run, resume=True, **changes)
-    with pytest.raises(InputError, match=message):
-        start_training(settings, accelerator)
-
-
-def test_a_folder_that_holds_a_run_is_refused_unless_it_is_resumed(
-    make_settings: MakeSettings, accelerator: Accelerator, pretrained_run: Path
-) -> None:
-    message = rf"run folder {pretrained_run}: holds step-00000008; .*resume=true"
-    with pytest.raises(InputError, match=message):
-        start_training(make_settings(run_dir=pretrained_run), accelerator)
-    settings = make_settings(run_dir=pretrained_run, resume=True)
-    assert start_training(settings, accelerator).step == 8
-
-
 @pytest.mark.parametrize(("processes", "accumulation"), [(1, 3), (4, 4), (16, 1)])
 def test_a_batch_that_cannot_be_divided_is_refused(
-    make_settings: MakeSettings, processes: int, accumulation: int
+    make_settings: MakeSettings, corpus: Corpus, processes: int, accumulation: int
 ) -> None:
     message = rf"batch_size: 8; expected a multiple of {processes * accumulation} "
     with pytest.raises(InputError, match=message):
-        start_training(make_settings(accumulation=accumulation), process(0, processes))
+        start_training(make_settings(accumulation=accumulation), process(0, processes), corpus)
 
 
 def test_a_process_without_a_validation_recording_takes_part(
@@ -194,7 +129,7 @@ def test_a_process_without_a_validation_recording_takes_part(
 ) -> None:
     """The second of two processes has nothing to validate where there is one recording."""
     settings = make_settings(validation_samples=1)
-    training = start_training(settings, accelerator)
+    training = start_training(settings, accelerator, corpus)
     val = split(corpus, settings, "val")
     alone = validate(training, val)
     idle = process(1, 2)
@@ -203,3 +138,71 @@ def test_a_process_without_a_validation_recording_takes_part(
     idle.reduce = lambda total, reduction: total + share
     training.accelerator = idle
     assert validate(training, val) == pytest.approx(alone)
+
+
+def gradients(
+    settings: PretrainSettings, corpus: Corpus, accelerator: Any, parts: list[MaskedBatch]
+) -> list[torch.Tensor]:
+    """Return what a step of one process gives its optimiser, which does nothing."""
+    training = start_training(settings, Accelerator(cpu=True), corpus)
+    training.accelerator, training.optimizer = accelerator, Mock(param_groups=[])
+    train_step(training, parts)
+    found = [parameter.grad for parameter in training.model.parameters()]
+    return [gradient for gradient in found if gradient is not None]
+
+
+def with_absent_leads(part: MaskedBatch) -> MaskedBatch:
+    """Take leads from the recordings: none from those with an even key, all but two from others."""
+    first = torch.arange(part.batch.signal.shape[1]) < 2
+    few = torch.tensor([int(key[-1], 36) % 2 == 1 for key in part.batch.keys])
+    batch = Batch(part.batch.signal, first | ~few[:, None], part.batch.keys)
+    return part._replace(batch=batch)
+
+
+@pytest.mark.parametrize(("processes", "accumulation"), [(1, 2), (1, 8), (2, 1), (2, 2), (4, 1)])
+def test_absent_leads_weigh_the_same_however_a_batch_is_divided(
+    make_settings: MakeSettings,
+    corpus: Corpus,
+    accelerator: Accelerator,
+    processes: int,
+    accumulation: int,
+) -> None:
+    alone, data = make_settings(clip_norm=1e9), split(corpus, make_settings())
+    parts = [with_absent_leads(part) for part in step_batches(alone, accelerator, data, 0)]
+    expected = gradients(alone, corpus, accelerator, parts)
+    present = parts[0].batch.present
+    assert present is not None and 2 < present.sum(1).float().mean() < 12
+    settings = make_settings(clip_norm=1e9, accumulation=accumulation)
+    found = []
+    for index in range(processes):
+        share = process(index, processes)
+        share.device, share.backward = accelerator.device, lambda loss: loss.backward()
+        share.no_sync, share.clip_grad_norm_ = nullcontext, accelerator.clip_grad_norm_
+        share.reduce = Mock(side_effect=[present.sum(), torch.tensor(0)])
+        parts = [with_absent_leads(part) for part in step_batches(settings, share, data, 0)]
+        found.append(gradients(settings, corpus, share, parts))
+    for whole, *shares in zip(expected, *found, strict=True):
+        torch.testing.assert_close(torch.stack(shares).mean(0), whole, rtol=1e-3, atol=1e-6)
+
+
+def test_validation_is_the_mean_over_the_leads_that_are_there(
+    make_settings: MakeSettings,
+    corpus: Corpus,
+    accelerator: Accelerator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One recording at a time and all at once: the loss of each counts by its leads."""
+    settings = make_settings(validation_samples=8)
+    training = start_training(settings, accelerator, corpus)
+    val = split(corpus, settings, "val")
+    whole_batch = val.batch
+
+    def incomplete(positions: Any) -> Batch:
+        visible = torch.zeros(len(positions), 12, 1, dtype=torch.int64)
+        return with_absent_leads(MaskedBatch(whole_batch(positions), visible)).batch
+
+    monkeypatch.setattr(val, "batch", incomplete)
+    expected = validate(training, val)
+    split_rows = torch.Tensor.split
+    monkeypatch.setattr(torch.Tensor, "split", lambda rows, size: split_rows(rows, 1))
+    assert validate(training, val) == pytest.approx(expected, rel=1e-5)
