@@ -10,8 +10,21 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-FolderPath = Annotated[Path, BeforeValidator(lambda value: Path(str(value)).expanduser())]
-"""A path that YAML may have read as a number."""
+
+def _as_path(value: object) -> Path:
+    if not isinstance(value, Path | str) or not str(value).strip():
+        raise ValueError("expected a path; quote a name that YAML reads otherwise, or give ./name")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # no such user
+        raise ValueError(str(error)) from None
+
+
+FolderPath = Annotated[Path, BeforeValidator(_as_path)]
+"""A path; what YAML reads as a number, a truth value or nothing is none, and is refused."""
+
+
+_NULLS = ("null", "~")
 
 
 class Settings(BaseModel):
@@ -53,7 +66,9 @@ def load_settings(schema: type[S], arguments: Sequence[str]) -> S:
     for argument in arguments:
         if "=" in argument:
             key, _, text = argument.partition("=")
-            _assign(values, key.split("."), _parse_value(text))
+            path = key.split(".")
+            parse = _parse_path if _is_path(schema, path) else _parse_value
+            _assign(values, path, parse(text))
         elif argument.endswith((".yaml", ".yml")):
             _merge(values, _read_yaml(Path(argument)))
         else:
@@ -107,6 +122,20 @@ def _parse_value(text: str) -> Any:
         return yaml.load(text, _UniqueKeyLoader)
     except yaml.YAMLError:
         return text
+
+
+def _parse_path(text: str) -> Any:
+    """Keep a path as it was typed, so that 007 stays 007; `null` is None, `no` is refused."""
+    value = _parse_value(text)
+    if value is None:
+        return None if text.strip().lower() in _NULLS else text
+    return value if isinstance(value, bool | str) else text
+
+
+def _is_path(schema: type[Settings], path: Sequence[str]) -> bool:
+    field = _section(schema, path[:-1]).model_fields.get(path[-1])
+    candidates = (field.annotation, *get_args(field.annotation)) if field else ()
+    return Path in candidates or FolderPath in candidates
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:

@@ -4,6 +4,7 @@ The index has one row per sample: its metadata, its shard, the offset of its raw
 tar, and their crc32. A sample is one slice of a memory map, wherever it lies.
 """
 
+import hashlib
 import json
 import mmap
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
 
 from lamae.errors import InputError
 from lamae.files import open_whole
@@ -57,14 +59,41 @@ def write_index(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.write_table(pa.Table.from_pylist(group, schema=INDEX_SCHEMA))
 
 
+def describe_index(folder: Path) -> dict[str, Any]:
+    """Return what the manifest says of a written index: file, rows, bytes and sha256."""
+    path = folder / INDEX
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rows = pq.read_metadata(path).num_rows
+    return {"file": INDEX, "rows": rows, "bytes": path.stat().st_size, "sha256": digest}
+
+
+class _File(BaseModel):
+    file: str
+    bytes: int
+
+
+class _IndexFile(_File):
+    rows: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What a corpus needs of its manifest."""
+
+    shards: list[_File]
+    index: _IndexFile | None = None
+    """None in a manifest that was written before it had this entry."""
+
+
 class Corpus:
     """Read-only view of a shard folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a folder; raises InputError if it is not one or misses a shard."""
+        """Open a folder; raises InputError if it is not one, or a file is missing or damaged."""
         self.folder = folder
         self.manifest = _read_manifest(folder)
-        self._index = pq.read_table(folder / INDEX, schema=INDEX_SCHEMA)
+        self._index = _read_index(folder, self.manifest.get("index"))
         self._maps: dict[str, mmap.mmap] = {}
         self._check_shards()
 
@@ -163,7 +192,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
         found = manifest.get("format")
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         found = str(error)
     if found != FORMAT:
         raise InputError(
@@ -172,4 +201,31 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             expected=repr(FORMAT),
             remedy="Build the shards again with this version.",
         )
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InputError(
+            f"{path}",
+            value=f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+            expected="the shards and the index of the folder",
+            remedy="Copy it again, or build the shards again.",
+        ) from None
     return manifest
+
+
+def _read_index(folder: Path, expected: dict[str, Any] | None) -> pa.Table:
+    """Read the index, if it is the one that the manifest describes."""
+    try:
+        found = describe_index(folder)
+        if expected in (None, found):
+            return pq.read_table(folder / INDEX, schema=INDEX_SCHEMA)
+        value = f"{found['rows']} rows, {found['bytes']} bytes, sha256 {found['sha256']}"
+    except (OSError, pa.ArrowException) as error:
+        value = str(error)
+    raise InputError(
+        f"index {folder / INDEX}",
+        value=value,
+        expected=f"the index that {MANIFEST} describes",
+        remedy="Copy it again, or build the shards again.",
+    )

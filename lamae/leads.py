@@ -41,14 +41,13 @@ _BY_KEY = {lead.lower(): lead for lead in LEADS}
 
 
 def canonical_lead(name: str) -> str:
-    """Return the canonical spelling of a lead name in any case, with or without a prefix.
+    """Return the canonical spelling of a lead name in any case, with or without prefixes.
 
     Raises InputError for a name that is none of the twelve standard leads.
     """
     key = name.strip().lower()
-    for prefix in _PREFIXES:
-        if key.startswith(prefix):
-            key = key.removeprefix(prefix).strip(" _-")
+    while prefix := next((p for p in _PREFIXES if key.startswith(p)), ""):
+        key = key.removeprefix(prefix).strip(" _")  # no hyphen: "-aVR" is aVR upside down
     if key in _BY_KEY:
         return _BY_KEY[key]
     nearest = difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.0)[0]

@@ -5,6 +5,8 @@ import os
 import torch
 from accelerate import Accelerator
 
+from lamae.cores import available_cores
+
 
 def use_cores(accelerator: Accelerator, threads: int | None) -> int:
     """Compute with `threads`, or with an equal share of this machine's cores; return how many.
@@ -16,7 +18,7 @@ def use_cores(accelerator: Accelerator, threads: int | None) -> int:
         return torch.get_num_threads()
     if threads is None:
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        share = len(os.sched_getaffinity(0)) // processes
-        threads = max(1, share, int(os.environ.get("OMP_NUM_THREADS", "1")))
+        share = available_cores() // processes
+        threads = max(share, torch.get_num_threads())
     torch.set_num_threads(threads)
     return threads

@@ -59,6 +59,7 @@ def build_shards(settings: ShardsSettings) -> dict[str, Any]:
         rejects=by_reason(rejects),
         left_out=left_out,
         record_without_label_row=listing.without_label_row,
+        dropped_signals=counts.dropped_signals,
         seed=None if settings.split.by_fold else settings.split.seed,
         seconds=round(time.monotonic() - started, 1),
     )
@@ -81,7 +82,7 @@ def _written(
         if isinstance(outcome, Reject):
             rejects.append(outcome)
         else:
-            counts.add(outcome.fields)
+            counts.add(outcome.fields, outcome.dropped)
             yield writer.add(outcome)
 
 

@@ -1,15 +1,17 @@
 """Recordings are read, checked and encoded, by several processes, in the order of the source."""
 
 import signal
+import traceback
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from lamae.errors import RecordError
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb_files import read_wfdb_signals
 from lamae.samples import Sample, encode_metadata, encode_signal, metadata, signal_crc32
 from shards.entries import Entry, Reject
 from shards.quality import check_quality
@@ -32,6 +34,8 @@ class Encoded(NamedTuple):
     """Content of `<key>.json`."""
     crc32: int
     """Checksum of the raw samples."""
+    dropped: tuple[str, ...]
+    """Names of the recording's signals that are no standard lead."""
 
 
 def encode_in_order(
@@ -39,7 +43,8 @@ def encode_in_order(
 ) -> Generator[Encoded | Reject, None, None]:
     """Yield what becomes of each task, in order; memory does not grow with their number.
 
-    Close the generator to end its processes at once. Raises ChildProcessError if one is killed.
+    Close the generator to end its processes at once. Raises ChildProcessError if one is killed or
+    fails.
     """
     starts = range(0, len(tasks), _CHUNK)
     chunks = (tasks[start : start + _CHUNK] for start in starts)
@@ -90,10 +95,19 @@ def _started_readers(number: int, settings: ShardsSettings) -> Iterator[list[Con
 
 
 def _serve(connection: Connection, settings: ShardsSettings) -> None:
-    """Answer chunks of tasks until the connection ends."""
-    with suppress(EOFError, ConnectionError):
+    """Answer chunks of tasks until the connection ends; an error is the last answer, as text."""
+    with suppress(EOFError, ConnectionError), ExitStack() as stack:
+        stack.push(partial(_answer_error, connection))
         while True:
             connection.send(_encode_chunk(connection.recv(), settings))
+
+
+def _answer_error(connection: Connection, *error: Any) -> bool:
+    """Send an error that ends the process, unless it is the end of the connection."""
+    if issubclass(error[0], EOFError | ConnectionError):
+        return False
+    connection.send("".join(traceback.format_exception(*error)))
+    return True
 
 
 def _send(reader: Connection, tasks: Sequence[Task]) -> None:
@@ -105,9 +119,12 @@ def _send(reader: Connection, tasks: Sequence[Task]) -> None:
 
 def _receive(reader: Connection) -> list[Encoded | Reject]:
     try:
-        return reader.recv()
+        outcomes = reader.recv()
     except (EOFError, OSError):
         raise _killed() from None
+    if isinstance(outcomes, str):
+        raise ChildProcessError(f"a reading process failed:\n{outcomes}")
+    return outcomes
 
 
 def _killed() -> ChildProcessError:
@@ -133,7 +150,7 @@ def _encode_chunk(tasks: Sequence[Task], settings: ShardsSettings) -> list[Encod
 def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reject:
     """Read one recording; returns why, if it cannot be read or its quality is refused."""
     try:
-        record = read_wfdb(settings.source / f"{entry.path}.hea")
+        record, dropped = read_wfdb_signals(settings.source / f"{entry.path}.hea")
         check_quality(record, settings.preprocess, minimum_duration_s=settings.minimum_duration_s)
     except RecordError as error:
         return Reject(entry.path, error.reason, str(error))
@@ -151,4 +168,5 @@ def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reje
         signal=encode_signal(record),
         metadata=encode_metadata(sample),
         crc32=signal_crc32(record),
+        dropped=dropped,
     )

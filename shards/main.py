@@ -53,6 +53,8 @@ def make_shards(arguments: Sequence[str]) -> None:
         print(f"left out {summary['left_out']}: in no split")
     if summary["record_without_label_row"]:
         print(f"unlabelled {summary['record_without_label_row']}: record_without_label_row")
+    for name, number in summary["dropped_signals"].items():
+        print(f"dropped {number}: signal {name!r} is no standard lead")
     if summary["rejects"]:
         print(f"each reject: {settings.output / REJECTS}")
     print(

@@ -33,6 +33,8 @@ def read_database(folder: Path) -> LabelTable:
     path = folder / DATABASE
     rows: dict[str, LabelRow] = {}
     for row in read_csv(path, (file_column, "patient_id", "strat_fold", "scp_codes")):
+        if not row[file_column]:
+            raise table_error(path, f"no {file_column} in the row of patient {row['patient_id']}")
         try:
             rows[row[file_column]] = LabelRow(
                 patient_id=str(int(float(row["patient_id"]))),

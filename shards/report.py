@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lamae.corpus import FORMAT, MANIFEST
+from lamae.corpus import FORMAT, MANIFEST, describe_index
 from lamae.files import open_whole, write_json
 from lamae.samples import SPLITS
 from lamae.tracking import versions
@@ -28,9 +28,11 @@ class Counts:
         self._patients: dict[str, set[str]] = defaultdict(set)
         self._classes: dict[str, dict[str, Counter[str]]] = {}
         self._unlabelled: dict[str, Counter[str]] = {}
+        self._dropped = Counter[str]()
 
-    def add(self, fields: Mapping[str, Any]) -> None:
-        """Count one row of the index."""
+    def add(self, fields: Mapping[str, Any], dropped: Sequence[str]) -> None:
+        """Count one row of the index, and the signals that its recording has besides."""
+        self._dropped.update(dropped)
         split = fields["split"]
         self._records[split] += 1
         self._patients[split].add(fields["patient_id"])
@@ -54,6 +56,11 @@ class Counts:
             for split in SPLITS
         }
 
+    @property
+    def dropped_signals(self) -> dict[str, int]:
+        """Names of signals that are no standard lead, the most frequent first."""
+        return _most_frequent_first(self._dropped)
+
     def label_sets(self) -> dict[str, Any]:
         """Return for each label set the samples of each class, and those without labels."""
         return {
@@ -71,7 +78,10 @@ def _by_split(counts: Mapping[str, int]) -> dict[str, int]:
 
 def by_reason(rejects: Sequence[Reject]) -> dict[str, int]:
     """Return the number of rejects of each reason, the most frequent first."""
-    counts = Counter(reject.reason for reject in rejects)
+    return _most_frequent_first(Counter(reject.reason for reject in rejects))
+
+
+def _most_frequent_first(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -97,10 +107,12 @@ def write_manifest(
     config = settings.model_dump(mode="json", exclude=_VARIES_BETWEEN_EQUAL_RUNS)
     content = {
         "format": FORMAT,
+        "index": describe_index(settings.output),
         "shards": list(shards),
         "splits": counts.by_split(),
         "rejects": by_reason(rejects),
         **further,
+        "dropped_signals": counts.dropped_signals,
         "label_sets": counts.label_sets(),
         "config": config,
         "versions": versions(),

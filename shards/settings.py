@@ -1,11 +1,11 @@
 """Settings of the program."""
 
-import os
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
+from lamae.cores import available_cores
 from lamae.preprocess import Preprocessor
 from lamae.samples import SPLITS
 
@@ -62,5 +62,5 @@ class ShardsSettings(Settings):
     """Shorter recordings are rejected; seconds."""
     shard_mb: float = Field(256.0, gt=0)
     """Size of a shard in MB (10**6 bytes), exceeded by its last sample at most."""
-    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    workers: int = Field(default_factory=available_cores, ge=1)
     """Processes that read recordings; the default is one per core."""

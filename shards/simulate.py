@@ -1,11 +1,9 @@
 """Simulated 12-lead ECGs with known diagnoses, in the on-disk layout of MIMIC-IV-ECG."""
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -19,6 +17,8 @@ from tqdm import tqdm
 
 from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
+from lamae.files import whole_folder
+from lamae.tracking import write_summary
 from shards.simulator.dipole import all_leads, lead_matrix, render_waves
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.heartbeat import (
@@ -161,7 +161,7 @@ def simulate_signals(
 
 
 def simulate(settings: SimulateSettings) -> dict[str, object]:
-    """Write a simulated data set and return a summary of it.
+    """Write a simulated data set with its `summary.json`; returns where it is, and its counts.
 
     Raises InputError if the output folder holds something.
     """
@@ -169,20 +169,23 @@ def simulate(settings: SimulateSettings) -> dict[str, object]:
     chunks = _plan(settings)
     rows: list[dict[str, object]] = []
     bar = tqdm(total=settings.records, unit="record", desc="simulate")
-    with _folder_that_appears_whole(settings.output) as folder, bar:
+    _refuse_to_overwrite(settings.output)
+    with whole_folder(settings.output) as folder, bar:
         for measured in _map(partial(_write_chunk, settings, folder), chunks, settings.workers):
             rows += measured
             bar.update(len(measured))
         write_table(folder / "record_list.csv", RECORD_LIST, rows)
         write_table(folder / "machine_measurements.csv", MEASUREMENTS, rows)
         write_table(folder / "labels.csv", _LABELS, rows)
-    return {
-        "output": str(settings.output),
-        "records": len(rows),
-        "patients": len({row["subject_id"] for row in rows}),
-        "classes": dict(Counter(str(row["class"]) for row in rows)),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+        results: dict[str, object] = {
+            "seed": settings.seed,
+            "records": len(rows),
+            "patients": len({row["subject_id"] for row in rows}),
+            "classes": dict(Counter(str(row["class"]) for row in rows)),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        write_summary(folder, settings, **results)
+    return {"output": str(settings.output), **results}
 
 
 def _check_codes(codes: Sequence[str]) -> None:
@@ -271,20 +274,11 @@ def _map(
         yield from pool.map(function, chunks)
 
 
-@contextmanager
-def _folder_that_appears_whole(output: Path) -> Iterator[Path]:
-    partial_folder = output.with_name(f"{output.name}.partial")
-    for folder in (output, partial_folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(
-                f"output folder {folder}",
-                value="not empty",
-                expected="an empty folder, or none",
-                remedy="Delete it, or name another with output=<folder>.",
-            )
-    partial_folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial_folder
-        partial_folder.replace(output)
-    finally:
-        shutil.rmtree(partial_folder, ignore_errors=True)
+def _refuse_to_overwrite(output: Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(
+            f"output folder {output}",
+            value="not empty",
+            expected="an empty folder, or none",
+            remedy="Delete it, or name another with output=<folder>.",
+        )

@@ -17,6 +17,7 @@ RECORD_LIST = "record_list.csv"
 
 _LONGEST_KEY = 90
 """With an extension, a name in a POSIX tar has at most 100 bytes."""
+_OUTSIDE = ("path_outside_source", "a table names a path that is not below the source folder")
 
 
 def list_source(settings: ShardsSettings) -> Listing:
@@ -62,7 +63,8 @@ def _list_ptbxl(settings: ShardsSettings) -> Listing:
         table = read_database(settings.source)
     if not table.rows:
         raise _wrong_source(settings, f"neither {LABELS} nor {DATABASE}")
-    folders = sorted({PurePosixPath(record).parts[0] for record in table.rows})
+    inside = [record for record in table.rows if _is_inside(record)]
+    folders = sorted({PurePosixPath(record).parts[0] for record in inside})
     on_disk = [path for folder in folders for path in _headers(settings.source, folder)]
     patients = {record: row.patient_id or record for record, row in table.rows.items()}
     keys = {path: PurePosixPath(path).name for path in on_disk}
@@ -101,22 +103,37 @@ def _headers(source: Path, below: str = "") -> list[str]:
     return sorted(found)
 
 
+def _is_inside(path: str) -> bool:
+    """Whether a path that a table gives names something below the source folder."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and parts[0] != "/" and ".." not in parts
+
+
 def _join(keys: Mapping[str, str], patients: Mapping[str, str], table: LabelTable) -> Listing:
     """Join recordings (path to key) with the table's rows by path; nothing is lost in silence."""
-    rejects = [
-        Reject(record, "label_row_without_record", "the label table names it, the source lacks it")
-        for record in table.rows
-        if record not in keys
-    ]
+    rejects = [_row_without_record(record) for record in table.rows if record not in keys]
     bare = LabelRow(None, None, {})
     entries = []
     for path, key in keys.items():
         row = table.rows.get(path, bare)
         labels = table.unlabelled() if row is bare else row.labels
         patient = patients.get(path, path)
+        if not _is_inside(path):
+            rejects.append(Reject(path, *_OUTSIDE))
+            continue
+        if not key or not patient:
+            rejects.append(Reject(path, "no_identifier", "it names no study or no patient"))
+            continue
         entries.append(Entry(_short_key(sample_key(key)), path, patient, row.fold, labels))
     unnamed = sum(path not in table.rows for path in keys) if table.rows else 0
     return Listing(entries, rejects, unnamed)
+
+
+def _row_without_record(record: str) -> Reject:
+    if not _is_inside(record):
+        return Reject(record, *_OUTSIDE)
+    message = "the label table names it, the source lacks it"
+    return Reject(record, "label_row_without_record", message)
 
 
 def _short_key(key: str) -> str:

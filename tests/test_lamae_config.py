@@ -18,6 +18,8 @@ class Inner(Settings):
 
     depth: int = Field(4, gt=0)
     """Layers."""
+    place: FolderPath = Path("here")
+    """A folder."""
 
 
 class Outer(Settings):
@@ -27,6 +29,8 @@ class Outer(Settings):
     """Rate."""
     folder: FolderPath = Path("data")
     """A folder."""
+    maybe: FolderPath | None = None
+    """A folder, or none."""
     inner: Inner = Inner()
     """A section."""
 
@@ -49,6 +53,44 @@ def test_all_problems_are_told_at_once_with_the_nearest_key() -> None:
     assert "inner.dept: unknown key. Did you mean inner.depth?" in text
     assert "inner.depth: 0 is not valid" in text
     assert "folder" not in text
+
+
+@pytest.mark.parametrize(
+    "typed", ["007", "1.10", "2024_01", "2024-01-31", "12:30", "1e3", "0x10", "[a]", "a: b", "./no"]
+)
+@pytest.mark.parametrize("key", ["folder", "maybe", "inner.place"])
+def test_a_path_stays_as_it_was_typed(key: str, typed: str) -> None:
+    settings = load_settings(Outer, [f"{key}={typed}"])
+    found = {
+        "folder": settings.folder,
+        "maybe": settings.maybe,
+        "inner.place": settings.inner.place,
+    }
+    assert found[key] == Path(typed)
+
+
+@pytest.mark.parametrize("value", ["", " ", "no", "true"])
+@pytest.mark.parametrize("key", ["folder", "maybe", "inner.place"])
+def test_a_path_is_never_made_of_nothing_or_a_truth_value(key: str, value: str) -> None:
+    assert problems(f"{key}={value}").startswith(f"{key}: ")
+
+
+def test_null_is_no_path_and_only_where_none_is_needed() -> None:
+    assert load_settings(Outer, ["maybe=null"]).maybe is None
+    assert problems("folder=null").startswith("folder: None is not valid")
+
+
+@pytest.mark.parametrize("value", ["007", "1.10", "no", "2024-01-31", "''"])
+def test_a_path_in_a_file_that_is_no_text_is_refused(tmp_path: Path, value: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"folder: {value}\n")
+    assert "folder: " in problems(str(tmp_path / "a.yaml"))
+    assert "quote" in problems(str(tmp_path / "a.yaml"))
+    (tmp_path / "a.yaml").write_text("folder: '007'\n")
+    assert load_settings(Outer, [str(tmp_path / "a.yaml")]).folder == Path("007")
+
+
+def test_the_home_of_an_unknown_user_is_refused() -> None:
+    assert problems("folder=~nobody-of-this-name/x").startswith("folder: ")
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "fast", "[1]"])
@@ -89,4 +131,7 @@ def test_print_config_shows_every_default(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as caught:
         settings_from_command_line(Outer, ["inner.depth=5", "--print-config"])
     assert caught.value.code == 0
-    assert capsys.readouterr().out == "lr: 0.001\nfolder: data\ninner:\n  depth: 5\n"
+    assert (
+        capsys.readouterr().out
+        == "lr: 0.001\nfolder: data\nmaybe: null\ninner:\n  depth: 5\n  place: here\n"
+    )

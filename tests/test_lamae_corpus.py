@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -89,7 +90,49 @@ def test_a_cut_or_missing_shard_is_noticed_at_once(folder: Path, change: str) ->
         Corpus(folder)
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"format": "lamae-shards-0"}'])
+def set_manifest(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | changes))
+
+
+@pytest.mark.parametrize("change", ["cut", "delete", "nonsense"])
+def test_an_index_that_cannot_be_read_is_refused_by_name(folder: Path, change: str) -> None:
+    path = folder / "index.parquet"
+    path.write_bytes(b"nonsense" if change == "nonsense" else path.read_bytes()[:-1])
+    if change == "delete":
+        path.unlink()
+    with pytest.raises(InputError, match=r"index .*index\.parquet"):
+        Corpus(folder)
+
+
+@pytest.mark.parametrize("change", [{"rows": 5}, {"bytes": 1}, {"sha256": "0" * 64}])
+def test_an_index_is_that_of_its_manifest(folder: Path, change: dict[str, object]) -> None:
+    content = (folder / "index.parquet").read_bytes()
+    entry = {
+        "file": "index.parquet",
+        "rows": 4,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    set_manifest(folder, index=entry)
+    assert len(Corpus(folder)) == 4
+    set_manifest(folder, index=entry | change)
+    with pytest.raises(InputError, match=r"index .*index\.parquet: 4 rows"):
+        Corpus(folder)
+
+
+BAD_MANIFESTS = [
+    None,
+    "{",
+    "[]",
+    '{"format": "lamae-shards-0"}',
+    '{"format": "lamae-shards-1"}',
+    '{"format": "lamae-shards-1", "shards": [{"file": "a.tar"}]}',
+    '{"format": "lamae-shards-1", "shards": [], "index": 3}',
+]
+
+
+@pytest.mark.parametrize("content", BAD_MANIFESTS)
 def test_a_folder_that_is_no_corpus_is_refused(folder: Path, content: str | None) -> None:
     (folder / MANIFEST).unlink()
     if content is not None:

@@ -1,5 +1,6 @@
 """Batches in an order that the seed decides, read ahead, and robust to a damaged sample."""
 
+import json
 import logging
 import shutil
 import threading
@@ -15,7 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamae.corpus import INDEX, Corpus, write_index
+from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
 from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 from lamae.leads import LEADS
@@ -156,6 +157,30 @@ def test_a_split_of_which_nothing_is_usable_is_an_error_even_in_training(
         lone.batch([0])
 
 
+def test_what_can_be_used_is_told_from_what_cannot_and_why(
+    simulated_shards: Path, tmp_path: Path
+) -> None:
+    damaged = _damage(simulated_shards, 3, tmp_path / "damaged")
+    keys = damaged.keys[damaged.rows("train")]
+    found = _split(damaged).usable([4, 3, 2])
+    assert found.positions == [4, 2]
+    assert found.batch is not None
+    assert found.batch.keys == (keys[4], keys[2])
+    assert found.unusable == {keys[3]: "damaged"}
+    assert _split(damaged).usable([3]) == ([], None, {keys[3]: "damaged"})
+
+
+def test_the_reason_of_a_refusal_is_that_of_the_preprocessor(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    rows = corpus.rows("train")
+    partial = _with_limb_leads_only(corpus, int(rows[0]), tmp_path / "partial")
+    preprocessor = PREPROCESSOR.model_copy(update={"leads": ("V1", "V6")})
+    found = Split(partial, rows, preprocessor).usable([0, 1])
+    assert found.positions == [1]
+    assert found.unusable == {corpus.keys[rows[0]]: "no_usable_lead"}
+
+
 def test_a_batch_holds_what_the_preprocessor_makes_of_each_recording(corpus: Corpus) -> None:
     batch: Batch = _split(corpus).batch(np.array([5, 0]))
     for signal, row in zip(batch.signal.numpy(), corpus.rows("train")[[5, 0]], strict=True):
@@ -178,6 +203,9 @@ def _with_limb_leads_only(corpus: Corpus, row: int, folder: Path) -> Corpus:
     rows[row] |= {name: getattr(limb, name) for name in ("leads", "gain", "baseline")}
     rows[row]["crc32"] = signal_crc32(limb)
     write_index(folder, rows)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest.pop("index", None)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     return Corpus(folder)
 
 

@@ -9,14 +9,16 @@ LIMB_LEADS = LEAD_GROUPS["limb"]
 
 @pytest.mark.parametrize("lead", LEADS)
 @pytest.mark.parametrize(
-    "pattern", ["{}", " {} ", "Lead {}", "ecg_{}", "MDC_ECG_LEAD_{}", "lead-{}"]
+    "pattern", ["{}", " {} ", "Lead {}", "ecg_{}", "MDC_ECG_LEAD_{}", "ECG Lead {}"]
 )
 def test_a_lead_is_known_in_any_case_and_with_a_prefix(lead: str, pattern: str) -> None:
     for name in (lead, lead.lower(), lead.upper()):
         assert canonical_lead(pattern.format(name)) == lead
 
 
-@pytest.mark.parametrize("name", ["", "V7", "VX", "lead", "IIII", "MLII", "aV", "ecg"])
+@pytest.mark.parametrize(
+    "name", ["", "V7", "VX", "lead", "IIII", "MLII", "aV", "ecg", "-aVR", "lead-I", "Lead -aVR"]
+)
 def test_another_name_is_an_error_that_names_the_nearest(name: str) -> None:
     with pytest.raises(InputError, match="The nearest is"):
         canonical_lead(name)

@@ -6,7 +6,7 @@ import wfdb
 
 from lamae.errors import RecordError
 from lamae.leads import LEADS
-from lamae.readers.wfdb_files import MAX_SAMPLES, REASONS, read_wfdb
+from lamae.readers.wfdb_files import MAX_SAMPLES, REASONS, read_wfdb, read_wfdb_signals
 from lamae.readers.wfdb_header import parse_header
 from lamae.record import MISSING
 
@@ -101,10 +101,11 @@ def test_missing_samples_stay_missing_in_every_format(
     assert np.array_equal(np.flatnonzero(np.isnan(record.signal_mv()[0])), [5, 6, 7, 8])
 
 
-def test_leads_come_in_canonical_order_whatever_the_file_has(tmp_path: Path) -> None:
-    stored = ("vx", "v1", "AVF", "Lead I", "avl", "ecg_ii")
+def test_leads_come_in_canonical_order_and_other_signals_are_named(tmp_path: Path) -> None:
+    stored = ("vx", "v1", "AVF", "Lead I", "avl", "ecg_ii", "-aVR", "VI")
     digital = write_record(tmp_path, leads=stored)
-    record = read_wfdb(tmp_path / "r")
+    record, dropped = read_wfdb_signals(tmp_path / "r")
+    assert dropped == ("vx", "-aVR", "VI")
     assert record.leads == ("I", "II", "aVL", "aVF", "V1")
     assert np.array_equal(record.digital, digital.T[[3, 5, 4, 2, 1]])
 
@@ -195,9 +196,7 @@ HEADERS = {
     "r 0 500 60": "no_standard_lead",
     "r 1 500 60\n" + SIGNAL_LINE.format("MLX"): "no_standard_lead",
     "r 1 500 60\n" + SIGNAL_LINE.format(""): "no_standard_lead",
-    "r 2 500 60\n" + "\n".join([SIGNAL_LINE.format("v1"), SIGNAL_LINE.format("V1")]): (
-        "duplicate_lead"
-    ),
+    "r 2 500 60\n" + TWO_LEADS.replace("II", "i"): "duplicate_lead",
     "r 1 500 60\nr.dat 16 200(0)/mmHg 16 0 0 0 0 I": "unknown_units",
     "r 1 500 60\nr.dat 16 1e-30(0)/mV 16 0 0 0 0 I": "implausible_gain",
     "r 1 500 60\nr.dat 16 9e999(0)/mV 16 0 0 0 0 I": "implausible_gain",
@@ -211,6 +210,7 @@ HEADERS = {
     "r 2 500 61\n" + TWO_LEADS: "truncated_signal_file",
     "r 1 500 60\nr.dat 16+999999 200 16 0 0 0 0 I": "truncated_signal_file",
     "r 1 500 60\nno.dat 16 200 16 0 0 0 0 I": "missing_signal_file",
+    f"r 1 500 60\n{'n' * 300}.dat 16 200 16 0 0 0 0 I": "missing_signal_file",
     "r 1 500 60\n~ 16 200 16 0 0 0 0 I": "unreadable_header",
     "r 1 500 60\nr.dat 16 200 16 0 0 1 0 I": "checksum_mismatch",
 }
@@ -224,7 +224,8 @@ def test_a_bad_header_is_refused_by_name(tmp_path: Path, header: str, reason: st
 
 
 def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
-    assert reason_of(tmp_path / "r") == "missing_header"
+    for name in ("r", "n" * 300, "a\0b"):
+        assert reason_of(tmp_path / name) == "missing_header"
     write_record(tmp_path, fmt="24")
     content = (tmp_path / "r.dat").read_bytes()
     (tmp_path / "r.dat").write_bytes(content[:-1])
@@ -290,8 +291,7 @@ def damage(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def test_real_recordings_are_read_as_by_wfdb(shared_data: Path) -> None:
-    stems = [shared_data / "wfdb_samples/s0010_re", shared_data / "cpsc2018/A0001"]
-    for stem in stems:
+    for stem in (shared_data / "wfdb_samples/s0010_re", shared_data / "cpsc2018/A0001"):
         record = read_wfdb(stem)
         names = [name.lower() for name in wfdb.rdheader(str(stem)).sig_name]
         channels = [names.index(lead.lower()) for lead in LEADS]

@@ -18,7 +18,7 @@ from lamae.readers.wfdb_files import read_wfdb
 from lamae.record import MISSING
 from lamae.samples import SPLITS
 from shards.build import build_shards
-from shards.encode import encode
+from shards.encode import encode, encode_in_order
 from shards.entries import Entry
 from shards.settings import ShardsSettings
 from shards.writer import ShardWriter
@@ -146,6 +146,13 @@ def test_the_manifest_tells_the_truth(source: Path) -> None:
         "val": {"records": 2, "patients": 2},
         "test": {"records": 1, "patients": 1},
     }
+    index = build.output / "index.parquet"
+    assert manifest["index"] == {
+        "file": index.name,
+        "rows": 7,
+        "bytes": index.stat().st_size,
+        "sha256": hashlib.sha256(index.read_bytes()).hexdigest(),
+    }
     assert manifest["left_out"] == 2 and manifest["rejects"] == {}
     assert manifest["label_sets"]["rhythm"] == {
         "unlabelled": {"train": 0, "val": 0, "test": 0},
@@ -213,6 +220,24 @@ def test_bad_recordings_are_rejected_by_name_and_the_others_written(source: Path
     assert summary["rejects"]["missing_samples"] == 2
     assert sum(summary["rejects"].values()) == len(expected)
     assert Corpus(build.output).keys.tolist() == ["holes"]
+
+
+def test_signals_that_are_no_standard_lead_are_counted(source: Path) -> None:
+    for number, name in ((0, "VI"), (1, "VI"), (2, "vx")):
+        write_record(source / "sub", f"r{number}", noise(number), first_lead=name)
+    build = settings(source, workers=2)
+    summary = build_shards(build)
+    manifest = json.loads((build.output / MANIFEST).read_text())
+    assert manifest["dropped_signals"] == summary["dropped_signals"] == {"VI": 2, "vx": 1}
+    assert Corpus(build.output).sample(0).record.leads == LEADS[1:]
+
+
+def test_the_error_of_a_reading_process_is_told(source: Path) -> None:
+    tasks = [(Entry("a key", "sub/r0", "p", 1, {}), "train")]
+    with pytest.raises(ChildProcessError, match=r"'a key': a key has letters"):
+        list(encode_in_order(tasks, settings(source, workers=2)))
+    with pytest.raises(ValueError, match="'a key': a key has letters"):
+        list(encode_in_order(tasks, settings(source)))
 
 
 SHARES = {"train": 1.0, "val": 0.0, "test": 0.0}

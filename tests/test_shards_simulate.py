@@ -1,6 +1,7 @@
 """Simulated data sets: laws of the leads, noise, what determines them, and their files."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,11 @@ def test_tables_describe_the_same_studies_and_patients_keep_their_class(dataset:
 def test_result_depends_on_the_seed_and_not_on_the_workers(tmp_path: Path) -> None:
     def digest(name: str, **changes: int) -> str:
         simulate(SimulateSettings(output=tmp_path / name, records=110, duration_s=2.5, **changes))
-        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        files = sorted(
+            path
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file() and path.name != "summary.json"
+        )
         content = b"".join(
             str(f.relative_to(tmp_path / name)).encode() + f.read_bytes() for f in files
         )
@@ -131,6 +136,14 @@ def test_result_depends_on_the_seed_and_not_on_the_workers(tmp_path: Path) -> No
     first = digest("first")
     assert digest("second", workers=2) == first
     assert digest("third", seed=1) != first
+
+
+def test_the_summary_says_how_the_folder_came_to_be(dataset: Path) -> None:
+    summary = json.loads((dataset / "summary.json").read_text())
+    subjects = pd.read_csv(dataset / "labels.csv")["subject_id"]
+    assert summary["seed"] == summary["config"]["seed"] == 3
+    assert (summary["records"], summary["patients"]) == (120, subjects.nunique())
+    assert sum(summary["classes"].values()) == 120 and summary["seconds"] > 0
 
 
 def test_a_folder_with_files_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -93,6 +93,33 @@ def test_superclasses_of_the_real_tables_are_those_published(
     assert len(rows) == 5123 and differ["superclass"] <= 3
 
 
+def test_ptbxl_without_a_file_name_is_refused_by_row(tmp_path: Path) -> None:
+    header = "patient_id,scp_codes,strat_fold,filename_hr\n"
+    write(tmp_path, "ptbxl_database.csv", header + "15709,{},8,\n")
+    columns = "diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass"
+    write(tmp_path, "scp_statements.csv", f",{columns}\n")
+    with pytest.raises(InputError, match=r"ptbxl_database.*no filename_hr.*patient 15709"):
+        listing(tmp_path, "ptbxl")
+
+
+def test_a_table_does_not_lead_out_of_the_source(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(tmp_path, "elsewhere/1.hea")
+    write(source, "records100/2.hea")
+    paths = [f"{tmp_path}/elsewhere/1", "../elsewhere/1", "records100/../../elsewhere/1", "."]
+    rows = [f"{path},NORM" for path in [*paths, "records100/2"]]
+    write(source, "labels.csv", "\n".join(["filename,superclass", *rows]))
+    studies = [f"7,{number},{path}" for number, path in enumerate([*paths, "records100/2"])]
+    write(source, "record_list.csv", "\n".join(["subject_id,study_id,path", *studies]))
+    table = source / "none.csv"
+    write(source, "none.csv", "study_id,class\n4,AF\n")
+    for found in (listing(source, "ptbxl"), listing(source, "mimic_iv_ecg", table=table)):
+        assert [entry.path for entry in found.entries] == ["records100/2"]
+        assert {(r.name, r.reason) for r in found.rejects} == {
+            (path, "path_outside_source") for path in paths
+        }
+
+
 RECORD_LIST = """subject_id,study_id,file_name,ecg_time,path
 10000032,40689238,40689238,2180-07-23 08:44:00,files/p1000/p10000032/s40689238/40689238
 10000980,41014645,41014645,2185-01-01 00:00:00,files/p1000/p10000980/s41014645/41014645
@@ -112,6 +139,17 @@ def test_mimic_takes_patients_from_the_record_list_and_labels_from_beside_it(
     assert found.entries[0].path == "files/p1000/p10000032/s40689238/40689238"
     assert [(r.name, r.reason) for r in found.rejects] == [("9", "label_row_without_record")]
     assert found.without_label_row == 1
+
+
+def test_mimic_rows_without_a_study_or_patient_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, "record_list.csv", f"{RECORD_LIST}1,,,,files/a\n,2,,,files/b\n3,3,,,\n")
+    found = listing(tmp_path, "mimic_iv_ecg")
+    assert [entry.key for entry in found.entries] == ["40689238", "41014645"]
+    assert [(r.name, r.reason) for r in found.rejects] == [
+        ("files/a", "no_identifier"),
+        ("files/b", "no_identifier"),
+        ("", "path_outside_source"),
+    ]
 
 
 def test_mimic_without_labels_has_no_label_sets(tmp_path: Path) -> None:

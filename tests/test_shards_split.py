@@ -1,9 +1,12 @@
+import os
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from lamae.errors import InputError
 from shards.entries import Entry
-from shards.settings import Split
+from shards.settings import ShardsSettings, Split
 from shards.split import assign_splits
 
 
@@ -72,3 +75,13 @@ def test_a_share_of_1_takes_everyone(part: str, name: str) -> None:
 def test_a_split_that_contradicts_itself_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Split.model_validate(values)
+
+
+def test_workers_are_the_cores_of_the_process_or_where_none_can_tell_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 7, 9}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert ShardsSettings(source=tmp_path, output=tmp_path).workers == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert ShardsSettings(source=tmp_path, output=tmp_path).workers == 6

@@ -5,6 +5,7 @@ are no whole integers; sizes are checked before anything is allocated.
 """
 
 import math
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, get_args
@@ -88,11 +89,16 @@ class _File(NamedTuple):
 
 
 def read_wfdb(path: Path) -> Record:
+    """Read the standard leads of a WFDB record as `read_wfdb_signals` does; drop the others."""
+    return read_wfdb_signals(path)[0]
+
+
+def read_wfdb_signals(path: Path) -> tuple[Record, tuple[str, ...]]:
     """Read a WFDB record; `path` is its header, with or without `.hea`.
 
-    Returns the standard leads in canonical order as the file's own integers; other signals are
-    dropped, missing samples are `lamae.record.MISSING`. Raises RecordError, with one of `REASONS`,
-    for every record that cannot be read or whose checksum differs from its header's.
+    Returns the standard leads in canonical order as the file's own integers, where missing samples
+    are `lamae.record.MISSING`, and the names of the other signals. Raises RecordError, with one of
+    `REASONS`, for every record that cannot be read or whose checksum differs from its header's.
     """
     stem = path.with_suffix("") if path.suffix == ".hea" else path
     header = _read_header(stem)
@@ -105,7 +111,7 @@ def read_wfdb(path: Path) -> Record:
         values = _read_values(stem, file, samples)
         _verify_checksums(stem, header, file, values)
         rows |= dict(zip(file.channels, _as_int16(stem, file, values), strict=True))
-    return Record(
+    record = Record(
         name=stem.name,
         digital=np.stack([rows[signal.channel] for signal in signals]),
         leads=tuple(signal.lead for signal in signals),
@@ -114,6 +120,9 @@ def read_wfdb(path: Path) -> Record:
         baseline=tuple(signal.baseline for signal in signals),
         comments=header.comments,
     )
+    used = {signal.channel for signal in signals}
+    dropped = (signal.name for i, signal in enumerate(header.signals) if i not in used)
+    return record, tuple(dropped)
 
 
 def _refuse(
@@ -127,10 +136,11 @@ def _refuse(
 def _read_header(stem: Path) -> Header:
     path = stem.with_name(f"{stem.name}.hea")
     expected = "a WFDB header (header(5)) of one segment"
-    if not path.is_file():
+    size = _file_size(path)
+    if size is None:
         _refuse(stem, "missing_header", value=f"no {path.name}", expected=expected)
     try:
-        if path.stat().st_size > _MAX_HEADER_BYTES:
+        if size > _MAX_HEADER_BYTES:
             raise ValueError(f"more than {_MAX_HEADER_BYTES} bytes")
         return parse_header(path.read_text(encoding="utf-8", errors="replace"))
     except SegmentsError as error:
@@ -142,12 +152,9 @@ def _read_header(stem: Path) -> Header:
 def _sampling_rate(stem: Path, header: Header) -> int:
     low, high = SAMPLING_RATES
     if not (low <= header.sampling_rate <= high and float(header.sampling_rate).is_integer()):
-        _refuse(
-            stem,
-            "implausible_sampling_rate",
-            value=f"{header.sampling_rate} samples per second",
-            expected=f"a whole number from {low} to {high}",
-        )
+        value = f"{header.sampling_rate} samples per second"
+        expected = f"a whole number from {low} to {high}"
+        _refuse(stem, "implausible_sampling_rate", value=value, expected=expected)
     return int(header.sampling_rate)
 
 
@@ -221,11 +228,21 @@ def _number_of_samples(stem: Path, header: Header, files: list[_File]) -> int:
     return samples
 
 
+def _file_size(path: Path) -> int | None:
+    """Return the bytes of a file, or None where there is none, as under too long a name."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def _samples_held(stem: Path, file: _File) -> int:
-    if not file.path.is_file():
+    size = _file_size(file.path)
+    if size is None:
         value = f"no {file.path.name}"
         _refuse(stem, "missing_signal_file", value=value, expected="the file beside its header")
-    payload = max(0, file.path.stat().st_size - file.offset)
+    payload = max(0, size - file.offset)
     return math.floor(payload / _FORMATS[file.format].bytes_per_sample) // len(file.channels)
 
 
@@ -262,13 +279,9 @@ def _verify_checksums(stem: Path, header: Header, file: _File, values: np.ndarra
     for channel, total in zip(file.channels, values.sum(axis=1, dtype=np.int64), strict=True):
         checksum = header.signals[channel].checksum
         if checksum is not None and (int(total) - checksum) % 2**16:
-            _refuse(
-                stem,
-                "checksum_mismatch",
-                value=f"{int(total) % 2**16} for signal {header.signals[channel].name}",
-                expected=f"{checksum % 2**16}, as the header says",
-                remedy="Copy it again.",
-            )
+            value = f"{int(total) % 2**16} for signal {header.signals[channel].name}"
+            expected, remedy = f"{checksum % 2**16}, as the header says", "Copy it again."
+            _refuse(stem, "checksum_mismatch", value=value, expected=expected, remedy=remedy)
 
 
 def _as_int16(stem: Path, file: _File, values: np.ndarray) -> np.ndarray:
