@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +12,13 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
-from safetensors.numpy import load_file, save
+from safetensors import safe_open
+from safetensors.numpy import save
 from torch import Tensor
 from tqdm import tqdm
 
 from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.dataset import Batch, Split
 from lamae.encoder import Encoder, Latents
 from lamae.files import open_whole
 from lamae.preprocess import Preprocessor
@@ -24,6 +26,10 @@ from lamae.preprocess import Preprocessor
 Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max"]
 """attention: the encoder's own pooling over leads. mean, max: over all patches of all leads, a set.
 lead_*: over the patches of each lead, concatenated in the order of leads."""
+
+_LAYOUT = b"rows, features, unusable"
+"""What a kept file holds: one of another layout has another name."""
+_NOTHING = np.empty((0, 0), dtype=np.float32)
 
 
 def pool(
@@ -44,6 +50,17 @@ def pool(
         over_leads = mean.masked_fill(absent, 0.0).sum(dim=1) / present.sum(dim=1, keepdim=True)
         parts = [over_leads, largest.masked_fill(absent, float("-inf")).amax(dim=1)]
     return torch.cat(parts, dim=1) if pooling.endswith("max") else parts[0]
+
+
+class Embedded(NamedTuple):
+    """Embeddings of those recordings that could be used."""
+
+    rows: Int[np.ndarray, " records"]
+    """Their rows in the corpus, in the order asked for."""
+    features: Float[np.ndarray, "records features"]
+    """One vector for each of them."""
+    unusable: dict[str, str]
+    """By key of a recording that was left out, the reason."""
 
 
 class EmbeddingCache:
@@ -71,41 +88,48 @@ class EmbeddingCache:
         self._accelerator = accelerator
         self._folder = folder
 
-    def embed(
-        self, encoder: Encoder, rows: Int[np.ndarray, " records"], *, name: str
-    ) -> Float[np.ndarray, "records features"]:
-        """Embed the recordings of `rows`, in their order; `name` is for the progress bar."""
+    def embed(self, encoder: Encoder, rows: Int[np.ndarray, " records"], *, name: str) -> Embedded:
+        """Embed the usable recordings of `rows`, in their order; `name` is for the progress bar.
+
+        Which recordings are usable depends on them and on the preprocessor, not on the encoder.
+        """
         kept = self._folder / f"{self._fingerprint(encoder, rows)}.safetensors"
         if kept.is_file():
-            return load_file(kept)["embeddings"]
+            return _read(kept)
         parts = self._embed_own_share(encoder, Split(self._corpus, rows, self._preprocessor), name)
-        embeddings = np.concatenate(gather_object(parts))
+        embedded = _join(gather_object(parts))
         if self._accelerator.is_main_process:
             with open_whole(kept) as file:
-                file.write(save({"embeddings": embeddings}))
+                arrays = {"rows": embedded.rows, "features": embedded.features}
+                file.write(save(arrays, {"unusable": json.dumps(embedded.unusable)}))
         self._accelerator.wait_for_everyone()
-        return embeddings
+        return embedded
 
-    def _embed_own_share(self, encoder: Encoder, data: Split, name: str) -> list[np.ndarray]:
-        accelerator, device = self._accelerator, self._accelerator.device
+    def _embed_own_share(self, encoder: Encoder, data: Split, name: str) -> list[Embedded]:
+        accelerator = self._accelerator
         shares = np.array_split(np.arange(len(data)), accelerator.num_processes)
         own = shares[accelerator.process_index]
         starts = range(0, len(own), self._batch_size)
         batches = [own[start : start + self._batch_size] for start in starts]
-        encoder = encoder.to(device).eval()
+        encoder = encoder.to(accelerator.device).eval()
         hide = not accelerator.is_main_process
         parts = []
-        with torch.inference_mode():
-            for positions in tqdm(batches, desc=f"embed {name}", unit="batch", disable=hide):
-                signal, present, _ = data.batch(positions)
-                present = None if present is None else present.to(device)
-                latents = encoder(signal.to(device), self._preprocessor.leads, present=present)
-                parts.append(pool(latents, self._pooling, present).float().cpu().numpy())
+        for batch in tqdm(batches, desc=f"embed {name}", unit="batch", disable=hide):
+            positions, usable, unusable = data.usable(batch)
+            features = _NOTHING if usable is None else self._features(encoder, usable)
+            parts.append(Embedded(data.rows[positions], features, unusable))
         return parts
+
+    def _features(self, encoder: Encoder, batch: Batch) -> np.ndarray:
+        device = self._accelerator.device
+        present = None if batch.present is None else batch.present.to(device)
+        with torch.inference_mode():
+            latents = encoder(batch.signal.to(device), self._preprocessor.leads, present=present)
+            return pool(latents, self._pooling, present).float().cpu().numpy()
 
     def _fingerprint(self, encoder: Encoder, rows: np.ndarray) -> str:
         """Name an embedding by all that it depends on."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(_LAYOUT)
         for name, value in sorted(encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().numpy().tobytes())
@@ -118,3 +142,18 @@ class EmbeddingCache:
         digest.update("\n".join(parts).encode())
         digest.update(rows.astype(np.int64).tobytes())
         return digest.hexdigest()[:32]
+
+
+def _join(parts: Sequence[Embedded]) -> Embedded:
+    filled = [part.features for part in parts if len(part.rows)]
+    return Embedded(
+        np.concatenate([part.rows for part in parts]).astype(np.int64),
+        np.concatenate(filled) if filled else _NOTHING,
+        {key: reason for part in parts for key, reason in part.unusable.items()},
+    )
+
+
+def _read(kept: Path) -> Embedded:
+    with safe_open(kept, "numpy") as file:
+        unusable = json.loads(file.metadata()["unusable"])
+        return Embedded(file.get_tensor("rows"), file.get_tensor("features"), unusable)

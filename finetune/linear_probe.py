@@ -25,10 +25,11 @@ L2_GRID = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 HOLD_OUT = 0.15
 """Share of the training patients on which the strength of the penalty is chosen."""
 
+GRADIENT_TOLERANCE = 1e-5
+"""Largest entry of the gradient of the mean loss at which a fit has converged."""
+
 _MOST_ITERATIONS = 300
 _MOST_DRAWS = 100
-_GRADIENT_TOLERANCE = 1e-5
-"""Largest entry of the gradient of the mean loss at which a fit has converged."""
 
 
 class LinearProbe(NamedTuple):
@@ -50,6 +51,11 @@ class LinearProbe(NamedTuple):
     """Macro AUROC on the held-out training patients by strength; empty where it was given."""
     gradient: float
     """Largest entry of the gradient at the end; above 1e-5 the fit has not converged."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit ended where the loss is flat."""
+        return self.gradient <= GRADIENT_TOLERANCE
 
     def scores(
         self, features: Shaped[np.ndarray, "records width"]
@@ -165,7 +171,7 @@ def _fit(
         max_iter=_MOST_ITERATIONS,
         max_eval=2 * _MOST_ITERATIONS,
         history_size=20,
-        tolerance_grad=_GRADIENT_TOLERANCE,
+        tolerance_grad=GRADIENT_TOLERANCE,
         tolerance_change=0.0,
         line_search_fn="strong_wolfe",
     )

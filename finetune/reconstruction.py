@@ -22,9 +22,12 @@ class Picture(NamedTuple):
     caption: str
 
 
-def draw_reconstruction(loaded: Loaded, data: Split, *, seed: int) -> Picture:
-    """Draw the first recording of `data` with hidden patches and their reconstruction."""
-    model, preprocessor = loaded
+def draw_reconstruction(loaded: Loaded, data: Split, *, seed: int, device: torch.device) -> Picture:
+    """Draw the first recording of `data` with hidden patches and their reconstruction.
+
+    The model computes on `device`, and stays there.
+    """
+    model, preprocessor = loaded.model.to(device), loaded.preprocessor
     key, prepared = data.prepared(0)
     patch_size = model.settings.encoder.patch_size
     visible = draw_visible(
@@ -34,12 +37,12 @@ def draw_reconstruction(loaded: Loaded, data: Split, *, seed: int) -> Picture:
         mask_ratio=model.settings.mask_ratio,
         generator=torch.Generator().manual_seed(seed),
     )
-    signal = torch.from_numpy(prepared.signal)[None]
-    present = torch.from_numpy(prepared.present)[None]
+    signal = torch.from_numpy(prepared.signal)[None].to(device)
+    present = torch.from_numpy(prepared.present)[None].to(device)
     with torch.inference_mode():
-        found = model(signal, preprocessor.leads, visible=visible, present=present)
-        drawn = model.signal_from(found.patches, signal)
-    hidden = repeat(found.hidden[0].numpy(), "l n -> l (n p)", p=patch_size)
+        found = model(signal, preprocessor.leads, visible=visible.to(device), present=present)
+        drawn = model.signal_from(found.patches, signal).cpu()
+    hidden = repeat(found.hidden[0].cpu().numpy(), "l n -> l (n p)", p=patch_size)
     recorded = np.where(prepared.present[:, None], prepared.signal, np.nan)
     figure = ecg_paper(
         prepared.millivolts(recorded),

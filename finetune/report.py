@@ -18,7 +18,6 @@ ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
 _SUFFIXES = {ENCODER: "", RANDOM: "_random", DIFFERENCE: "_difference"}
 _UNKNOWN = (math.nan, math.nan, math.nan)
-_BOOTSTRAP = "1,000 bootstrap resamples of patients, stratified"
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -60,7 +59,6 @@ def write_report(
     curve: Sequence[Mapping[str, Any]] | None = None,
     reconstruction: Figure | None = None,
     caption: str = "",
-    intervals: str = _BOOTSTRAP,
 ) -> None:
     """Write one HTML file that needs nothing outside of it, whole or not at all.
 
@@ -68,18 +66,19 @@ def write_report(
         path: where to write it.
         title: of the page.
         findings: sentences, the most important first.
-        summary: what the program wrote to summary.json; see `metric_tables` and `facts`.
+        summary: what the program writes to summary.json; see `metric_tables`, `intervals_from`
+            and `facts`.
         curve: the rows of metrics.jsonl; without a loss in them no curve is drawn.
         reconstruction: a figure of `lamae.plots.ecg_paper`.
         caption: what the reconstruction shows.
-        intervals: how the intervals were made.
     """
     tables = metric_tables(summary)
     page = _TEMPLATES.get_template("report.html.j2").render(
         title=title,
         findings=findings,
         tables=tables,
-        intervals=intervals,
+        interval=interval_name(summary),
+        intervals=intervals_from(summary),
         forest=_svg(_forest(tables[0]) if tables else None),
         curve=_svg(_curve(curve or ())),
         reconstruction=_svg(reconstruction),
@@ -118,6 +117,17 @@ def metric_tables(summary: Mapping[str, Any]) -> list[Table]:
         ]
         tables.append(Table(metric, known, rows))
     return tables
+
+
+def interval_name(summary: Mapping[str, Any]) -> str:
+    """Name an interval by its `level`, where the summary has one."""
+    return f"{100 * summary['level']:g} % interval" if "level" in summary else "interval"
+
+
+def intervals_from(summary: Mapping[str, Any]) -> str:
+    """Say how the intervals were made, with the number of `resamples` where it is known."""
+    count = f"{format_number(summary['resamples'])} " if "resamples" in summary else ""
+    return f"{count}bootstrap resamples of patients, stratified"
 
 
 def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -18,6 +18,8 @@ class FinetuneSettings(Settings):
     """Folder of labelled shards."""
     run_dir: FolderPath | None = None
     """Where results go; by default a new folder in runs/, named by task, mode and time."""
+    cache: FolderPath | None = None
+    """Folder for embeddings; by default <run_dir>/embeddings."""
     overwrite: bool = False
     """Replace the results that run_dir holds."""
     mode: Literal["probe"] = "probe"
@@ -28,6 +30,9 @@ class FinetuneSettings(Settings):
     """Classes to predict; by default all that the training split has."""
     multi_label: bool = True
     """Whether a recording may have several classes, or has exactly one."""
+    require_class: bool = False
+    """Leave out recordings without any of the classes, as the PTB-XL benchmark does (Strodthoff et
+    al. 2021); otherwise they are negative for all. Always so where each has exactly one class."""
     train_split: str = "train"
     """Split that the classifier is fitted on."""
     eval_split: str = "val"
@@ -36,6 +41,8 @@ class FinetuneSettings(Settings):
     """How the tokens of a recording become one vector; see finetune/embeddings.py."""
     batch_size: int = Field(128, gt=0)
     """Recordings that each process embeds at once."""
+    max_unusable: float = Field(0.01, ge=0, lt=1)
+    """Share of a split that may be damaged or refused by the preprocessor; it is left out."""
     l2_grid: tuple[float, ...] = L2_GRID
     """Penalties of the classifier to choose from, on held-out training patients."""
     resamples: int = Field(1000, gt=0)

@@ -20,7 +20,17 @@ class LabelledRows(NamedTuple):
     patients: list[str]
     """Who each recording is from."""
     unlabelled: int
-    """Recordings of the split without any class of the label set, left out."""
+    """Recordings of the split of which the label set says nothing, left out."""
+    without_class: int
+    """Labelled recordings of the split with none of the classes, where those are left out."""
+
+    def only(self, rows: Int[np.ndarray, " kept"]) -> "LabelledRows":
+        """Keep the recordings of some rows, which must be in the order of this."""
+        kept = np.isin(self.rows, rows)
+        if not np.array_equal(self.rows[kept], rows):
+            raise ValueError("rows to keep are not among those of the split, in their order")
+        patients = [patient for patient, keep in zip(self.patients, kept, strict=True) if keep]
+        return self._replace(rows=rows, labels=self.labels[kept], patients=patients)
 
 
 class Task(NamedTuple):
@@ -34,27 +44,30 @@ class Task(NamedTuple):
 def make_task(corpus: Corpus, settings: FinetuneSettings) -> Task:
     """Select the labelled recordings of both splits.
 
-    Recordings without any class of the label set are left out, as in the PTB-XL benchmark
-    (Strodthoff et al. 2021). Raises InputError where a class, a label or a patient is not as a
-    task needs it.
+    Unlabelled recordings are left out; those that have none of the classes are negative for all,
+    or left out where each must have one. Raises InputError where a class, a label or a patient is
+    not as a task needs it.
     """
     labels = corpus.labels(settings.label_set)
     train_rows = corpus.rows(settings.train_split)
     found = sorted({name for row in train_rows for name in labels[row] or ()})
     classes = settings.classes or tuple(found)
-    if not 2 <= len(classes) == len(set(classes)) or not set(classes) <= set(found):
+    fewest = 1 if settings.multi_label else 2
+    if not fewest <= len(classes) == len(set(classes)) or not set(classes) <= set(found):
         raise InputError(
             f"classes of label set {settings.label_set!r}",
             value=", ".join(classes) or "none",
-            expected=f"at least two, none twice, of the training split's {', '.join(found)}",
+            expected=f"at least {fewest}, none twice, of the training split's {', '.join(found)}",
             remedy="Change classes=, label_set= or train_split=.",
         )
-    train = _select(corpus, labels, train_rows, classes)
-    evaluation = _select(corpus, labels, corpus.rows(settings.eval_split), classes)
-    if not len(evaluation.rows):
+    demand = settings.require_class or not settings.multi_label
+    evaluation_rows = corpus.rows(settings.eval_split)
+    train = _select(corpus, labels, train_rows, classes, require_class=demand)
+    evaluation = _select(corpus, labels, evaluation_rows, classes, require_class=demand)
+    if not evaluation.labels.any():
         raise InputError(
             f"split {settings.eval_split!r} with label set {settings.label_set!r}",
-            value=f"none of {evaluation.unlabelled} recordings has a class",
+            value=f"none of {len(evaluation_rows)} recordings has a class",
             expected=f"recordings with some of {', '.join(classes)}",
             remedy="Change eval_split=, label_set= or classes=.",
         )
@@ -70,12 +83,19 @@ def _select(
     labels: list[tuple[str, ...] | None],
     rows: np.ndarray,
     classes: tuple[str, ...],
+    *,
+    require_class: bool,
 ) -> LabelledRows:
-    kept = np.array([row for row in rows if set(labels[row] or ()) & set(classes)], dtype=int)
-    matrix = np.array([[name in (labels[row] or ()) for name in classes] for row in kept])
-    patients = corpus.patients[kept].tolist()
+    labelled = np.array([row for row in rows if labels[row] is not None], dtype=int)
+    matrix = np.array([[name in (labels[row] or ()) for name in classes] for row in labelled])
+    matrix = matrix.reshape(len(labelled), len(classes)).astype(bool)
+    kept = matrix.any(axis=1) | (not require_class)
     return LabelledRows(
-        kept, matrix.reshape(len(kept), len(classes)), patients, len(rows) - len(kept)
+        labelled[kept],
+        matrix[kept],
+        corpus.patients[labelled[kept]].tolist(),
+        unlabelled=len(rows) - len(labelled),
+        without_class=int((~kept).sum()),
     )
 
 

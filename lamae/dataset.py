@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lamae.corpus import Corpus
-from lamae.errors import InputError
+from lamae.errors import InputError, RecordError
 from lamae.preprocess import Prepared, Preprocessor
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,17 @@ class Batch(NamedTuple):
     """False for a lead that a recording lacks; None where none lacks any."""
     keys: tuple[str, ...]
     """Keys of the samples."""
+
+
+class Usable(NamedTuple):
+    """What can be used of some recordings, and why the others cannot."""
+
+    positions: list[int]
+    """Positions of those that can, in the order asked for."""
+    batch: Batch | None
+    """Those recordings; None where there is none."""
+    unusable: dict[str, str]
+    """Reason by key of the others: a reason of the preprocessor, or "damaged"."""
 
 
 class Split:
@@ -64,12 +75,22 @@ class Split:
 
     def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
         """Prepare the recordings at the given positions; raises InputError for an unusable one."""
-        keys, prepared = zip(*(self._usable(int(p)) for p in positions), strict=True)
-        signal = torch.from_numpy(np.stack([one.signal for one in prepared]))
-        present = torch.from_numpy(np.stack([one.present for one in prepared]))
-        return Batch(signal, None if present.all() else present, keys)
+        return _collate([self._one_usable(int(p)) for p in positions])
 
-    def _usable(self, position: int) -> tuple[str, Prepared]:
+    def usable(self, positions: Sequence[int] | np.ndarray) -> Usable:
+        """Prepare those recordings at the given positions that can be used."""
+        found: dict[int, tuple[str, Prepared]] = {}
+        unusable = {}
+        for position in map(int, positions):
+            try:
+                found[position] = self.prepared(position)
+            except InputError as error:
+                reason = error.reason if isinstance(error, RecordError) else "damaged"
+                unusable[str(self.corpus.keys[self.rows[position]])] = reason
+        batch = _collate(list(found.values())) if found else None
+        return Usable(list(found), batch, unusable)
+
+    def _one_usable(self, position: int) -> tuple[str, Prepared]:
         for attempt in range(self._attempts):
             try:
                 return self.prepared((position + attempt) % len(self))
@@ -78,6 +99,13 @@ class Split:
                     raise
                 _log.warning("replaced by the next sample: %s", error)
         raise AssertionError("the last attempt returns or raises")
+
+
+def _collate(samples: Sequence[tuple[str, Prepared]]) -> Batch:
+    keys, prepared = zip(*samples, strict=True)
+    signal = torch.from_numpy(np.stack([one.signal for one in prepared]))
+    present = torch.from_numpy(np.stack([one.present for one in prepared]))
+    return Batch(signal, None if present.all() else present, keys)
 
 
 def shuffled_positions(start: int, stop: int, *, count: int, seed: int) -> np.ndarray:

@@ -11,8 +11,10 @@ from accelerate import Accelerator
 from finetune.embeddings import EmbeddingCache, Pooling, pool
 from lamae.corpus import Corpus
 from lamae.encoder import Encoder, EncoderSettings, Latents
+from lamae.errors import InputError
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
+from lamae.samples import Sample
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
 SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
@@ -87,13 +89,25 @@ def test_embeddings_are_those_of_each_recording_in_the_order_of_rows(
     rows = corpus.rows("val")[[7, 0, 3, 11, 5]]
     encoder = make_encoder()
     found = make_cache(corpus, accelerator, tmp_path).embed(encoder, rows, name="some")
-    assert found.dtype == np.float32
-    for row, embedding in zip(rows, found, strict=True):
+    assert found.features.dtype == np.float32
+    assert (found.rows.tolist(), found.unusable) == (rows.tolist(), {})
+    for row, embedding in zip(rows, found.features, strict=True):
         signal = torch.from_numpy(PREPROCESSOR(corpus.sample(int(row)).record).signal)[None]
         with torch.no_grad():
             tokens = encoder(signal, PREPROCESSOR.leads).tokens[0, :, 1:].flatten(0, 1)
         oracle = np.concatenate([tokens.mean(dim=0).numpy(), tokens.amax(dim=0).numpy()])
         np.testing.assert_allclose(embedding, oracle, atol=1e-5)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, rows: list[int]) -> None:
+    read = Corpus.sample
+
+    def sample(self: Corpus, row: int) -> Sample:
+        if row in rows:
+            raise InputError("sample", value="damaged", expected="whole", remedy="Copy it again.")
+        return read(self, row)
+
+    monkeypatch.setattr(Corpus, "sample", sample)
 
 
 def _refuse(*_: object) -> None:
@@ -108,11 +122,34 @@ def test_embeddings_are_computed_once(
     same = make_encoder()
     same.register_forward_pre_hook(_refuse)
     again = make_cache(corpus, accelerator, tmp_path, batch_size=5).embed(same, rows, name="some")
-    assert np.array_equal(again, first)
+    assert np.array_equal(again.features, first.features)
     other = make_encoder(seed=1)
     other.register_forward_pre_hook(_refuse)
     with pytest.raises(AssertionError, match="although"):
         make_cache(corpus, accelerator, tmp_path).embed(other, rows, name="some")
+
+
+@pytest.mark.parametrize("unusable", [[0], [3, 5], [4, 5, 6, 7]])
+def test_rows_that_cannot_be_used_are_left_out_with_their_reason_and_stay_so(
+    corpus: Corpus,
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unusable: list[int],
+) -> None:
+    rows = corpus.rows("val")[:10]
+    whole = make_cache(corpus, accelerator, tmp_path / "whole").embed(
+        make_encoder(), rows, name="whole"
+    )
+    refuse(monkeypatch, rows[unusable].tolist())
+    kept = np.delete(np.arange(10), unusable)
+    for _ in range(2):  # computed, and read
+        found = make_cache(corpus, accelerator, tmp_path / "some").embed(
+            make_encoder(), rows, name="some"
+        )
+        assert found.rows.tolist() == rows[kept].tolist()
+        np.testing.assert_allclose(found.features, whole.features[kept], atol=1e-5)
+        assert found.unusable == dict.fromkeys(corpus.keys[rows[unusable]], "damaged")
 
 
 def test_other_weights_preprocessors_poolings_or_recordings_are_kept_apart(

@@ -92,6 +92,14 @@ def test_the_warm_start_ends_where_a_cold_start_does() -> None:
     assert max(chosen.gradient, cold.gradient) <= 1e-5
 
 
+def test_a_fit_that_was_cut_short_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = _features()
+    labels = _labels(features, multi_label=True)
+    assert _fit(features, labels, l2_grid=(0.01,)).converged
+    monkeypatch.setattr(linear_probe, "_MOST_ITERATIONS", 2)
+    assert not _fit(features, labels, l2_grid=(0.01,)).converged
+
+
 def test_the_same_generator_gives_the_same_probe_bit_by_bit() -> None:
     features = _features()
     labels = _labels(features, multi_label=True)

@@ -1,5 +1,6 @@
 """The program: its numbers, its report, and what it refuses to do."""
 
+import html
 import json
 import runpy
 import sys
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
+from finetune import linear_probe
+from finetune import main as finetune_main
 from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import probe_all, summarise
-from finetune.main import choose_run_dir, finetune
+from finetune.main import choose_run_dir, finetune, interruption
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task, make_task
 from lamae.checkpoint import load_autoencoder
@@ -95,8 +98,12 @@ def test_the_summary_tells_how_its_numbers_came_about(
     for name, split in (("train", "train"), ("evaluation", "val")):
         rows = corpus.rows(split)
         patients = len({corpus.patients[row] for row in rows})
-        counts = {"records": len(rows), "patients": patients, "without_class": 0}
+        left_out = {"unlabelled": 0, "without_class": 0, "unusable": {}}
+        counts = {"records": len(rows), "patients": patients, **left_out}
         assert summary["counts"][name] == counts
+        assert summary["unusable"][name] == {}
+    assert summary["gradient"].keys() == summary["l2"].keys() == {"pretrained", "random"}
+    assert max(summary["gradient"].values()) <= 1e-5
     positives = {name: found["positives"] for name, found in summary["per_class"].items()}
     evaluated = [labels[row] for row in corpus.rows("val")]
     assert positives == {name: evaluated.count((name,)) for name in CLASSES}
@@ -116,6 +123,53 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     assert page.count("<svg") == 3  # intervals, learning curve, reconstruction
     promised = {SUMMARY, "report.html", "embeddings"}
     assert {path.name for path in probe_run.iterdir()} == promised
+
+
+def test_a_failed_report_does_not_block_the_next_run(
+    make_probe: MakeProbe, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune_main, "write_report", fail)
+        with pytest.raises(OSError, match="no space"):
+            finetune(make_probe(), accelerator)
+    finetune(make_probe(), accelerator)
+
+
+def test_embeddings_are_taken_from_another_folder_where_one_is_given(
+    make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    finetune(make_probe(cache=cache), accelerator)
+    assert len(list(cache.glob("*.safetensors"))) == 4  # two encoders, two splits
+    assert not (tmp_path / "probe" / "embeddings").exists()
+    monkeypatch.setattr(EmbeddingCache, "_embed_own_share", None)  # called, it would raise
+    finetune(make_probe(cache=cache, run_dir=tmp_path / "other"), accelerator)
+
+
+def test_an_interruption_promises_only_what_is_true(make_probe: MakeProbe, tmp_path: Path) -> None:
+    assert f"kept in {tmp_path}/probe/embeddings" in interruption(make_probe())
+    assert f"kept in {tmp_path}/c" in interruption(make_probe(cache=tmp_path / "c", run_dir=None))
+    assert "kept" not in interruption(make_probe(run_dir=None))
+
+
+def test_a_fit_that_has_not_converged_is_a_finding(
+    make_probe: MakeProbe,
+    accelerator: Accelerator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finetune(make_probe(), accelerator)
+    assert "did not converge" not in capsys.readouterr().out
+    monkeypatch.setattr(linear_probe, "_MOST_ITERATIONS", 1)
+    settings = make_probe(overwrite=True)
+    finetune(settings, accelerator)
+    assert settings.run_dir
+    page = (settings.run_dir / "report.html").read_text()
+    for text in (capsys.readouterr().out, html.unescape(page)):
+        assert "probe on the encoder 'random' did not converge" in text
 
 
 def test_results_are_replaced_only_on_demand(
@@ -168,7 +222,7 @@ def test_labels_that_are_random_cannot_be_predicted(
         folder=tmp_path,
     )
     parts = (task.train, task.evaluation)
-    own, seen = (cache.embed(loaded.model.encoder, part.rows, name="x") for part in parts)
+    own, seen = (cache.embed(loaded.model.encoder, part.rows, name="x").features for part in parts)
     estimates, holding = [], 0
     for seed in range(5):
         generator = np.random.default_rng(seed)

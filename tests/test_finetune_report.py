@@ -34,6 +34,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "command": "python finetune/main.py seed=3",
         "versions": {"torch": "2.13.0"},
         "seed": 3,
+        "resamples": 2500,
+        "level": 0.9,
         "seconds": {"training": 754.2, "evaluation": 9.04},
         "counts": {"train": {"records": 15422}, "val": {"records": 2183}},
         **changes,
@@ -126,15 +128,16 @@ def test_text_is_escaped_wherever_it_comes_from(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>"
     found = summary(command=evil, config={"a": evil}, versions={evil: evil}, counts={evil: 1})
     found["per_class"] = {evil: {"positives": 1, "auroc": interval(0.5)}}
-    page = write_page(
-        tmp_path, title=evil, findings=[evil], summary=found, caption=evil, intervals=evil
-    )
+    page = write_page(tmp_path, title=evil, findings=[evil], summary=found, caption=evil)
     assert "<script" not in page
     assert page.count(html.escape(evil, quote=False).split("alert")[0]) >= 7
 
 
-def test_the_intervals_are_explained(whole: str) -> None:
-    assert "1,000 bootstrap resamples of patients, stratified" in whole
+def test_the_intervals_are_explained_as_they_were_made(whole: str) -> None:
+    assert "its 90 % interval, from 2,500 bootstrap resamples of patients, stratified" in whole
+    assert "AUROC with 90 % intervals" in whole
+    assert "95 %" not in whole
+    assert "1,000" not in whole
 
 
 def test_a_summary_with_nothing_in_it_still_makes_a_page(tmp_path: Path) -> None:

@@ -47,24 +47,54 @@ def task(folder: Path, rows: list[Row] | None = None, **settings: Any) -> Task:
     return make_task(make_corpus(folder, rows or ROWS), FinetuneSettings.model_validate(values))
 
 
-def test_recordings_without_a_class_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_none_of_the_classes_is_negative_for_all_and_unlabelled_is_left_out(
+    tmp_path: Path,
+) -> None:
     found = task(tmp_path)
+    assert found.train.rows.tolist() == [1, 2, 3, 6]
+    assert found.train.labels.astype(int).tolist() == [[0, 0, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert found.train.patients == ["p1", "p1", "p2", "p4"]
+    assert (found.train.unlabelled, found.train.without_class) == (1, 0)
+    other = task(tmp_path, classes=["MI", "NORM"])
+    assert other.train.labels.astype(int).tolist() == [[0, 1], [1, 0], [0, 0], [0, 0]]
+
+
+def test_a_single_class_is_a_yes_or_no_label(tmp_path: Path) -> None:
+    found = task(tmp_path, classes=["MI"])
+    assert found.classes == ("MI",)
+    assert found.evaluation.rows.tolist() == [0, 7]
+    assert found.evaluation.labels.tolist() == [[True], [False]]
+
+
+def test_rows_to_keep_keep_their_labels_and_patients(tmp_path: Path) -> None:
+    found = task(tmp_path).train
+    kept = found.only(np.array([2, 6]))
+    assert kept.rows.tolist() == [2, 6]
+    assert kept.labels.astype(int).tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert kept.patients == ["p1", "p4"]
+    for wrong in ([6, 2], [2, 5]):
+        with pytest.raises(ValueError, match="rows to keep"):
+            found.only(np.array(wrong))
+
+
+def test_recordings_without_a_class_are_left_out_and_counted_where_asked(tmp_path: Path) -> None:
+    found = task(tmp_path, require_class=True)
     assert found.classes == ("HYP", "MI", "NORM")
     assert found.train.rows.tolist() == [1, 2, 6]
     assert found.train.labels.astype(int).tolist() == [[0, 0, 1], [1, 1, 0], [1, 0, 0]]
     assert found.train.patients == ["p1", "p1", "p4"]
-    assert found.train.unlabelled == 2
+    assert (found.train.unlabelled, found.train.without_class) == (1, 1)
     assert found.evaluation.rows.tolist() == [0, 7]
     assert found.evaluation.labels.astype(int).tolist() == [[0, 1, 0], [0, 0, 1]]
     assert found.evaluation.unlabelled == 1
 
 
 def test_classes_are_those_asked_for_and_in_their_order(tmp_path: Path) -> None:
-    found = task(tmp_path, classes=["NORM", "MI"])
+    found = task(tmp_path, classes=["NORM", "MI"], require_class=True)
     assert found.classes == ("NORM", "MI")
     assert found.train.rows.tolist() == [1, 2]
     assert found.train.labels.astype(int).tolist() == [[1, 0], [0, 1]]
-    assert found.train.unlabelled == 3
+    assert (found.train.unlabelled, found.train.without_class) == (1, 2)
 
 
 def test_an_unknown_label_set_is_named_beside_those_there_are(tmp_path: Path) -> None:
@@ -78,13 +108,13 @@ def test_one_class_or_one_that_training_lacks_is_refused(
 ) -> None:
     message = rf"classes of label set 'superclass': {', '.join(classes)}; .*HYP, MI, NORM"
     with pytest.raises(InputError, match=message):
-        task(tmp_path, classes=classes)
+        task(tmp_path, classes=classes, multi_label=False)
 
 
 def test_a_training_split_of_one_class_is_refused(tmp_path: Path) -> None:
     rows: list[Row] = [("train", "p1", ("MI",)), ("train", "p2", ()), ("val", "p3", ("NORM",))]
     with pytest.raises(InputError, match="classes of label set 'superclass': MI; expected at le"):
-        task(tmp_path, rows)
+        task(tmp_path, rows, multi_label=False)
 
 
 def test_an_evaluation_split_without_a_class_is_refused(tmp_path: Path) -> None:
@@ -97,7 +127,7 @@ def test_a_patient_in_both_splits_is_refused(tmp_path: Path) -> None:
     rows: list[Row] = [*ROWS, ("val", "p4", ("MI",))]
     with pytest.raises(InputError, match=r"1 patients in both, e\.g\. p4"):
         task(tmp_path, rows)
-    with pytest.raises(InputError, match="2 patients in both"):
+    with pytest.raises(InputError, match="3 patients in both"):
         task(tmp_path, eval_split="train")
 
 
