@@ -6,17 +6,17 @@ from typing import Literal, NamedTuple
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from lamae.config import Settings
 from lamae.encoder import Encoder, EncoderSettings, Latents
-from lamae.layers import Transformer, initialise, sincos_positions
+from lamae.layers import Transformer, TransformerSettings, initialise, sincos_positions
 from lamae.leads import LEADS, lead_number
 from lamae.masking import hidden_patches
 
 
-class DecoderSettings(Settings):
+class DecoderSettings(TransformerSettings):
     """Size and reach of the decoder."""
 
     width: int = Field(256, gt=0)
@@ -27,12 +27,6 @@ class DecoderSettings(Settings):
     """Attention heads."""
     attends: Literal["lead", "all"] = "lead"
     """Draw each lead from its own latents, as ST-MEM does, or from those of all leads."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "DecoderSettings":
-        if self.width % self.heads or self.width % 2:
-            raise ValueError(f"width {self.width} must be even and a multiple of heads")
-        return self
 
 
 class AutoencoderSettings(Settings):

@@ -6,16 +6,15 @@ from typing import Literal, NamedTuple
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from lamae.config import Settings
 from lamae.errors import InputError
-from lamae.layers import Transformer, initialise, sincos_positions
+from lamae.layers import Transformer, TransformerSettings, initialise, sincos_positions
 from lamae.leads import LEADS, lead_number
 
 
-class EncoderSettings(Settings):
+class EncoderSettings(TransformerSettings):
     """Size and parts of the encoder."""
 
     patch_size: int = Field(50, gt=0)
@@ -32,12 +31,6 @@ class EncoderSettings(Settings):
     """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "EncoderSettings":
-        if self.width % self.heads or self.width % 2:
-            raise ValueError(f"width {self.width} must be even and a multiple of heads")
-        return self
 
 
 class Latents(NamedTuple):

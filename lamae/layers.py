@@ -5,8 +5,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+
+from lamae.config import Settings
 
 
 def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[Tensor, "n d"]:
@@ -19,6 +22,23 @@ def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[T
     rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
     angles = torch.arange(count, device=device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class TransformerSettings(Settings):
+    """Size of a transformer."""
+
+    width: int = Field(gt=0)
+    """Width of a token; even, and a multiple of heads."""
+    depth: int = Field(gt=0)
+    """Blocks."""
+    heads: int = Field(gt=0)
+    """Attention heads."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TransformerSettings":
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(f"width {self.width} must be even and a multiple of heads")
+        return self
 
 
 class Transformer(nn.Module):

@@ -19,6 +19,7 @@ from shards.simulate import SimulateSettings, simulate
 if TYPE_CHECKING:  # slow to import, and most test files need neither
     from accelerate import Accelerator
 
+    from finetune.settings import FinetuneSettings
     from pretrain.settings import PretrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,6 +100,7 @@ def tiny_values() -> dict[str, Any]:
 
 
 MakeSettings = Callable[..., "PretrainSettings"]
+MakeProbe = Callable[..., "FinetuneSettings"]
 
 
 @pytest.fixture
@@ -164,3 +166,24 @@ def launch(tmp_path: Path) -> Launch:
         )
 
     return run
+
+
+@pytest.fixture
+def make_probe(pretrained_run: Path, simulated_shards: Path, tmp_path: Path) -> MakeProbe:
+    """Return a function that makes settings of a quick probe in tmp_path, with any changes."""
+    from finetune.settings import FinetuneSettings
+
+    def make(**changes: Any) -> "FinetuneSettings":
+        values: dict[str, Any] = {
+            "encoder": pretrained_run,
+            "data": simulated_shards,
+            "run_dir": tmp_path / "probe",
+            "label_set": "class",
+            "multi_label": False,
+            "l2_grid": (1.0, 0.01),
+            "resamples": 100,
+            "cpu_threads": 1,
+        }
+        return FinetuneSettings.model_validate(values | changes)
+
+    return make

@@ -29,26 +29,6 @@ CLASSES = ("AF", "LBBB", "sinus")
 MakeProbe = Callable[..., FinetuneSettings]
 
 
-@pytest.fixture
-def make_probe(pretrained_run: Path, simulated_shards: Path, tmp_path: Path) -> MakeProbe:
-    """Return a function that makes settings of a quick probe in tmp_path, with any changes."""
-
-    def make(**changes: Any) -> FinetuneSettings:
-        values: dict[str, Any] = {
-            "encoder": pretrained_run,
-            "data": simulated_shards,
-            "run_dir": tmp_path / "probe",
-            "label_set": "class",
-            "multi_label": False,
-            "l2_grid": (1.0, 0.01),
-            "resamples": 100,
-            "cpu_threads": 1,
-        }
-        return FinetuneSettings.model_validate(values | changes)
-
-    return make
-
-
 @pytest.fixture(scope="module")
 def probe_run(
     pretrained_run: Path,
