@@ -55,11 +55,20 @@ def test_help_shows_the_commands(tmp_path: Path) -> None:
     assert done.returncode == 0 and "python shards/main.py" in done.stdout
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it in what it runs with `&`
+
+
 def start_and_wait_for_a_shard(folder: Path) -> subprocess.Popen[str]:
     write_records(folder / "source", 4000)
     command = [sys.executable, str(PROGRAM), "source=source", "output=out", "workers=2"]
     process = subprocess.Popen(
-        command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
     started = time.monotonic()
     while not list((folder / "out").glob("*.tar.partial")):
