@@ -64,11 +64,6 @@ def lead_number(lead: str) -> int:
     return LEADS.index(lead)
 
 
-def in_canonical_order(leads: Sequence[str]) -> list[str]:
-    """Return canonical lead names sorted as in `LEADS`."""
-    return sorted(leads, key=lead_number)
-
-
 def derive_limb_lead(wanted: str, signal: np.ndarray, leads: Sequence[str]) -> np.ndarray | None:
     """Compute a limb lead from two others, or return None where fewer than two are known.
 
