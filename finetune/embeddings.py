@@ -136,7 +136,7 @@ class EmbeddingCache:
         parts = [
             encoder.settings.model_dump_json(),
             self._preprocessor.model_dump_json(),
-            json.dumps(self._corpus.manifest["shards"], sort_keys=True),
+            self._corpus.digest,
             self._pooling,
         ]
         digest.update("\n".join(parts).encode())

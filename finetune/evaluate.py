@@ -129,9 +129,9 @@ def probe_all(
 
 def summarise(measured: BootstrapScores) -> dict[str, Any]:
     """Arrange scores for summary.json: the encoder, the random one, and the paired difference."""
-    (first, own), *_ = measured.models.items()
+    own, *_ = measured.models.values()
     parts = {"": own}
-    if RANDOM in measured.differences and first != RANDOM:
+    if RANDOM in measured.differences:
         parts |= {"_random": measured.models[RANDOM], "_difference": measured.differences[RANDOM]}
     macros = {
         f"{metric}_macro{suffix}": _as_dict(getattr(part, f"{metric}_macro"))

@@ -102,6 +102,12 @@ class Corpus:
         return len(self._index)
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's list of shards, which holds the SHA-256 of each."""
+        listed = json.dumps(self.manifest["shards"], sort_keys=True)
+        return hashlib.sha256(listed.encode()).hexdigest()
+
+    @cached_property
     def patients(self) -> np.ndarray:
         """Patient of each row: (rows,) of str."""
         return np.asarray(self._index["patient_id"].to_pylist(), dtype=object)

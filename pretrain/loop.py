@@ -1,7 +1,5 @@
 """The training loop: its state, its data, one step, validation."""
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -108,7 +106,6 @@ def start_training(
         model, lr=settings.lr, weight_decay=settings.weight_decay, betas=settings.betas
     )
     newest = newest_checkpoint(settings.run_dir)
-    digest = _corpus_digest(corpus)
     state: dict[str, Any] = {}
     if newest and not settings.resume:
         raise InputError(
@@ -121,7 +118,7 @@ def start_training(
         preprocessor = settings.preprocess
         state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
         check_same_training(newest, state["settings"], settings)
-        _check_same_corpus(newest, state.get("corpus", digest), digest, settings)
+        _check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
         if accelerator.is_main_process:
             warn_of_another_schedule(state["settings"], settings)
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
@@ -131,7 +128,7 @@ def start_training(
         prepared_model,
         prepared_optimizer,
         state.get("step", 0),
-        corpus_digest=digest,
+        corpus_digest=corpus.digest,
         earlier_seconds=state.get("seconds", 0.0),
     )
 
@@ -259,12 +256,6 @@ def _check_same_corpus(checkpoint: Path, before: str, now: str, settings: Pretra
             expected=f"{now[:12]}, of {settings.data}",
             remedy="Resume with the data it was made with, or use another run_dir.",
         )
-
-
-def _corpus_digest(corpus: Corpus) -> str:
-    """Return a digest of the manifest's list of shards, which holds the digest of each."""
-    listed = json.dumps(corpus.manifest["shards"], sort_keys=True)
-    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _are_finite(tensors: Sequence[Tensor]) -> bool:
