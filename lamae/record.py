@@ -1,6 +1,8 @@
 """One recording, as its file has it: integer samples and what turns them into millivolts."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,3 +55,16 @@ class Record:
         if missing.any():
             signal[missing] = np.nan
         return signal
+
+
+class Reading(NamedTuple):
+    """What a reader makes of the file, or files, of one recording."""
+
+    record: Record
+    """Its standard leads."""
+    files: tuple[Path, ...]
+    """The files that were read, for a checksum of where the recording comes from."""
+    dropped: tuple[str, ...] = ()
+    """Names of signals in the file that are no standard lead."""
+    notes: tuple[str, ...] = ()
+    """What the reader had to change or assume, one sentence each."""

@@ -17,7 +17,7 @@ from shards.encode import Encoded, encode_in_order
 from shards.entries import Reject
 from shards.report import REJECTS, Counts, by_reason, write_manifest, write_rejects
 from shards.settings import ShardsSettings
-from shards.sources import list_source
+from shards.sources.kinds import list_source
 from shards.split import assign_splits
 from shards.writer import ShardWriter
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from lamae.errors import RecordError
-from lamae.readers.wfdb_files import read_wfdb_signals
+from shards.read import read_entry
 from lamae.samples import Sample, encode_metadata, encode_signal, metadata, signal_crc32
 from shards.entries import Entry, Reject
 from shards.quality import check_quality
@@ -150,7 +150,7 @@ def _encode_chunk(tasks: Sequence[Task], settings: ShardsSettings) -> list[Encod
 def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reject:
     """Read one recording; returns why, if it cannot be read or its quality is refused."""
     try:
-        record, dropped = read_wfdb_signals(settings.source / f"{entry.path}.hea")
+        record, _, dropped, _ = read_entry(entry, settings)
         check_quality(record, settings.preprocess, minimum_duration_s=settings.minimum_duration_s)
     except RecordError as error:
         return Reject(entry.path, error.reason, str(error))

@@ -1,7 +1,10 @@
 """What a source lists: recordings to read, and what of it cannot be used."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5"]
+"""How the file of an entry is read: shards/read.py has a function for each."""
 
 
 class Entry(NamedTuple):
@@ -10,13 +13,23 @@ class Entry(NamedTuple):
     key: str
     """Key of its sample, unique in the corpus."""
     path: str
-    """Path below the source folder, without extension."""
+    """Path below the source folder; of a WFDB record without extension."""
     patient_id: str
     """Patient; the recording itself where the source does not say."""
     fold: int | None
     """Cross-validation fold that the source publishes, where it has one."""
     labels: Mapping[str, tuple[str, ...] | None]
     """For each label set its classes; None is unlabelled."""
+    split: str | None = None
+    """Split that the user's table names; None leaves it to the settings."""
+    about: Mapping[str, str] = {}
+    """What else the source's tables say: report, measurements, likelihoods."""
+    origin: str = ""
+    """`<dataset>/<record>` of the first publication, where the source is a copy of it or it."""
+    reader: Reader = "wfdb"
+    """How to read it."""
+    item: int | None = None
+    """Place in a file that holds many recordings."""
 
 
 class Reject(NamedTuple):

@@ -10,6 +10,19 @@ from lamae.preprocess import Preprocessor
 from lamae.samples import SPLITS
 
 
+SourceKind = Literal[
+    "folder",
+    "mimic_iv_ecg",
+    "ptbxl",
+    "cpsc2018",
+    "challenge",
+    "code15",
+    "hdf5",
+    "brugada_huca",
+]
+"""What `source_kind` can be; shards/sources has a module for each."""
+
+
 class Split(Settings):
     """Folds, or shares of the patients, of each split; what is in none of them is left out."""
 
@@ -48,10 +61,12 @@ class ShardsSettings(Settings):
     """Folder of the recordings."""
     output: FolderPath
     """Folder for the shards; must not hold anything else."""
-    source_kind: Literal["ptbxl", "mimic_iv_ecg", "wfdb"] = "wfdb"
-    """How the source is laid out; wfdb is any tree of WFDB records."""
+    source_kind: SourceKind = "folder"
+    """How the source is laid out; folder is a user's own, of WFDB, .npy, .csv or HDF5 files."""
     table: FolderPath | None = None
-    """CSV table of labels; null takes labels.csv in the source, for wfdb none."""
+    """CSV table of labels; null takes labels.csv in the source, for folder none."""
+    diagnoses: FolderPath | None = None
+    """MIMIC-IV-ECG-Ext-ICD's records_w_diag_icd10.csv, joined to MIMIC-IV-ECG by study."""
     label_columns: tuple[str, ...] | None = None
     """Columns of the table that are label sets; null takes all that name no record or patient."""
     split: Split = Split()

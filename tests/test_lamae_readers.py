@@ -104,7 +104,7 @@ def test_missing_samples_stay_missing_in_every_format(
 def test_leads_come_in_canonical_order_and_other_signals_are_named(tmp_path: Path) -> None:
     stored = ("vx", "v1", "AVF", "Lead I", "avl", "ecg_ii", "-aVR", "VI")
     digital = write_record(tmp_path, leads=stored)
-    record, dropped = read_wfdb_signals(tmp_path / "r")
+    record, _, dropped, _ = read_wfdb_signals(tmp_path / "r")
     assert dropped == ("vx", "-aVR", "VI")
     assert record.leads == ("I", "II", "aVL", "aVF", "V1")
     assert np.array_equal(record.digital, digital.T[[3, 5, 4, 2, 1]])

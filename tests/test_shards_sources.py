@@ -8,7 +8,7 @@ import pytest
 from lamae.errors import InputError
 from shards.entries import Listing
 from shards.settings import ShardsSettings
-from shards.sources import list_source
+from shards.sources.kinds import list_source
 
 
 def write(folder: Path, name: str, content: str = "") -> None:
@@ -164,12 +164,12 @@ def test_in_a_tree_of_records_each_is_a_patient_unless_a_table_says_otherwise(
 ) -> None:
     for name in ("b/2.hea", "a/1.hea", "a/1.dat"):
         write(tmp_path, name)
-    assert [(e.key, e.patient_id) for e in listing(tmp_path, "wfdb").entries] == [
+    assert [(e.key, e.patient_id) for e in listing(tmp_path, "folder").entries] == [
         ("a_1", "a/1"),
         ("b_2", "b/2"),
     ]
     write(tmp_path, "t.csv", "record,patient_id,age,class\na/1,P,60,AF\nb/2,P,61,\n")
-    named = listing(tmp_path, "wfdb", table=tmp_path / "t.csv", label_columns=["class"])
+    named = listing(tmp_path, "folder", table=tmp_path / "t.csv", label_columns=["class"])
     assert [(e.patient_id, e.labels) for e in named.entries] == [
         ("P", {"class": ("AF",)}),
         ("P", {"class": ()}),
@@ -181,13 +181,13 @@ def test_equal_keys_are_rejected_but_for_the_first_and_long_ones_stay_distinct(
 ) -> None:
     for name in ("a/b.hea", "a_b.hea", f"{'x' * 200}1.hea", f"{'x' * 200}2.hea"):
         write(tmp_path, name)
-    found = listing(tmp_path, "wfdb")
+    found = listing(tmp_path, "folder")
     assert [(r.name, r.reason) for r in found.rejects] == [("a_b", "duplicate_key")]
     keys = [entry.key for entry in found.entries]
     assert len(set(keys)) == 3 and max(map(len, keys)) <= 90
 
 
-@pytest.mark.parametrize("kind", ["ptbxl", "mimic_iv_ecg", "wfdb"])
+@pytest.mark.parametrize("kind", ["ptbxl", "mimic_iv_ecg", "folder"])
 def test_an_empty_or_missing_folder_is_refused(tmp_path: Path, kind: str) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(InputError, match=r"source .* Check source= and source_kind="):
@@ -217,7 +217,7 @@ def test_a_table_that_is_not_text_or_lacks_a_column_is_refused(tmp_path: Path) -
     write(tmp_path, "a.hea")
     (tmp_path / "t.csv").write_bytes(b"record,class\n\xff\xfe,1\n")
     with pytest.raises(InputError, match=r"t\.csv"):
-        listing(tmp_path, "wfdb", table=tmp_path / "t.csv")
+        listing(tmp_path, "folder", table=tmp_path / "t.csv")
     write(tmp_path, "t.csv", "record,class\na,1\n")
     with pytest.raises(InputError, match="no column rhythm"):
-        listing(tmp_path, "wfdb", table=tmp_path / "t.csv", label_columns=["rhythm"])
+        listing(tmp_path, "folder", table=tmp_path / "t.csv", label_columns=["rhythm"])

@@ -15,7 +15,7 @@ import numpy as np
 from lamae.errors import InputError, RecordError
 from lamae.leads import canonical_lead, lead_number
 from lamae.readers.wfdb_header import Header, HeaderSignal, SegmentsError, parse_header
-from lamae.record import MISSING, Record
+from lamae.record import MISSING, Reading, Record
 
 Reason = Literal[
     "missing_header",
@@ -90,14 +90,14 @@ class _File(NamedTuple):
 
 def read_wfdb(path: Path) -> Record:
     """Read the standard leads of a WFDB record as `read_wfdb_signals` does; drop the others."""
-    return read_wfdb_signals(path)[0]
+    return read_wfdb_signals(path).record
 
 
-def read_wfdb_signals(path: Path) -> tuple[Record, tuple[str, ...]]:
+def read_wfdb_signals(path: Path) -> Reading:
     """Read a WFDB record; `path` is its header, with or without `.hea`.
 
     Returns the standard leads in canonical order as the file's own integers, where missing samples
-    are `lamae.record.MISSING`, and the names of the other signals. Raises RecordError, with one of
+    are `lamae.record.MISSING`; the others are dropped. Raises RecordError, with one of
     `REASONS`, for every record that cannot be read or whose checksum differs from its header's.
     """
     stem = path.with_suffix("") if path.suffix == ".hea" else path
@@ -121,8 +121,11 @@ def read_wfdb_signals(path: Path) -> tuple[Record, tuple[str, ...]]:
         comments=header.comments,
     )
     used = {signal.channel for signal in signals}
-    dropped = (signal.name for i, signal in enumerate(header.signals) if i not in used)
-    return record, tuple(dropped)
+    return Reading(
+        record,
+        files=(stem.with_name(f"{stem.name}.hea"), *(file.path for file in files)),
+        dropped=tuple(signal.name for i, signal in enumerate(header.signals) if i not in used),
+    )
 
 
 def _refuse(

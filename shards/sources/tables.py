@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lamae.errors import InputError
+from shards.settings import ShardsSettings
 
+LABELS = "labels.csv"
+"""The table of labels that a source may hold."""
 RECORD_COLUMNS = ("filename", "record", "study_id")
 """The first of these that a table has names the recording."""
 PATIENT_COLUMNS = ("patient_id", "subject_id")
@@ -96,6 +99,14 @@ def read_label_table(path: Path, label_columns: Sequence[str] | None = None) -> 
     if not rows:
         raise table_error(path, "no rows")
     return LabelTable(rows, label_sets or ())
+
+
+def label_table_of(settings: ShardsSettings) -> LabelTable:
+    """Read the table of labels that the settings name, or that lies in the source."""
+    in_source = settings.source / LABELS
+    if settings.table is None and not in_source.is_file():
+        return NO_TABLE
+    return read_label_table(settings.table or in_source, settings.label_columns)
 
 
 def split_classes(cell: str) -> tuple[str, ...]:

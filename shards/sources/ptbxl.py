@@ -2,9 +2,12 @@
 
 import ast
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from shards.tables import LabelRow, LabelTable, read_csv, table_error
+from shards.entries import Listing
+from shards.settings import ShardsSettings
+from shards.sources.join import headers_below, is_inside, join
+from shards.sources.tables import LabelRow, LabelTable, label_table_of, read_csv, table_error
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
@@ -13,6 +16,21 @@ LABEL_SETS = ("superclass", "subclass", "form", "rhythm", "statements")
 """Diagnostic superclasses and subclasses, form and rhythm statements, and all statements."""
 
 _FILE_COLUMNS = {"records500": "filename_hr", "records100": "filename_lr"}
+
+
+def list_ptbxl(settings: ShardsSettings) -> Listing | None:
+    """List the recordings that a plain table or PTB-XL's own names, and others beside them."""
+    table = label_table_of(settings)
+    if not table.rows and (settings.source / DATABASE).is_file():
+        table = read_database(settings.source)
+    if not table.rows:
+        return None
+    inside = [record for record in table.rows if is_inside(record)]
+    folders = sorted({PurePosixPath(record).parts[0] for record in inside})
+    on_disk = [path for folder in folders for path in headers_below(settings.source, folder)]
+    patients = {record: row.patient_id or record for record, row in table.rows.items()}
+    keys = {path: PurePosixPath(path).name for path in on_disk}
+    return join(keys, patients, table)
 
 
 def read_database(folder: Path) -> LabelTable:

@@ -1,0 +1,1 @@
+"""Sources: which recordings there are, of whom, with which labels."""
