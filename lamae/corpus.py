@@ -1,7 +1,7 @@
 """A folder of shards, read by position: `manifest.json`, `index.parquet` and the tars.
 
 The index has one row per sample: its metadata, its shard, the offset of its raw samples in the
-tar, and their crc32. A sample is one slice of a memory map, wherever it lies.
+tar, their length and crc32. A sample is one slice of a memory map, wherever it lies.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from lamae.samples import Sample, decode_sample
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
-FORMAT = "lamae-shards-1"
+FORMAT = "lamae-shards-2"
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -36,13 +36,22 @@ INDEX_SCHEMA = pa.schema(
         ("leads", pa.list_(pa.string())),
         ("samples", pa.int32()),
         ("sampling_rate", pa.int32()),
+        ("codec", pa.dictionary(pa.int32(), pa.string())),
+        ("missing_samples", pa.int32()),
         ("gain", pa.list_(pa.float64())),
         ("baseline", pa.list_(pa.int32())),
         ("comments", pa.list_(pa.string())),
         ("labels", pa.map_(pa.string(), pa.list_(pa.string()))),
+        ("about", pa.map_(pa.string(), pa.string())),
         ("source", pa.string()),
+        ("source_sha256", pa.string()),
+        ("origin", pa.string()),
+        ("content", pa.string()),
+        ("flags", pa.list_(pa.string())),
+        ("notes", pa.list_(pa.string())),
         ("shard", pa.dictionary(pa.int32(), pa.string())),
         ("offset", pa.int64()),
+        ("bytes", pa.int64()),
         ("crc32", pa.uint32()),
     ]
 )
@@ -51,10 +60,10 @@ INDEX_SCHEMA = pa.schema(
 _ROWS_PER_GROUP = 10_000
 
 
-def write_index(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write the index as its rows come; each is `samples.metadata`, shard, offset and crc32."""
+def write_index(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write an index as its rows come: `samples.metadata`, shard, offset, bytes and crc32."""
     remaining = iter(rows)
-    with open_whole(folder / INDEX) as file, pq.ParquetWriter(file, INDEX_SCHEMA) as writer:
+    with open_whole(path) as file, pq.ParquetWriter(file, INDEX_SCHEMA) as writer:
         while group := list(islice(remaining, _ROWS_PER_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=INDEX_SCHEMA))
 
@@ -162,10 +171,8 @@ class Corpus:
     def sample(self, row: int) -> Sample:
         """Read one sample; raises InputError where its bytes are not those written."""
         fields = self._index.slice(row, 1).to_pylist()[0]
-        size = 2 * len(fields["leads"]) * fields["samples"]
-        offset = fields["offset"]
-        raw = memoryview(self._map(fields["shard"]))[offset : offset + size]
-        return decode_sample(fields, raw, crc32=fields["crc32"])
+        start, end = fields["offset"], fields["offset"] + fields["bytes"]
+        return decode_sample(fields, memoryview(self._map(fields["shard"]))[start:end])
 
     def _map(self, shard: str) -> mmap.mmap:
         if shard not in self._maps:

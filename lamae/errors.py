@@ -1,5 +1,7 @@
 """The errors that a user's input can cause."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -11,6 +13,10 @@ class InputError(ValueError):
         """Say what is wrong with `thing`, which is or holds `value`."""
         super().__init__(f"{thing}: {value}; expected {expected}. {remedy}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error travel between processes, message and all."""
+        return _restored, (type(self), str(self), self.__dict__)
+
 
 class RecordError(InputError):
     """One recording cannot be used; `reason` is the name under which it is counted."""
@@ -21,3 +27,9 @@ class RecordError(InputError):
         """Say what is wrong with the recording `thing`."""
         super().__init__(thing, value=value, expected=expected, remedy=remedy)
         self.reason = reason
+
+
+def _restored(kind: type[InputError], message: str, state: dict[str, Any]) -> InputError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error

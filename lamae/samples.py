@@ -1,23 +1,29 @@
 """The shard sample: what the writer puts into a shard and every reader takes out of it.
 
-A shard is an uncompressed tar in WebDataset's convention. A sample is two members with one key:
-`<key>.npy`, the recording's own integers, int16 (leads, samples), and `<key>.json`, all the rest.
+A shard is a tar in WebDataset's convention. A sample is two members with one key: the recording's
+own integers, int16 (leads, samples), as `<key>.npy` or compressed as `<key>.ecg`, and `<key>.json`,
+all the rest.
 """
 
+import hashlib
 import io
 import json
 import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from lamae.codec import decode_digital, encode_digital
 from lamae.errors import InputError
-from lamae.record import Record
+from lamae.record import MISSING, Record
 
 SPLITS = ("train", "val", "test")
+
+Codec = Literal["ecg", "npy"]
+"""How signals are stored: `ecg` by lamae/codec.py, `npy` as numpy writes them."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -38,8 +44,18 @@ class Sample:
     """Cross-validation fold published with the source, where it has one."""
     labels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     """For each label set its classes; an empty tuple has none of them, None is unlabelled."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What else the source says of it: report, measurements, age."""
     source: str = ""
     """Path of the recording below the source folder."""
+    source_sha256: str = ""
+    """Checksum of the files that the recording was read from, one after the other."""
+    origin: str = ""
+    """`<dataset>/<record>` of its first publication; equal values are the same recording."""
+    flags: tuple[str, ...] = ()
+    """Findings of quality control."""
+    notes: tuple[str, ...] = ()
+    """What was found and changed, one sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse a key or split that a shard cannot hold."""
@@ -54,19 +70,47 @@ def sample_key(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
-def encode_signal(record: Record) -> bytes:
-    """Return the bytes of `<key>.npy`; they end with the raw samples, little-endian."""
+class EncodedSignal(NamedTuple):
+    """The signal of a sample as it lies in a tar."""
+
+    member: bytes
+    """Content of the member."""
+    stored: int
+    """Bytes at the end of the member that a reader needs: all but a header of numpy's."""
+    crc32: int
+    """Checksum of these."""
+
+
+def encode_signal(record: Record, codec: Codec) -> EncodedSignal:
+    """Encode the samples of a recording."""
+    digital = np.ascontiguousarray(record.digital.astype("<i2", copy=False))
+    if codec == "ecg":
+        member = encode_digital(digital, record.leads)
+        return EncodedSignal(member, len(member), zlib.crc32(member))
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(record.digital.astype("<i2")))
-    return buffer.getvalue()
+    np.lib.format.write_array(buffer, digital)
+    return EncodedSignal(buffer.getvalue(), digital.nbytes, zlib.crc32(digital))
 
 
-def signal_crc32(record: Record) -> int:
-    """Return the checksum that the index holds for the raw samples."""
-    return zlib.crc32(record.digital.astype("<i2").tobytes())
+def decode_signal(fields: Mapping[str, Any], stored: bytes | memoryview) -> np.ndarray:
+    """Return int16 (leads, samples) from the stored bytes and the metadata of a sample.
+
+    Raises InputError for bytes that the codec did not write.
+    """
+    if fields["codec"] == "ecg":
+        return decode_digital(stored, leads=fields["leads"], samples=fields["samples"])
+    return np.frombuffer(stored, dtype="<i2").reshape(len(fields["leads"]), fields["samples"])
 
 
-def metadata(sample: Sample) -> dict[str, Any]:
+def content_digest(record: Record) -> str:
+    """Return a digest of leads, sampling rate and samples: equal for copies under other names."""
+    about = f"{','.join(record.leads)} {record.sampling_rate} "
+    digest = hashlib.sha256(about.encode())
+    digest.update(np.ascontiguousarray(record.digital.astype("<i2", copy=False)))
+    return digest.hexdigest()[:32]
+
+
+def metadata(sample: Sample, codec: Codec) -> dict[str, Any]:
     """Return all but the samples, in plain JSON types; also one row of the corpus index."""
     record = sample.record
     return {
@@ -78,36 +122,43 @@ def metadata(sample: Sample) -> dict[str, Any]:
         "leads": list(record.leads),
         "samples": record.digital.shape[1],
         "sampling_rate": record.sampling_rate,
+        "codec": codec,
+        "missing_samples": int(np.count_nonzero(record.digital == MISSING)),
         "gain": [float(gain) for gain in record.gain],
         "baseline": [int(baseline) for baseline in record.baseline],
         "comments": list(record.comments),
         "labels": {name: None if v is None else list(v) for name, v in sample.labels.items()},
+        "about": dict(sample.about),
         "source": sample.source,
+        "source_sha256": sample.source_sha256,
+        "origin": sample.origin,
+        "content": content_digest(record),
+        "flags": list(sample.flags),
+        "notes": list(sample.notes),
     }
 
 
-def encode_metadata(sample: Sample) -> bytes:
+def encode_metadata(fields: Mapping[str, Any]) -> bytes:
     """Return the bytes of `<key>.json`."""
-    return json.dumps(metadata(sample), ensure_ascii=False, sort_keys=True).encode()
+    return json.dumps(fields, ensure_ascii=False, sort_keys=True).encode()
 
 
-def decode_sample(fields: Mapping[str, Any], raw: bytes | memoryview, *, crc32: int) -> Sample:
-    """Rebuild a sample from its metadata and raw samples.
+def decode_sample(fields: Mapping[str, Any], stored: bytes | memoryview) -> Sample:
+    """Rebuild a sample from its row of the index and the stored bytes of its signal.
 
-    Raises InputError where the samples are not those that were written.
+    Raises InputError where the bytes are not those that were written.
     """
-    if zlib.crc32(raw) != crc32:
+    if zlib.crc32(stored) != fields["crc32"]:
         raise InputError(
             f"sample {fields['key']}",
-            value=f"checksum {zlib.crc32(raw):08x}",
-            expected=f"{crc32:08x}, as written",
+            value=f"checksum {zlib.crc32(stored):08x}",
+            expected=f"{fields['crc32']:08x}, as written",
             remedy="The shard is damaged: copy or build it again.",
         )
-    leads = tuple(fields["leads"])
     record = Record(
         name=fields["name"],
-        digital=np.frombuffer(raw, dtype="<i2").reshape(len(leads), -1),
-        leads=leads,
+        digital=decode_signal(fields, stored),
+        leads=tuple(fields["leads"]),
         sampling_rate=int(fields["sampling_rate"]),
         gain=tuple(fields["gain"]),
         baseline=tuple(fields["baseline"]),
@@ -121,5 +172,10 @@ def decode_sample(fields: Mapping[str, Any], raw: bytes | memoryview, *, crc32: 
         split=fields["split"],
         fold=fields["fold"],
         labels=labels,
+        about=dict(fields["about"]),
         source=fields["source"],
+        source_sha256=fields["source_sha256"],
+        origin=fields["origin"],
+        flags=tuple(fields["flags"]),
+        notes=tuple(fields["notes"]),
     )

@@ -68,6 +68,12 @@ def write_summary(folder: Path, settings: Settings, **results: Any) -> dict[str,
     return summary
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary that a run has left."""
+    found: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+    return found
+
+
 class MetricsLog:
     """Scalars by step: appended to `metrics.jsonl`, and to TensorBoard event files.
 

@@ -1,121 +1,72 @@
-"""From a source to a finished folder of shards."""
+"""From a source to a finished folder of shards, or to one part of its blocks."""
 
-import re
+import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from lamae.corpus import INDEX, MANIFEST, write_index
-from lamae.errors import InputError
-from lamae.samples import SPLITS
-from lamae.tracking import SUMMARY, write_summary
-from shards.encode import Encoded, encode_in_order
-from shards.entries import Reject
-from shards.report import REJECTS, Counts, by_reason, write_manifest, write_rejects
+from lamae.tracking import read_summary
+from shards.blocks import Block, build_block, read_block
+from shards.merge import merge_blocks
+from shards.plan import BUILDING, is_finished, locked, make_plan, prepare_output
+from shards.processes import share_work
 from shards.settings import ShardsSettings
-from shards.sources.kinds import list_source
-from shards.split import assign_splits
-from shards.writer import ShardWriter
 
-_OURS = re.compile(
-    rf"(({'|'.join(SPLITS)})-\d{{6,}}\.tar|{'|'.join(map(re.escape, (INDEX, REJECTS, SUMMARY)))})"
-    rf"(\.partial)?|{re.escape(MANIFEST)}\.partial"
-)
+
+class PartBuilt(NamedTuple):
+    """What one part of a build has done."""
+
+    blocks: int
+    """Blocks of this part, all finished."""
+    missing: int
+    """Blocks of other parts that are not finished."""
 
 
 def build_shards(settings: ShardsSettings) -> dict[str, Any]:
     """Read the source, write the shards; returns the content of `summary.json`.
 
-    Raises InputError for a source, split or output folder that cannot be used, and if no
-    recording is left.
+    A build that was interrupted goes on with what it had finished. Raises InputError for a source,
+    split or output folder that cannot be used, and if no recording is left.
     """
     started = time.monotonic()
-    listing = list_source(settings)
-    splits = assign_splits(listing.entries, settings.split)
-    tasks = [(entry, split) for entry, split in zip(listing.entries, splits, strict=True) if split]
-    prepare_output(settings.output)
-
-    rejects, counts = list(listing.rejects), Counts()
-    with (
-        closing(encode_in_order(tasks, settings)) as outcomes,
-        ShardWriter(settings.output, shard_bytes=settings.shard_mb * 1e6) as writer,
-    ):
-        shown = tqdm(outcomes, total=len(tasks), unit="rec", disable=None)
-        write_index(settings.output, _written(shown, writer, counts, rejects))
-    write_rejects(settings.output, rejects)
-    if not counts.records:
-        raise _nothing_left(settings, rejects)
-
-    left_out = len(splits) - len(tasks)
-    summary = write_summary(
-        settings.output,
-        settings,
-        records=counts.records,
-        splits=counts.by_split(),
-        rejects=by_reason(rejects),
-        left_out=left_out,
-        record_without_label_row=listing.without_label_row,
-        dropped_signals=counts.dropped_signals,
-        seed=None if settings.split.by_fold else settings.split.seed,
-        seconds=round(time.monotonic() - started, 1),
-    )
-    write_manifest(
-        settings,
-        shards=writer.shards,
-        counts=counts,
-        rejects=rejects,
-        left_out=left_out,
-        record_without_label_row=listing.without_label_row,
-    )
-    return summary
+    plan = make_plan(settings)
+    if is_finished(settings.output, plan):
+        shutil.rmtree(settings.output / BUILDING, ignore_errors=True)
+        return read_summary(settings.output)
+    building = prepare_output(settings, plan)
+    with locked(building, settings.part):
+        _build_missing(plan.blocks, settings, building)
+        return merge_blocks(settings.output, started=started)
 
 
-def _written(
-    outcomes: Iterable[Encoded | Reject], writer: ShardWriter, counts: Counts, rejects: list[Reject]
-) -> Iterator[dict[str, Any]]:
-    """Write samples as they come, keep account of everything, and yield their index rows."""
-    for outcome in outcomes:
-        if isinstance(outcome, Reject):
-            rejects.append(outcome)
-        else:
-            counts.add(outcome.fields, outcome.dropped)
-            yield writer.add(outcome)
+def build_part(settings: ShardsSettings) -> PartBuilt:
+    """Build the blocks of one part of several; `merge_blocks` makes a corpus of all of them.
 
-
-def prepare_output(folder: Path) -> None:
-    """Make the output folder empty: what an interrupted run has left in it is removed.
-
-    Raises InputError if it holds finished shards or files that are not this program's.
+    Raises what `build_shards` raises.
     """
-    if (folder / MANIFEST).exists():
-        raise InputError(
-            f"output {folder}",
-            value="finished shards are in it",
-            expected="a new folder",
-            remedy="Name another output=, or delete the folder.",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    present = sorted(folder.iterdir())
-    foreign = [path.name for path in present if not _OURS.fullmatch(path.name)]
-    if foreign:
-        raise InputError(
-            f"output {folder}",
-            value=f"{len(foreign)} other files are in it, such as {foreign[0]}",
-            expected="a new or empty folder",
-            remedy="Name another output=.",
-        )
-    for path in present:
-        path.unlink()
+    plan = make_plan(settings)
+    own = plan.blocks[settings.part :: settings.parts]
+    if is_finished(settings.output, plan):
+        return PartBuilt(len(own), 0)
+    building = prepare_output(settings, plan)
+    with locked(building, settings.part):
+        _build_missing(own, settings, building)
+    missing = sum(read_block(building, block.name) is None for block in plan.blocks)
+    return PartBuilt(len(own), missing)
 
 
-def _nothing_left(settings: ShardsSettings, rejects: list[Reject]) -> InputError:
-    return InputError(
-        f"source {settings.source}",
-        value=f"no usable recording: rejects {by_reason(rejects) or 'none'}, the rest left out",
-        expected="at least one",
-        remedy=f"Read {settings.output / REJECTS}, then check source=, split= and preprocess=.",
-    )
+def _build_missing(blocks: Sequence[Block], settings: ShardsSettings, building: Path) -> None:
+    missing = [block for block in blocks if read_block(building, block.name) is None]
+    work = partial(build_block, settings=settings, folder=building)
+    total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
+    with (
+        closing(share_work(work, missing, processes=settings.workers)) as progress,
+        tqdm(total=total, initial=total - remaining, unit="rec", disable=None) as bar,
+    ):
+        for number in progress:
+            bar.update(number)

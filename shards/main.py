@@ -1,25 +1,35 @@
 """Raw recordings become shards.
 
-python shards/main.py configs/shards/ptbxl.yaml source=<folder> output=<folder>
+python shards/main.py configs/shards/ptbxl.yaml source=<folder> output=<shards>
+python shards/main.py configs/shards/ptbxl.yaml source=<folder> output=<shards> part=0 parts=16
+python shards/main.py merge output=<shards>
 python shards/main.py simulate configs/shards/simulate.yaml output=<folder>
 Any setting can be given as key=value; --print-config shows all of them.
 """
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 if not __package__:  # run as a file: import this checkout, and never shards/ as top level
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from lamae.config import exit_with, settings_from_command_line
+from lamae.config import FolderPath, Settings, exit_with, settings_from_command_line
 from lamae.corpus import MANIFEST
 from lamae.errors import InputError
-from shards.build import build_shards
-from shards.report import REJECTS
+from shards.build import build_part, build_shards
+from shards.merge import merge_blocks
+from shards.rejects import REJECTS
 from shards.settings import ShardsSettings
+
+
+class MergeSettings(Settings):
+    """Where parts were built."""
+
+    output: FolderPath
+    """Folder that the parts have in common."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,25 +40,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     # A scheduler's SIGTERM ends the run as Ctrl-C does, and so ends its processes as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    verbs = {"simulate": simulate_recordings, "merge": merge_parts}
     try:
-        if arguments[0] == "simulate":
-            simulate_recordings(arguments[1:])
+        if arguments[0] in verbs:
+            verbs[arguments[0]](arguments[1:])
         else:
             make_shards(arguments)
     except (InputError, ChildProcessError) as error:
         exit_with(str(error))
     except KeyboardInterrupt:
-        exit_with("\ninterrupted: nothing is finished; run again to start over", status=130)
+        exit_with("\ninterrupted: give the same command to go on", status=130)
 
 
 def make_shards(arguments: Sequence[str]) -> None:
-    """Build the shards and print what was written, what was rejected, and where it is."""
+    """Build the shards or a part of them, and say what there is now."""
     settings = settings_from_command_line(ShardsSettings, arguments)
-    summary = build_shards(settings)
+    if settings.parts == 1:
+        show_summary(settings.output, build_shards(settings))
+        return
+    built = build_part(settings)
+    print(f"part {settings.part} of {settings.parts}: {built.blocks} shards finished")
+    if built.missing:
+        print(f"{built.missing} shards of other parts are missing")
+    else:
+        print(f"all parts are finished: python shards/main.py merge output={settings.output}")
+
+
+def merge_parts(arguments: Sequence[str]) -> None:
+    """Finish shards that were built in parts, and say what there is now."""
+    output = settings_from_command_line(MergeSettings, arguments).output
+    show_summary(output, merge_blocks(output))
+
+
+def show_summary(output: Path, summary: Mapping[str, Any]) -> None:
+    """Print what was written, what was rejected, and where it is."""
     for split, count in summary["splits"].items():
         print(f"{split:>5}: {count['records']} records of {count['patients']} patients")
     for reason, number in summary["rejects"].items():
         print(f"rejected {number}: {reason}")
+    for reason, number in summary["flags"].items():
+        print(f"flagged {number}: {reason}")
     if summary["left_out"]:
         print(f"left out {summary['left_out']}: in no split")
     if summary["record_without_label_row"]:
@@ -56,11 +87,8 @@ def make_shards(arguments: Sequence[str]) -> None:
     for name, number in summary["dropped_signals"].items():
         print(f"dropped {number}: signal {name!r} is no standard lead")
     if summary["rejects"]:
-        print(f"each reject: {settings.output / REJECTS}")
-    print(
-        f"wrote {summary['records']} records in {summary['seconds']} s: "
-        f"{settings.output / MANIFEST}"
-    )
+        print(f"each reject: {output / REJECTS}")
+    print(f"wrote {summary['records']} records in {summary['seconds']} s: {output / MANIFEST}")
 
 
 def simulate_recordings(arguments: Sequence[str]) -> None:

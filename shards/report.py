@@ -1,22 +1,20 @@
-"""What a folder of shards says of itself: the manifest, and the list of what was rejected."""
+"""What a folder of shards says of itself: counts and the manifest."""
 
-import csv
-import io
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lamae.corpus import FORMAT, MANIFEST, describe_index
-from lamae.files import open_whole, write_json
+from lamae.files import open_whole
 from lamae.samples import SPLITS
-from lamae.tracking import versions
-from shards.entries import Reject
-from shards.settings import ShardsSettings
+from shards.plan import plan_digest
+from shards.rejects import most_frequent_first
 
-REJECTS = "rejects.csv"
-
-_VARIES_BETWEEN_EQUAL_RUNS = {"source", "output", "table", "workers"}
+MANIFEST_SHA256 = "manifest.sha256"
+"""Holds the SHA-256 of the manifest, which holds that of every other file."""
 
 
 class Counts:
@@ -28,15 +26,15 @@ class Counts:
         self._patients: dict[str, set[str]] = defaultdict(set)
         self._classes: dict[str, dict[str, Counter[str]]] = {}
         self._unlabelled: dict[str, Counter[str]] = {}
-        self._dropped = Counter[str]()
+        self._flags = Counter[str]()
 
-    def add(self, fields: Mapping[str, Any], dropped: Sequence[str]) -> None:
-        """Count one row of the index, and the signals that its recording has besides."""
-        self._dropped.update(dropped)
+    def add(self, fields: Mapping[str, Any]) -> None:
+        """Count one row of the index."""
+        self._flags.update(fields["flags"])
         split = fields["split"]
         self._records[split] += 1
         self._patients[split].add(fields["patient_id"])
-        for label_set, classes in fields["labels"].items():
+        for label_set, classes in dict(fields["labels"]).items():
             known = self._classes.setdefault(label_set, {})
             unlabelled = self._unlabelled.setdefault(label_set, Counter())
             if classes is None:
@@ -57,9 +55,9 @@ class Counts:
         }
 
     @property
-    def dropped_signals(self) -> dict[str, int]:
-        """Names of signals that are no standard lead, the most frequent first."""
-        return _most_frequent_first(self._dropped)
+    def flags(self) -> dict[str, int]:
+        """Findings of quality control on samples that were kept, the most frequent first."""
+        return most_frequent_first(self._flags)
 
     def label_sets(self) -> dict[str, Any]:
         """Return for each label set the samples of each class, and those without labels."""
@@ -76,45 +74,34 @@ def _by_split(counts: Mapping[str, int]) -> dict[str, int]:
     return {split: counts.get(split, 0) for split in SPLITS}
 
 
-def by_reason(rejects: Sequence[Reject]) -> dict[str, int]:
-    """Return the number of rejects of each reason, the most frequent first."""
-    return _most_frequent_first(Counter(reject.reason for reject in rejects))
-
-
-def _most_frequent_first(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def write_rejects(folder: Path, rejects: Sequence[Reject]) -> None:
-    """Write `rejects.csv`: one line for each reject."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Reject._fields)
-    writer.writerows(rejects)
-    with open_whole(folder / REJECTS) as file:
-        file.write(text.getvalue().encode())
-
-
 def write_manifest(
-    settings: ShardsSettings,
+    folder: Path,
+    plan: Mapping[str, Any],
     *,
     shards: Sequence[Mapping[str, Any]],
-    counts: Counts,
-    rejects: Sequence[Reject],
-    **further: int,
+    **found: Any,
 ) -> None:
-    """Write `manifest.json`, which makes the folder a corpus; equal runs write equal bytes."""
-    config = settings.model_dump(mode="json", exclude=_VARIES_BETWEEN_EQUAL_RUNS)
+    """Write `manifest.json`, which makes the folder a corpus; equal plans write equal bytes.
+
+    Its checksum is written before it, to a file that `sha256sum -c` understands.
+    """
     content = {
         "format": FORMAT,
-        "index": describe_index(settings.output),
+        "plan": plan_digest(plan),
+        "index": describe_index(folder),
         "shards": list(shards),
-        "splits": counts.by_split(),
-        "rejects": by_reason(rejects),
-        **further,
-        "dropped_signals": counts.dropped_signals,
-        "label_sets": counts.label_sets(),
-        "config": config,
-        "versions": versions(),
+        **found,
+        "config": plan["settings"],
+        "listing": plan["listing"],
+        "known": plan["known"],
+        "versions": plan["versions"],
     }
-    write_json(settings.output / MANIFEST, content)
+    written = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    for name, file_content in ((MANIFEST_SHA256, checksum_line(written)), (MANIFEST, written)):
+        with open_whole(folder / name) as file:
+            file.write(file_content)
+
+
+def checksum_line(manifest: bytes) -> bytes:
+    """Return what `manifest.sha256` holds for the bytes of a manifest."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.cores import available_cores
-from lamae.preprocess import Preprocessor
-from lamae.samples import SPLITS
-
+from lamae.readers.array_layout import ArrayLayout
+from lamae.samples import SPLITS, Codec
+from shards.checks.settings import QualitySettings
 
 SourceKind = Literal[
     "folder",
@@ -67,15 +67,39 @@ class ShardsSettings(Settings):
     """CSV table of labels; null takes labels.csv in the source, for folder none."""
     diagnoses: FolderPath | None = None
     """MIMIC-IV-ECG-Ext-ICD's records_w_diag_icd10.csv, joined to MIMIC-IV-ECG by study."""
+    records: Literal["records500", "records100"] | None = None
+    """Folder of PTB-XL to take; null takes 500 Hz, or 100 Hz where only these are there."""
     label_columns: tuple[str, ...] | None = None
     """Columns of the table that are label sets; null takes all that name no record or patient."""
+    arrays: ArrayLayout = ArrayLayout()
+    """What .npy, .csv and HDF5 files do not say of the recordings in them."""
     split: Split = Split()
     """Which patients are in which split."""
-    preprocess: Preprocessor = Preprocessor()
-    """Recordings that this preprocessor refuses are rejected; the shards hold raw samples."""
+    quality: QualitySettings = QualitySettings()
+    """What is looked for in each recording, and what becomes of those that have it."""
     minimum_duration_s: float = Field(5.0, gt=0)
     """Shorter recordings are rejected; seconds."""
-    shard_mb: float = Field(256.0, gt=0)
-    """Size of a shard in MB (10**6 bytes), exceeded by its last sample at most."""
+    duplicates: Literal["reject", "flag", "keep"] = "reject"
+    """What becomes of a recording that equals an earlier one, or one in a `known` corpus."""
+    known: tuple[FolderPath, ...] = ()
+    """Finished shards in which no recording of this source may be, such as those of a test set."""
+    hash_ids: bool = False
+    """Replace ids by hashes under the key in LAMAE_ID_KEY; leave out names, paths and texts."""
+    codec: Codec = "ecg"
+    """ecg is lossless at a third of the bytes; npy is read by webdataset and datasets alone."""
+    sampling_rate: int | None = Field(None, ge=50, le=10_000)
+    """Samples per second to store; null keeps each recording's own."""
+    shard_records: int = Field(1024, ge=1)
+    """Recordings of one shard; fewer where some are rejected."""
+    parts: int = Field(1, ge=1)
+    """Into how many independent parts the build is divided, for an array of jobs."""
+    part: int = Field(0, ge=0)
+    """Which of them this run builds, from 0; `merge output=<folder>` finishes the shards."""
     workers: int = Field(default_factory=available_cores, ge=1)
     """Processes that read recordings; the default is one per core."""
+
+    @model_validator(mode="after")
+    def _a_part_of_the_parts(self) -> "ShardsSettings":
+        if self.part >= self.parts:
+            raise ValueError(f"part {self.part} of {self.parts}: parts count from 0")
+        return self

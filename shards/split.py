@@ -13,23 +13,29 @@ _PATIENTS_NAMED = 5
 
 
 def assign_splits(entries: Sequence[Entry], split: Split) -> list[str | None]:
-    """Return the split of each entry; None is left out.
+    """Return the split of each entry, the one that its table names first; None is left out.
 
     Raises InputError if the source has no folds but the splits do, or a patient is in two splits.
     """
-    if not split.by_fold:
+    named = any(entry.split for entry in entries)
+    if not split.by_fold and not named:  # a hash of the patient cannot put him in two splits
         return [_by_share(entry.patient_id, split) for entry in entries]
-    if all(entry.fold is None for entry in entries):
+    if split.by_fold and not named and all(entry.fold is None for entry in entries):
         raise InputError(
             "split",
             value="folds, and the source has none",
             expected="shares of the patients",
             remedy="Set split.train, split.val and split.test to shares such as 0.8, 0.1, 0.1.",
         )
-    by_fold = {fold: name for name in SPLITS for fold in getattr(split, name)}
-    splits = [None if e.fold is None else by_fold.get(e.fold) for e in entries]
+    splits = [entry.split or _by_setting(entry, split) for entry in entries]
     _refuse_shared_patients(entries, splits)
     return splits
+
+
+def _by_setting(entry: Entry, split: Split) -> str | None:
+    if not split.by_fold:
+        return _by_share(entry.patient_id, split)
+    return next((name for name in SPLITS if entry.fold in getattr(split, name)), None)
 
 
 def _by_share(patient_id: str, split: Split) -> str | None:

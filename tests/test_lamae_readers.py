@@ -1,3 +1,5 @@
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import wfdb
 
 from lamae.errors import RecordError
 from lamae.leads import LEADS
-from lamae.readers.wfdb_files import MAX_SAMPLES, REASONS, read_wfdb, read_wfdb_signals
+from lamae.readers.wfdb_files import MAX_SAMPLES, read_wfdb, read_wfdb_signals
 from lamae.readers.wfdb_header import parse_header
 from lamae.record import MISSING
 
@@ -136,6 +138,42 @@ def edit(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def test_headers_that_bend_the_rules_are_read_and_what_was_assumed_is_noted(tmp_path: Path) -> None:
+    digital = write_record(tmp_path)
+    path = tmp_path / "r.hea"
+    text = path.read_text()
+    plain = read_wfdb_signals(tmp_path / "r")
+    assert plain.notes == ()
+    changes = {
+        "": text.replace("\n", " \t\r\n"),
+        " ": text.rstrip("\n").replace("/mV", "/mv").replace("# ", "#"),
+        "names the record r.mat": text.replace("r 12", "r.mat 12"),
+        "no gain of I, II, III": re.sub(r" 200\.0\(0\)/mV", " 0", text),
+        "no sampling rate": text.replace("r 12 500 ", "r 12 0 "),
+    }
+    for note, changed in changes.items():
+        path.write_bytes(b"\xef\xbb\xbf" * (note == " ") + changed.encode())
+        reading = read_wfdb_signals(tmp_path / "r")
+        assert np.array_equal(reading.record.digital, digital.T)
+        assert reading.record.gain == (200.0,) * 12 and reading.record.comments == ("<age>: 60",)
+        assert len(reading.notes) == bool(note.strip()) and note.strip() in "".join(reading.notes)
+
+
+def test_an_error_names_the_file_and_the_line(tmp_path: Path) -> None:
+    write_record(tmp_path)
+    edit(tmp_path, "0 aVR", "zero aVR")
+    with pytest.raises(RecordError, match=r"r\.hea: line 5 is no signal line: .*aVR"):
+        read_wfdb(tmp_path / "r")
+
+
+def test_a_file_of_more_bytes_than_memory_is_refused_unread(tmp_path: Path) -> None:
+    signals = "\n".join(f"r.dat 16 200 16 0 0 0 0 {i}" for i in range(1, 999))
+    (tmp_path / "r.hea").write_text(f"r 999 500\n{signals}\n{SIGNAL_LINE.format('I')}\n")
+    (tmp_path / "r.dat").touch()
+    os.truncate(tmp_path / "r.dat", 2**34)
+    assert reason_of(tmp_path / "r") == "too_many_samples"
+
+
 def test_an_absent_number_of_samples_is_that_of_the_file(tmp_path: Path) -> None:
     digital = write_record(tmp_path)
     edit(tmp_path, f"r 12 500 {SAMPLES}", "r 12 500")
@@ -179,7 +217,7 @@ TWO_LEADS = f"{SIGNAL_LINE.format('I')}\n{SIGNAL_LINE.format('II')}"
 HEADERS = {
     "": "unreadable_header",
     "# only a comment": "unreadable_header",
-    "r.mat 2 500 60\n" + TWO_LEADS: "unreadable_header",
+    "r:mat 2 500 60\n" + TWO_LEADS: "unreadable_header",
     "r 3 500 60\n" + TWO_LEADS: "unreadable_header",
     "r two 500 60\n" + TWO_LEADS: "unreadable_header",
     "r 1 500 60\nr.dat sixteen 200": "unreadable_header",
@@ -252,42 +290,6 @@ def test_any_flipped_bit_of_the_samples_is_noticed(tmp_path: Path) -> None:
         damaged[bit // 8] ^= 1 << (bit % 8)
         path.write_bytes(damaged)
         assert reason_of(tmp_path / "r") == "checksum_mismatch"
-
-
-@pytest.mark.parametrize(("fmt", "rounds"), [("16", 400), ("212", 150)])
-def test_damaged_records_end_in_a_named_refusal_and_nothing_else(
-    tmp_path: Path, fmt: str, rounds: int
-) -> None:
-    write_record(tmp_path, fmt=fmt)
-    originals = {name: (tmp_path / name).read_bytes() for name in ("r.hea", "r.dat")}
-    rng = np.random.default_rng(2)
-    reasons = set()
-    for _ in range(rounds):
-        name = "r.hea" if rng.random() < 0.9 else "r.dat"
-        (tmp_path / name).write_bytes(damage(originals[name], rng))
-        try:
-            record = read_wfdb(tmp_path / "r")
-        except RecordError as error:
-            reasons.add(error.reason)
-        else:
-            assert record.digital.shape[1] <= SAMPLES
-        (tmp_path / name).write_bytes(originals[name])
-    assert reasons <= set(REASONS)
-    assert {"unreadable_header", "truncated_signal_file", "checksum_mismatch"} <= reasons
-
-
-def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Cut, repeat, overwrite or insert at a random place."""
-    place, length = rng.integers(len(content)), int(rng.integers(1, 12))
-    before, piece, after = content[:place], content[place : place + length], content[place:]
-    noise = rng.choice([rng.bytes(length), b"9" * length, b" -/.x:+()\n#", b"\x00\xff"])
-    return [
-        before,
-        before + piece * 3 + after,
-        before + after[length:],
-        before + noise + after[length:],
-        before + noise + after,
-    ][rng.integers(5)]
 
 
 def test_real_recordings_are_read_as_by_wfdb(shared_data: Path) -> None:

@@ -1,12 +1,9 @@
 """WFDB records: a text header `.hea` and one or more binary signal files.
 
-Formats: signal(5) of the WFDB Applications Guide. The wfdb package unpacks those in which samples
-are no whole integers; sizes are checked before anything is allocated.
+Sizes are checked before anything is allocated.
 """
 
-import math
 import stat
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, get_args
 
@@ -14,8 +11,15 @@ import numpy as np
 
 from lamae.errors import InputError, RecordError
 from lamae.leads import canonical_lead, lead_number
-from lamae.readers.wfdb_header import Header, HeaderSignal, SegmentsError, parse_header
-from lamae.record import MISSING, Reading, Record
+from lamae.readers.wfdb_header import (
+    Header,
+    HeaderSignal,
+    SegmentsError,
+    comments_in,
+    parse_header,
+)
+from lamae.readers.wfdb_signals import FORMATS, SignalFile, as_int16, read_values
+from lamae.record import Reading, Record
 
 Reason = Literal[
     "missing_header",
@@ -41,33 +45,10 @@ SAMPLING_RATES = (50, 10_000)
 """Slowest and fastest sampling rate that is believed, in samples per second."""
 
 _MAX_HEADER_BYTES = 2**20
+_MAX_SIGNAL_BYTES = 2**29
 _GAINS_PER_MV = (0.1, 1e8)
 _MAX_BASELINE = 2**31 - 1
 _UNITS_PER_MV = {"mv": 1.0, "uv": 1000.0, "µv": 1000.0, "v": 0.001}
-
-
-class _Format(NamedTuple):
-    bytes_per_sample: Fraction
-    missing: int
-
-
-_FORMATS = {
-    "16": _Format(Fraction(2), -(2**15)),
-    "24": _Format(Fraction(3), -(2**23)),
-    "32": _Format(Fraction(4), -(2**31)),
-    "61": _Format(Fraction(2), -(2**15)),
-    "80": _Format(Fraction(1), -(2**7)),
-    "160": _Format(Fraction(2), -(2**15)),
-    "212": _Format(Fraction(3, 2), -(2**11)),
-    "310": _Format(Fraction(4, 3), -(2**9)),
-    "311": _Format(Fraction(4, 3), -(2**9)),
-}
-
-_ALIGNED = {"16": "<i2", "32": "<i4", "61": ">i2"}
-"""Formats that numpy reads as they are."""
-
-# What wfdb lets through when a header or a signal file is not what it expects.
-_WFDB_ERRORS = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError)
 
 
 class _Signal(NamedTuple):
@@ -77,15 +58,6 @@ class _Signal(NamedTuple):
     channel: int
     gain: float
     baseline: int
-
-
-class _File(NamedTuple):
-    """A signal file: the signals whose samples alternate in it, from `offset` bytes on."""
-
-    path: Path
-    channels: list[int]
-    format: str
-    offset: int
 
 
 def read_wfdb(path: Path) -> Record:
@@ -108,9 +80,7 @@ def read_wfdb_signals(path: Path) -> Reading:
     samples = _number_of_samples(stem, header, files)
     rows: dict[int, np.ndarray] = {}
     for file in files:
-        values = _read_values(stem, file, samples)
-        _verify_checksums(stem, header, file, values)
-        rows |= dict(zip(file.channels, _as_int16(stem, file, values), strict=True))
+        rows |= zip(file.channels, _rows(stem, header, file, samples), strict=True)
     record = Record(
         name=stem.name,
         digital=np.stack([rows[signal.channel] for signal in signals]),
@@ -125,7 +95,23 @@ def read_wfdb_signals(path: Path) -> Reading:
         record,
         files=(stem.with_name(f"{stem.name}.hea"), *(file.path for file in files)),
         dropped=tuple(signal.name for i, signal in enumerate(header.signals) if i not in used),
+        notes=header.notes,
     )
+
+
+def read_wfdb_comments(path: Path) -> tuple[str, ...]:
+    """Return the comments of a WFDB header, and none of a file that cannot be read.
+
+    `path` is the header. For tables of labels, which need no more: `read_wfdb_signals` refuses the
+    record, with a reason.
+    """
+    size = _file_size(path)
+    if size is None or size > _MAX_HEADER_BYTES:
+        return ()
+    try:
+        return comments_in(_header_text(path))
+    except OSError:
+        return ()
 
 
 def _refuse(
@@ -145,11 +131,15 @@ def _read_header(stem: Path) -> Header:
     try:
         if size > _MAX_HEADER_BYTES:
             raise ValueError(f"more than {_MAX_HEADER_BYTES} bytes")
-        return parse_header(path.read_text(encoding="utf-8", errors="replace"))
+        return parse_header(_header_text(path))
     except SegmentsError as error:
-        _refuse(stem, "unsupported_format", value=error, expected=expected)
+        _refuse(stem, "unsupported_format", value=f"{path.name}: {error}", expected=expected)
     except (OSError, ValueError) as error:
-        _refuse(stem, "unreadable_header", value=error, expected=expected)
+        _refuse(stem, "unreadable_header", value=f"{path.name}: {error}", expected=expected)
+
+
+def _header_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _sampling_rate(stem: Path, header: Header) -> int:
@@ -192,7 +182,7 @@ def _gain_per_mv(stem: Path, signal: HeaderSignal) -> float:
     return gain
 
 
-def _signal_files(stem: Path, header: Header, wanted: set[int]) -> list[_File]:
+def _signal_files(stem: Path, header: Header, wanted: set[int]) -> list[SignalFile]:
     """Return the files that hold a wanted signal, if each is of a kind that is read here."""
     groups: dict[str, list[int]] = {}
     for channel, signal in enumerate(header.signals):
@@ -205,24 +195,26 @@ def _signal_files(stem: Path, header: Header, wanted: set[int]) -> list[_File]:
         layouts = {(s.format, s.samples_per_frame, s.skew, s.offset) for s in group}
         form, samples_per_frame, skew, offset = layouts.pop()
         adjacent = channels == list(range(channels[0], channels[-1] + 1))
-        if layouts or form not in _FORMATS or (samples_per_frame, skew) != (1, 0) or not adjacent:
+        if layouts or form not in FORMATS or (samples_per_frame, skew) != (1, 0) or not adjacent:
             value = (
                 f"{name} in {group[0].format}, {'adjacent' if adjacent else 'scattered'} signals"
             )
-            expected = f"one format of {', '.join(_FORMATS)}, one sample per frame, no skew"
+            expected = f"one format of {', '.join(FORMATS)}, one sample per frame, no skew"
             _refuse(stem, "unsupported_format", value=value, expected=expected)
         path = stem.parent / name
-        files.append(_File(path, channels, form, offset))
+        files.append(SignalFile(path, channels, form, offset))
     return files
 
 
-def _number_of_samples(stem: Path, header: Header, files: list[_File]) -> int:
+def _number_of_samples(stem: Path, header: Header, files: list[SignalFile]) -> int:
     """Return the samples of each lead, which all files hold and memory can."""
     held = min(_samples_held(stem, file) for file in files)
     samples = held if header.samples is None else header.samples
-    if samples > MAX_SAMPLES:
-        value = f"{samples} samples"
-        _refuse(stem, "too_many_samples", value=value, expected=f"at most {MAX_SAMPLES}")
+    largest = max(file.bytes_of(samples) for file in files)
+    if samples > MAX_SAMPLES or largest > _MAX_SIGNAL_BYTES:
+        value = f"{samples} samples, {largest} bytes in a file"
+        expected = f"at most {MAX_SAMPLES} samples, {_MAX_SIGNAL_BYTES} bytes"
+        _refuse(stem, "too_many_samples", value=value, expected=expected)
     if not 0 < samples <= held:
         value = f"{held} samples in its signal files"
         expected = f"{header.samples or 'some'}, as the header says"
@@ -240,44 +232,30 @@ def _file_size(path: Path) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _samples_held(stem: Path, file: _File) -> int:
+def _samples_held(stem: Path, file: SignalFile) -> int:
     size = _file_size(file.path)
     if size is None:
         value = f"no {file.path.name}"
         _refuse(stem, "missing_signal_file", value=value, expected="the file beside its header")
-    payload = max(0, size - file.offset)
-    return math.floor(payload / _FORMATS[file.format].bytes_per_sample) // len(file.channels)
+    return file.samples_in(size)
 
 
-def _read_values(stem: Path, file: _File, samples: int) -> np.ndarray:
-    """Return the integers of a file, (signals, samples), as they are stored."""
+def _rows(stem: Path, header: Header, file: SignalFile, samples: int) -> np.ndarray:
+    """Return the samples of a file's signals as int16 (signals, samples)."""
     try:
-        aligned = file.format in _ALIGNED
-        values = _read_aligned(file, samples) if aligned else _unpack(stem, file)
-        if values.shape != (len(file.channels), samples):
-            raise ValueError(f"holds {values.shape} signals and samples")
-    except _WFDB_ERRORS as error:
-        value = f"{file.path.name}: {type(error).__name__}: {error}"
+        values = read_values(stem, file, samples)
+    except ValueError as error:
+        value = f"{file.path.name}: {error}"
         _refuse(stem, "unreadable_signal", value=value, expected=f"samples in {file.format}")
-    return values
+    _verify_checksums(stem, header, file, values)
+    try:
+        return as_int16(file, values)
+    except ValueError as error:
+        value = f"{file.path.name}: {error}"
+        _refuse(stem, "unsupported_format", value=value, expected="values of 16 bits")
 
 
-def _read_aligned(file: _File, samples: int) -> np.ndarray:
-    count = samples * len(file.channels)
-    values = np.fromfile(file.path, _ALIGNED[file.format], count=count, offset=file.offset)
-    return values.reshape(-1, len(file.channels)).T
-
-
-def _unpack(stem: Path, file: _File) -> np.ndarray:
-    import wfdb  # a second, in each process, that the aligned formats do not need
-
-    record = wfdb.rdrecord(
-        str(stem), physical=False, channels=file.channels, smooth_frames=False, return_res=32
-    )
-    return np.stack(record.e_d_signal)
-
-
-def _verify_checksums(stem: Path, header: Header, file: _File, values: np.ndarray) -> None:
+def _verify_checksums(stem: Path, header: Header, file: SignalFile, values: np.ndarray) -> None:
     """Hold the sums of all samples, modulo 2**16, against those in the header, if it has them."""
     for channel, total in zip(file.channels, values.sum(axis=1, dtype=np.int64), strict=True):
         checksum = header.signals[channel].checksum
@@ -285,15 +263,3 @@ def _verify_checksums(stem: Path, header: Header, file: _File, values: np.ndarra
             value = f"{int(total) % 2**16} for signal {header.signals[channel].name}"
             expected, remedy = f"{checksum % 2**16}, as the header says", "Copy it again."
             _refuse(stem, "checksum_mismatch", value=value, expected=expected, remedy=remedy)
-
-
-def _as_int16(stem: Path, file: _File, values: np.ndarray) -> np.ndarray:
-    """Return int16 with `MISSING` for missing samples, if all others fit."""
-    if file.format == "16":
-        return values
-    missing = values == _FORMATS[file.format].missing
-    known = values[~missing]
-    if known.size and max(int(known.max()), -int(known.min())) >= -MISSING:
-        value = f"values from {known.min()} to {known.max()} in {file.path.name}"
-        _refuse(stem, "unsupported_format", value=value, expected="values of 16 bits")
-    return np.where(missing, MISSING, values).astype(np.int16)

@@ -15,7 +15,7 @@ _INTEGER = rf"[-+]?{_COUNT}"
 _NUMBER = r"[-+]?(?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:[eE][-+]?\d{1,3})?"
 
 _RECORD = re.compile(
-    rf"(?P<name>[-\w]+)(?P<segments>/{_COUNT})?\s+(?P<signals>\d{{1,6}})"
+    rf"(?P<name>[-\w]+(?:\.[-\w]+)*)(?P<segments>/{_COUNT})?\s+(?P<signals>\d{{1,6}})"
     rf"(?:\s+(?P<rate>{_NUMBER})(?:/\S*)?(?:\s+(?P<samples>{_COUNT})(?:\s.*)?)?)?",
     re.ASCII,
 )
@@ -68,6 +68,8 @@ class Header(NamedTuple):
     """Signals, in the order of the file."""
     comments: tuple[str, ...]
     """Comment lines, without their mark."""
+    notes: tuple[str, ...]
+    """Where the header is not as header(5) says, or leaves a value to its default."""
 
 
 class SegmentsError(ValueError):
@@ -77,7 +79,6 @@ class SegmentsError(ValueError):
 def parse_header(text: str) -> Header:
     """Parse the text of a header; raises ValueError that names the line, SegmentsError."""
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    comments = tuple(line.lstrip("#").strip() for _, line in lines if line.startswith("#"))
     fields = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if not fields:
         raise ValueError("no record line")
@@ -90,15 +91,34 @@ def parse_header(text: str) -> Header:
     claimed = int(record["signals"])
     if len(fields) - 1 != claimed:
         raise ValueError(f"{len(fields) - 1} signal lines where line {number} says {claimed}")
+    rate = float(record["rate"] or 0)
+    parsed = [_parse_signal(number, line) for number, line in fields[1:]]
+    without_gain = [signal.name for signal, stated in parsed if not stated]
+    notes = []
+    if "." in record["name"]:
+        notes.append(f"The header names the record {record['name']}, with an extension.")
+    if not rate:
+        notes.append(f"The header gives no sampling rate: {DEFAULT_SAMPLING_RATE:g} Hz assumed.")
+    if without_gain:
+        listed = ", ".join(without_gain)
+        notes.append(f"The header gives no gain of {listed}: {DEFAULT_GAIN:g} per mV assumed.")
     return Header(
-        sampling_rate=float(record["rate"] or DEFAULT_SAMPLING_RATE) or DEFAULT_SAMPLING_RATE,
+        sampling_rate=rate or DEFAULT_SAMPLING_RATE,
         samples=int(record["samples"] or 0) or None,
-        signals=tuple(_parse_signal(number, line) for number, line in fields[1:]),
-        comments=comments,
+        signals=tuple(signal for signal, _ in parsed),
+        comments=comments_in(text),
+        notes=tuple(notes),
     )
 
 
-def _parse_signal(number: int, line: str) -> HeaderSignal:
+def comments_in(text: str) -> tuple[str, ...]:
+    """Return the comment lines of a header, without their mark."""
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line.lstrip("#").strip() for line in lines if line.startswith("#"))
+
+
+def _parse_signal(number: int, line: str) -> tuple[HeaderSignal, bool]:
+    """Return the signal of a line, and whether the line states its gain."""
     fields = line.split(maxsplit=_NAME)
     fields += [""] * (_NAME + 1 - len(fields))
     form = _FORMAT.fullmatch(fields[_FORMAT_FIELD])
@@ -108,15 +128,17 @@ def _parse_signal(number: int, line: str) -> HeaderSignal:
         _WHOLE.fullmatch(field) for field in integers
     ):
         raise ValueError(f"line {number} is no signal line: {line[:80]!r}")
-    return HeaderSignal(
+    stated = float(gain["gain"]) if fields[_GAIN_FIELD] else 0.0
+    signal = HeaderSignal(
         file=fields[_FILE_NAME],
         format=form["format"],
         samples_per_frame=int(form["samples_per_frame"] or 1),
         skew=int(form["skew"] or 0),
         offset=int(form["offset"] or 0),
-        gain=float(gain["gain"]) or DEFAULT_GAIN,
+        gain=stated or DEFAULT_GAIN,
         baseline=int(gain["baseline"] or fields[_ADC_ZERO] or 0),
         units=gain["units"] or DEFAULT_UNITS,
         checksum=int(fields[_CHECKSUM]) if fields[_CHECKSUM] else None,
         name=fields[_NAME],
     )
+    return signal, bool(stated)

@@ -7,7 +7,12 @@ from typing import NamedTuple
 from lamae.errors import InputError
 from shards.entries import Listing
 from shards.settings import ShardsSettings
+from shards.sources.brugada import list_brugada
+from shards.sources.challenge import list_challenge
+from shards.sources.code15 import list_code15
+from shards.sources.cpsc2018 import list_cpsc2018
 from shards.sources.folder import list_folder
+from shards.sources.hdf5 import list_hdf5
 from shards.sources.join import with_distinct_keys
 from shards.sources.mimic import list_mimic
 from shards.sources.ptbxl import list_ptbxl
@@ -29,7 +34,15 @@ KINDS = MappingProxyType(
             "labels.csv or ptbxl_database.csv, and the records100/ or records500/ that it names",
         ),
         "mimic_iv_ecg": Kind(list_mimic, "record_list.csv and the files/ that it names"),
-        "folder": Kind(list_folder, "WFDB records (.hea and signal files) in it or below"),
+        "cpsc2018": Kind(list_cpsc2018, ".mat files, those of the PhysioNet copy with their .hea"),
+        "challenge": Kind(list_challenge, "WFDB records (.hea and .mat or .dat) in it or below"),
+        "code15": Kind(list_code15, "exams.csv and the exams_part<n>.hdf5 that it names"),
+        "hdf5": Kind(list_hdf5, "HDF5 files (.h5 or .hdf5) with the dataset arrays.dataset"),
+        "brugada_huca": Kind(list_brugada, "metadata.csv, and files/ with its patients"),
+        "folder": Kind(
+            list_folder,
+            "WFDB records (.hea and signal files), or .npy, .csv or HDF5 files, in it or below",
+        ),
     }
 )
 """By the name that `source_kind` gives."""

@@ -1,10 +1,13 @@
 """PTB-XL's own tables, `ptbxl_database.csv` and `scp_statements.csv` (Wagner et al. 2020)."""
 
 import ast
+import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from shards.entries import Listing
+from shards.entries import Entry, Listing
 from shards.settings import ShardsSettings
 from shards.sources.join import headers_below, is_inside, join
 from shards.sources.tables import LabelRow, LabelTable, label_table_of, read_csv, table_error
@@ -15,14 +18,39 @@ STATEMENTS = "scp_statements.csv"
 LABEL_SETS = ("superclass", "subclass", "form", "rhythm", "statements")
 """Diagnostic superclasses and subclasses, form and rhythm statements, and all statements."""
 
+ORIGIN = "ptb-xl"
+"""Dataset of an `Entry.origin`, before a slash and the `ecg_id`."""
+
 _FILE_COLUMNS = {"records500": "filename_hr", "records100": "filename_lr"}
+
+
+_NAME = re.compile(r"(\d+)_[lh]r")
+_ELSEWHERE = ("filename_lr", "filename_hr", "patient_id", "strat_fold")
+_UNREADABLE = (ValueError, SyntaxError, TypeError, KeyError, AttributeError, OverflowError)
+
+
+class Database(NamedTuple):
+    """The rows of PTB-XL's own tables, by recording."""
+
+    table: LabelTable
+    """Patients, folds and labels."""
+    about: Mapping[str, Mapping[str, str]]
+    """All other columns that are filled, by origin: what both rates share, or else by recording.
+
+    `scp_codes` is JSON, a likelihood for each statement.
+    """
 
 
 def list_ptbxl(settings: ShardsSettings) -> Listing | None:
     """List the recordings that a plain table or PTB-XL's own names, and others beside them."""
-    table = label_table_of(settings)
-    if not table.rows and (settings.source / DATABASE).is_file():
-        table = read_database(settings.source)
+    table, about = label_table_of(settings), {}
+    if (settings.source / DATABASE).is_file():
+        database = read_database(settings.source, settings.records)
+        table, about = table if table.rows else database.table, dict(database.about)
+    if settings.records:
+        below = f"{settings.records}/"
+        rows = {path: row for path, row in table.rows.items() if path.startswith(below)}
+        table = LabelTable(rows, table.label_sets)
     if not table.rows:
         return None
     inside = [record for record in table.rows if is_inside(record)]
@@ -30,14 +58,25 @@ def list_ptbxl(settings: ShardsSettings) -> Listing | None:
     on_disk = [path for folder in folders for path in headers_below(settings.source, folder)]
     patients = {record: row.patient_id or record for record, row in table.rows.items()}
     keys = {path: PurePosixPath(path).name for path in on_disk}
-    return join(keys, patients, table)
+
+    def complete(entry: Entry) -> Entry:
+        origin = _origin(entry.path)
+        return entry._replace(about=about.get(origin or entry.path, {}), origin=origin)
+
+    return join(keys, patients, table, complete)
 
 
-def read_database(folder: Path) -> LabelTable:
-    """Read the labels of the recordings at 500 Hz, or at 100 Hz where only these are there.
+def _origin(path: str) -> str:
+    name = _NAME.fullmatch(PurePosixPath(path).name)
+    return f"{ORIGIN}/{int(name[1])}" if name else ""
 
-    A statement counts whatever its likelihood, as in the published benchmark (Strodthoff et al.
-    2021). Raises InputError for tables that are not PTB-XL's.
+
+def read_database(folder: Path, records: str | None = None) -> Database:
+    """Read PTB-XL's tables for the recordings in `records`: records500 or records100.
+
+    None takes those at 500 Hz, or at 100 Hz where only these are there. A statement counts as a
+    label whatever its likelihood, as in the published benchmark (Strodthoff et al. 2021). Raises
+    InputError for tables that are not PTB-XL's.
     """
     statements = {
         row[""]: row
@@ -47,22 +86,30 @@ def read_database(folder: Path) -> LabelTable:
         )
     }
     present = [name for name in _FILE_COLUMNS if (folder / name).is_dir()]
-    file_column = _FILE_COLUMNS[present[0] if present else "records500"]
+    file_column = _FILE_COLUMNS[records or (present[0] if present else "records500")]
     path = folder / DATABASE
     rows: dict[str, LabelRow] = {}
+    about = {}
     for row in read_csv(path, (file_column, "patient_id", "strat_fold", "scp_codes")):
-        if not row[file_column]:
+        name = row[file_column]
+        if not name:
             raise table_error(path, f"no {file_column} in the row of patient {row['patient_id']}")
+        if name in rows:
+            raise table_error(path, f"{name} in two rows")
         try:
-            rows[row[file_column]] = LabelRow(
+            codes = ast.literal_eval(row["scp_codes"])
+            rows[name] = LabelRow(
                 patient_id=str(int(float(row["patient_id"]))),
                 fold=int(row["strat_fold"]),
-                labels=_labels(ast.literal_eval(row["scp_codes"]), statements),
+                labels=_labels(codes, statements),
             )
-        except (ValueError, SyntaxError, TypeError, KeyError, OverflowError) as error:
-            value = f"{row[file_column]}: {type(error).__name__}: {error}"
-            raise table_error(path, value) from None
-    return LabelTable(rows, LABEL_SETS)
+            row["scp_codes"] = json.dumps(codes)
+        except _UNREADABLE as error:
+            raise table_error(path, f"{name}: {type(error).__name__}: {error}") from None
+        about[_origin(name) or name] = {
+            key: cell for key, cell in row.items() if cell and key not in _ELSEWHERE
+        }
+    return Database(LabelTable(rows, LABEL_SETS), about)
 
 
 def _labels(

@@ -1,0 +1,86 @@
+"""Checks of amplitude: gain, spikes, offset."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from lamae.record import MISSING, Record
+from shards.checks.levels import Finding, Levels, in_mv, named, window_extremes, with_values
+from shards.checks.settings import QualitySettings
+
+_SAME_GAIN = 1e-3
+"""Relative difference up to which two gains are the same: headers write few digits."""
+
+
+def find_implausible_gain(record: Record, _: Levels, quality: QualitySettings) -> Finding | None:
+    """Find another gain than the documented one, or an amplitude that no heart has."""
+    settings = quality.implausible_gain
+    if settings.expected_per_mv is not None:
+        expected = settings.expected_per_mv
+        gain = np.abs(record.gain)
+        other = ~np.isclose(gain, expected, rtol=_SAME_GAIN, atol=0)
+        if other.any():
+            gains = ", ".join(f"{value:g}" for value in np.unique(gain[other]))
+            what = f"gain of {gains} units per mV in {named(record, other)}"
+            documented = f"{expected:g} units per mV"
+            return Finding(
+                what, documented, lambda: _with_gain(record, expected), f"set to {documented}"
+            )
+    amplitude_mv = median_amplitude_mv(record)
+    if math.isnan(amplitude_mv) or settings.smallest_mv <= amplitude_mv <= settings.largest_mv:
+        return None
+    what = f"median amplitude {amplitude_mv:.3g} mV"
+    return Finding(what, f"{settings.smallest_mv:g} to {settings.largest_mv:g} mV")
+
+
+def median_amplitude_mv(record: Record) -> float:
+    """Return the range within a second, median over seconds, then over leads, in mV.
+
+    Seconds in which a lead stands still are left out; NaN where there is no other. Missing samples
+    do not count.
+    """
+    digital = record.digital
+    lowest, highest = window_extremes(digital, min(record.sampling_rate, digital.shape[1]))
+    if (lowest == MISSING).any():
+        filled = np.where(digital == MISSING, -(MISSING + 1), digital)
+        lowest, _ = window_extremes(filled, min(record.sampling_rate, digital.shape[1]))
+    ranges = highest.astype(np.float64) - lowest
+    still = ranges <= 0
+    if still.any():
+        ranges[still] = np.nan
+        ranges = ranges[~still.all(axis=1)]
+        gain = np.abs(record.gain)[~still.all(axis=1)]
+        return float(np.median(np.nanmedian(ranges, axis=1) / gain)) if len(ranges) else math.nan
+    return float(np.median(np.median(ranges, axis=1) / np.abs(record.gain)))
+
+
+def find_implausible_amplitude(
+    record: Record, levels: Levels, quality: QualitySettings
+) -> Finding | None:
+    """Find leads with a sample too far from their mean."""
+    largest_mv = quality.implausible_amplitude.largest_mv
+    distance = np.maximum(levels.highest - levels.mean, levels.mean - levels.lowest)
+    distance_mv = distance / np.abs(record.gain)
+    found = distance_mv > largest_mv
+    if not found.any():
+        return None
+    what = f"peaks of {with_values(record, found, distance_mv, 'mV')} from the mean"
+    return Finding(what, f"at most {largest_mv:g} mV")
+
+
+def find_baseline_offset(
+    record: Record, levels: Levels, quality: QualitySettings
+) -> Finding | None:
+    """Find leads whose mean is too far from 0 mV."""
+    largest_mv = quality.baseline_offset.largest_mv
+    offset_mv = in_mv(record, levels.mean)
+    found = (np.abs(offset_mv) > largest_mv) & (levels.missing < record.digital.shape[1])
+    if not found.any():
+        return None
+    what = f"mean of {with_values(record, found, offset_mv, 'mV')}"
+    return Finding(what, f"within {largest_mv:g} mV of zero")
+
+
+def _with_gain(record: Record, per_mv: float) -> Record:
+    return replace(record, gain=tuple(math.copysign(per_mv, gain) for gain in record.gain))

@@ -1,0 +1,80 @@
+"""What several checks need to know of a recording, and how a check says what it found."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from lamae.record import MISSING, Record
+
+
+class Levels(NamedTuple):
+    """Level of each lead, over the samples that are not missing; integers of the file."""
+
+    lowest: np.ndarray
+    """int16 (leads,); 0 where all samples are missing."""
+    highest: np.ndarray
+    """int16 (leads,); 0 where all samples are missing."""
+    mean: np.ndarray
+    """float64 (leads,); 0 where all samples are missing."""
+    missing: np.ndarray
+    """int (leads,): number of missing samples."""
+
+    @property
+    def moving(self) -> np.ndarray:
+        """Bool (leads,): the lead has two different values."""
+        return self.lowest < self.highest
+
+
+class Finding(NamedTuple):
+    """What a check found in a recording."""
+
+    what: str
+    """What, in which leads, with the values."""
+    expected: str
+    """What would have been in order."""
+    repaired: Callable[[], Record] | None = None
+    """Makes the repaired recording, where there is a repair."""
+    done: str = ""
+    """What the repair does, as said when it is done."""
+
+
+def measure(record: Record) -> Levels:
+    """Measure the levels of a recording that has at least one sample."""
+    digital = record.digital
+    samples = digital.shape[1]
+    lowest, highest = digital.min(axis=1), digital.max(axis=1)
+    total = digital.sum(axis=1, dtype=np.int64)
+    missing = np.zeros(len(digital), dtype=np.int64)
+    gaps = lowest == MISSING
+    if gaps.any():
+        missing[gaps] = np.count_nonzero(digital[gaps] == MISSING, axis=1)
+        known = np.where(digital[gaps] == MISSING, highest[gaps, None], digital[gaps])
+        lowest[gaps] = known.min(axis=1)
+        total -= missing * MISSING
+        empty = missing == samples
+        lowest[empty] = highest[empty] = 0
+    return Levels(lowest, highest, total / np.maximum(samples - missing, 1), missing)
+
+
+def in_mv(record: Record, digital: np.ndarray) -> np.ndarray:
+    """Return one integer per lead, (leads,), in millivolts."""
+    return (digital - np.asarray(record.baseline)) / np.asarray(record.gain)
+
+
+def window_extremes(digital: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest and largest integer of each whole window, (leads, windows)."""
+    leads, samples = digital.shape
+    windows = digital[:, : samples // window * window].reshape(leads, -1, window)
+    return windows.min(axis=2), windows.max(axis=2)
+
+
+def named(record: Record, found: np.ndarray) -> str:
+    """Join the names of the leads where `found`, bool (leads,), is True."""
+    return ", ".join(lead for lead, true in zip(record.leads, found, strict=True) if true)
+
+
+def with_values(record: Record, found: np.ndarray, values: Iterable[float], unit: str) -> str:
+    """Join the names of the leads where `found` with the value of each."""
+    pairs = zip(record.leads, found, values, strict=True)
+    return ", ".join(f"{lead} {value:.3g} {unit}" for lead, true, value in pairs if true)

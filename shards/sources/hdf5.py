@@ -1,0 +1,78 @@
+"""HDF5 files that hold many recordings each, with a table of their patients, labels and splits."""
+
+from lamae.errors import RecordError
+from lamae.readers.hdf5_files import recording_names
+from shards.entries import Entry, Listing, Reject
+from shards.settings import ShardsSettings
+from shards.sources.folder import require_sampling_rate
+from shards.sources.join import files_below, join
+from shards.sources.tables import (
+    LABELS,
+    NO_TABLE,
+    RECORD_COLUMNS,
+    LabelRow,
+    LabelTable,
+    read_label_table,
+    table_error,
+)
+
+SUFFIXES = (".h5", ".hdf5")
+"""Endings of the files that are read."""
+
+
+def list_hdf5(settings: ShardsSettings) -> Listing | None:
+    """List the recordings of all HDF5 files below the source.
+
+    The table names them by id, or without `arrays.ids` by number: its column says
+    `<file>#<number>`, or with a single file the number, or its rows are in the order of the file.
+    """
+    files = files_below(settings.source, SUFFIXES)
+    if not files:
+        return None
+    require_sampling_rate(settings)
+    names: dict[str, str] = {}
+    rejects: list[Reject] = []
+    for file in files:
+        try:
+            found = recording_names(settings.source / file, settings.arrays)
+        except RecordError as error:
+            rejects.append(Reject(file, error.reason, str(error)))
+            continue
+        names |= {f"{file}#{number}": name for number, name in enumerate(found)}
+    numbered = settings.arrays.ids is None
+    table = _table(settings, names, numbered=numbered and len(files) == 1)
+    keys = {place: place if numbered else name for place, name in names.items()}
+    patients = {place: row.patient_id or place for place, row in table.rows.items()}
+
+    def complete(entry: Entry) -> Entry:
+        row = table.rows.get(entry.path)
+        file, _, number = entry.path.rpartition("#")
+        split = row.split if row else None
+        return entry._replace(path=file, reader="hdf5", item=int(number), split=split)
+
+    listing = join(keys, patients, table, complete)
+    return listing._replace(rejects=[*rejects, *listing.rejects])
+
+
+def _table(settings: ShardsSettings, names: dict[str, str], *, numbered: bool) -> LabelTable:
+    """Return the table by `<file>#<number>`, if there is one."""
+    path = settings.table or settings.source / LABELS
+    if settings.table is None and not path.is_file():
+        return NO_TABLE
+    of_ids = (settings.arrays.ids or "").rpartition("/")[2]
+    table = read_label_table(
+        path,
+        settings.label_columns,
+        record_columns=(of_ids, *RECORD_COLUMNS) if of_ids else RECORD_COLUMNS,
+        numbered=numbered,
+    )
+    places = {place: place for place in names}
+    if settings.arrays.ids is not None or numbered:
+        places |= {name: place for place, name in names.items()}
+    rows: dict[str, LabelRow] = {}
+    for record, row in table.rows.items():
+        place = places.get(record, record)
+        if place in rows:
+            raise table_error(path, f"{place} in two rows, the second as {record}")
+        rows[place] = row
+    return LabelTable(rows, table.label_sets)

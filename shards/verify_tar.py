@@ -1,0 +1,112 @@
+"""A tar is walked from its bytes alone: what is a member, and what is none."""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+BLOCK = tarfile.BLOCKSIZE
+"""Bytes of a header, and what members are padded to."""
+
+_MODE = 0o644
+
+
+class Member(NamedTuple):
+    """A member whose header has the checksum that it states."""
+
+    start: int
+    """Where its header begins."""
+    name: str
+    """Its name as it stands in the header."""
+    header: bytes
+    """The header."""
+    content: bytes
+    """Its content."""
+    padding: bytes
+    """What fills its last block."""
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether header and padding are, to the byte, what shards/writer.py makes of it."""
+        info = tarfile.TarInfo(self.name)
+        info.size, info.mode = len(self.content), _MODE
+        try:
+            header = info.tobuf(tarfile.USTAR_FORMAT, errors="surrogateescape")
+        except ValueError:  # a name or size that ustar does not hold
+            return False
+        return self.header == header and not any(self.padding)
+
+
+class Gap(NamedTuple):
+    """Bytes between members, or behind the last, that are no member."""
+
+    start: int
+    """Where they begin."""
+    end: int
+    """Where they end."""
+    zeros: bool
+    """Whether all of them are 0."""
+    last: bool
+    """Whether the file ends with them."""
+
+    @property
+    def is_end_of_tar(self) -> bool:
+        """Whether this is how a tar ends: two blocks of zeros, and more to a full record."""
+        length = self.end - self.start
+        fills = 2 * BLOCK <= length < 2 * BLOCK + tarfile.RECORDSIZE
+        return self.zeros and self.last and fills and self.end % tarfile.RECORDSIZE == 0
+
+
+class DigestingReader:
+    """Reads a file once, from its start to its end, and knows the SHA-256 of what was read.
+
+    It reads rather than maps the file: a disk that fails raises OSError, and kills no process.
+    """
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        """Read `file`, which is `size` bytes long."""
+        self.position = 0
+        self.size = size
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def read(self, count: int) -> bytes:
+        """Return the next `count` bytes, or fewer at the end; raises OSError."""
+        content = self._file.read(count)
+        self.position += len(content)
+        self._sha256.update(content)
+        return content
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of what was read."""
+        return self._sha256.hexdigest()
+
+
+def walk(reader: DigestingReader) -> Iterator[Member | Gap]:
+    """Yield all of a tar, in order; after what is no member it goes on at the next header.
+
+    A size that goes beyond the end of the file is not believed. Raises OSError.
+    """
+    gap_start, zeros = None, True
+    while block := reader.read(BLOCK):
+        start = reader.position - len(block)
+        info = _header(block)
+        if info is None or not 0 <= info.size <= reader.size - reader.position:
+            if gap_start is None:
+                gap_start, zeros = start, True
+            zeros = zeros and block.count(0) == len(block)
+            continue
+        if gap_start is not None:
+            yield Gap(gap_start, start, zeros, last=False)
+            gap_start = None
+        content = reader.read(info.size)
+        yield Member(start, info.name, block, content, reader.read(-info.size % BLOCK))
+    if gap_start is not None:
+        yield Gap(gap_start, reader.position, zeros, last=True)
+
+
+def _header(block: bytes) -> tarfile.TarInfo | None:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None

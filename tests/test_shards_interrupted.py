@@ -1,0 +1,237 @@
+"""A build that is killed, divided, or finds the disk full ends in the very same shards."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from shards.build import build_part, build_shards
+from shards.merge import merge_blocks
+from shards.plan import BUILDING, locked
+from shards.settings import ShardsSettings
+from shards.simulate import SimulateSettings, simulate
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulate 24 recordings; one is there twice, one is damaged."""
+    folder = tmp_path_factory.mktemp("interrupted") / "recordings"
+    simulate(SimulateSettings(output=folder, records=24, sampling_rate=100, duration_s=5))
+    headers = sorted(folder.rglob("*.hea"))
+    copy, damaged = headers[-1], headers[3]
+    copy.with_suffix(".dat").write_bytes(headers[0].with_suffix(".dat").read_bytes())
+    copy.write_text(headers[0].read_text().replace(headers[0].stem, copy.stem))
+    damaged.write_text("nothing of use")
+    return folder
+
+
+def settings(source: Path, output: Path, **changes: Any) -> ShardsSettings:
+    values = {
+        "source": source,
+        "output": output,
+        "source_kind": "mimic_iv_ecg",
+        "split": {"train": 0.7, "val": 0.3, "test": 0.0},
+        "shard_records": 7,
+        "workers": 1,
+    }
+    return ShardsSettings.model_validate({**values, **changes})
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the digest of every file but the summary, which has times."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "summary.json"
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(recordings: Path) -> dict[str, str]:
+    """Build without an interruption."""
+    output = recordings.parent / "whole"
+    summary = build_shards(settings(recordings, output))
+    assert summary["rejects"] == {"duplicate": 1, "unreadable_header": 1}
+    assert len(list(output.glob("*.tar"))) > 3
+    return contents(output)
+
+
+KILLED_BEFORE_EVERY_CHANGE_OF_THE_DISK = """
+import json, os, shutil, signal, sys
+from pathlib import Path
+import pandas  # pyarrow would import it in every child
+from shards.build import build_shards
+from shards.settings import ShardsSettings
+
+def forked(work):
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def killed_at(number):
+    calls = 0
+    def counted(call):
+        def instead(*arguments, **named):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **named)
+        return instead
+    for name in ("fsync", "replace", "rename", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    build_shards(build)
+
+build = ShardsSettings.model_validate(json.loads(sys.argv[1]))
+number, step = 1, int(sys.argv[2])
+while forked(lambda: killed_at(number)) == -signal.SIGKILL:
+    if forked(lambda: build_shards(build)) != 0:
+        sys.exit(f"killed before change {number}, the build does not go on")
+    build.output.rename(build.output.with_name(f"killed-{number}"))
+    number += step
+print(number)
+"""
+
+
+def test_killed_before_any_change_of_the_disk_it_goes_on_to_the_same_bytes(
+    recordings: Path, whole: dict[str, str], tmp_path: Path
+) -> None:
+    values = settings(recordings, tmp_path / "out").model_dump_json()
+    script = [sys.executable, "-c", KILLED_BEFORE_EVERY_CHANGE_OF_THE_DISK, values, "3"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    killed = list(tmp_path.glob("killed-*"))
+    assert len(killed) >= 20
+    for folder in killed:
+        assert contents(folder) == whole, folder.name
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_parts_in_any_order_merge_to_the_same_bytes(
+    recordings: Path, whole: dict[str, str], tmp_path: Path, parts: int
+) -> None:
+    output = tmp_path / "out"
+    built = [
+        build_part(settings(recordings, output, part=part, parts=parts))
+        for part in reversed(range(parts))
+    ]
+    assert sum(part.blocks for part in built) == sum(name.endswith(".tar") for name in whole)
+    assert [part.missing > 0 for part in built] == [True] * (parts - 1) + [False]
+    merge_blocks(output)
+    assert contents(output) == whole
+
+
+def test_a_part_that_failed_is_missed_by_name_and_can_be_run_again(
+    recordings: Path, whole: dict[str, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    build_part(settings(recordings, output, part=0, parts=2))
+    with pytest.raises(InputError, match=r"shards missing: train-000001"):
+        merge_blocks(output)
+    build_part(settings(recordings, output, part=1, parts=2))
+    merge_blocks(output)
+    assert contents(output) == whole
+    assert build_part(settings(recordings, output, part=1, parts=2)).missing == 0
+
+
+def test_an_unfinished_build_of_something_else_is_left_alone(
+    recordings: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    build_part(settings(recordings, output, part=0, parts=2))
+    before = contents(output)
+    with pytest.raises(InputError, match="unfinished build with other settings, blocks"):
+        build_part(settings(recordings, output, part=1, parts=2, shard_records=5))
+    assert contents(output) == before
+
+
+def test_a_part_is_built_by_one_process_at_a_time(recordings: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    build_part(settings(recordings, output, part=0, parts=2))
+    with locked(output / BUILDING, 0), pytest.raises(InputError, match="another process"):
+        build_part(settings(recordings, output, part=0, parts=2))
+
+
+def test_merging_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no unfinished build"):
+        merge_blocks(tmp_path)
+
+
+def test_a_full_disk_is_told_and_what_was_finished_is_kept(
+    recordings: Path, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lamae.files
+
+    build, written = settings(recordings, tmp_path / "out"), []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > 8:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lamae.files.os, "fsync", full)
+    with pytest.raises(InputError, match=r"No space left on device while writing.*Make room"):
+        build_shards(build)
+    assert not list(build.output.rglob("*.partial"))
+    kept = list((build.output / BUILDING).glob("*.tar"))
+    assert kept
+    monkeypatch.undo()
+    build_shards(build)
+    assert contents(build.output) == whole
+
+
+def test_the_same_recording_twice_is_kept_once_and_named(recordings: Path, tmp_path: Path) -> None:
+    first = settings(recordings, tmp_path / "first")
+    build_shards(first)
+    (line,) = [x for x in (first.output / "rejects.csv").read_text().splitlines() if ",dup" in x]
+    assert "the same recording as" in line
+    flagged = settings(recordings, tmp_path / "flagged", duplicates="flag", codec="npy")
+    assert build_shards(flagged)["flags"]["duplicate"] == 1
+    corpus = Corpus(flagged.output)
+    (sample,) = [s for s in map(corpus.sample, range(len(corpus))) if "duplicate" in s.flags]
+    assert any(note.startswith("The same recording as") for note in sample.notes)
+    twice = settings(recordings, tmp_path / "twice", duplicates="keep")
+    assert build_shards(twice)["records"] == 23
+
+
+def test_recordings_of_a_known_corpus_are_left_out(recordings: Path, tmp_path: Path) -> None:
+    test_set = settings(recordings, tmp_path / "known", split={"train": 0, "val": 0, "test": 0.4})
+    held_out = build_shards(test_set)["records"]
+    rest = settings(recordings, tmp_path / "rest", known=[test_set.output])
+    summary = build_shards(rest)
+    assert held_out > 0 and summary["rejects"]["duplicate"] == 1 + held_out
+    keys = set(Corpus(test_set.output).keys)
+    assert keys.isdisjoint(Corpus(rest.output).keys)
+
+
+def test_hashed_ids_tell_nothing_and_join_the_recordings_of_a_patient(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = settings(recordings, tmp_path / "hashed", hash_ids=True, codec="npy")
+    with pytest.raises(InputError, match="LAMAE_ID_KEY: 0 bytes"):
+        build_shards(build)
+    monkeypatch.setenv("LAMAE_ID_KEY", "k" * 16)
+    build_shards(build)
+    plain = settings(recordings, tmp_path / "plain", codec="npy")
+    build_shards(plain)
+    hashed, named = Corpus(build.output), Corpus(plain.output)
+    written = b"".join(p.read_bytes() for p in build.output.iterdir() if p.name != "summary.json")
+    for identifier in (*set(named.patients), *named.keys):
+        assert str(identifier).encode() not in written
+    pairs = set(zip(hashed.patients, named.patients, strict=True))
+    assert len(pairs) == len(set(named.patients)) == len(set(hashed.patients))
+    assert [hashed.sample(row).split for row in range(len(hashed))] == [
+        named.sample(row).split for row in range(len(named))
+    ]
+    interrupted = settings(recordings, tmp_path / "other", hash_ids=True, part=0, parts=2)
+    build_part(interrupted)
+    monkeypatch.setenv("LAMAE_ID_KEY", "l" * 16)
+    with pytest.raises(InputError, match="other id_key"):
+        build_part(interrupted)
