@@ -14,7 +14,8 @@ from lamae.leads import INDEPENDENT_LEADS, LEADS, canonical_lead, derive_limb_le
 from lamae.record import Record
 from lamae.signals import bandpass, crop_or_pad, interpolate_missing, resample
 
-_SMALLEST_SCALE_MV = 1e-4
+SMALLEST_SCALE_MV = 1e-4
+"""A signal with a smaller deviation is flat, and is not scaled."""
 
 _LEAD_SETS = {"12": LEADS, "8": INDEPENDENT_LEADS}
 
@@ -146,4 +147,4 @@ class Preprocessor(Settings):
             scale[:] = signal[present].std()
         elif self.normalisation == "lead":
             offset, scale = signal.mean(axis=1), signal.std(axis=1)
-        return offset, np.where(scale > _SMALLEST_SCALE_MV, scale, 1.0).astype(np.float32)
+        return offset, np.where(scale > SMALLEST_SCALE_MV, scale, 1.0).astype(np.float32)

@@ -1,0 +1,63 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lamae.batch_preprocess import BatchPreprocessor
+from lamae.leads import INDEPENDENT_LEADS, LEADS
+from lamae.preprocess import Preprocessor
+from lamae.record import Record
+
+CPU = torch.device("cpu")
+
+
+def record(seed: int, leads: tuple[str, ...], samples: int, rate: int) -> Record:
+    draws = np.random.default_rng(seed)
+    walk = draws.normal(0, 30, (len(leads), samples)).cumsum(axis=1)
+    digital = (walk - walk.mean(axis=1, keepdims=True)).clip(-32000, 32000).astype(np.int16)
+    gain = tuple(float(g) for g in draws.choice([200.0, 1000.0, 4.88], len(leads)))
+    baseline = tuple(int(b) for b in draws.integers(-500, 500, len(leads)))
+    return Record(str(seed), digital, leads, rate, gain, baseline)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"leads": 8, "sampling_rate": 100},
+        {"normalisation": "lead", "duration_s": 4},
+        {"normalisation": "none", "band_hz": None},
+        {"band_hz": None, "sampling_rate": 500},
+        {"duration_s": 12},
+    ],
+)
+@pytest.mark.parametrize("leads", [LEADS, INDEPENDENT_LEADS, ("II", "aVL", "V2")])
+def test_a_batch_is_what_the_preprocessor_makes_of_each_recording(
+    changes: dict[str, Any], leads: tuple[str, ...]
+) -> None:
+    preprocessor = Preprocessor.model_validate(changes)
+    records = [record(seed, leads, 5000, 500) for seed in range(3)]
+    whole = BatchPreprocessor(
+        preprocessor, leads=leads, samples=5000, sampling_rate=500, device=CPU
+    )
+    found = whole(
+        torch.from_numpy(np.stack([r.digital for r in records])),
+        torch.tensor([r.gain for r in records]),
+        torch.tensor([r.baseline for r in records], dtype=torch.float32),
+    )
+    for row, one in zip(found, records, strict=True):
+        expected = preprocessor(one)
+        assert np.array_equal(whole.present.numpy(), expected.present)
+        scale = np.abs(expected.signal).max()
+        assert np.abs(row.numpy() - expected.signal).max() < 2e-5 * scale + 1e-5
+
+
+def test_a_flat_recording_stays_flat() -> None:
+    flat = torch.full((1, 12, 5000), 7, dtype=torch.int16)
+    preprocessor = Preprocessor(band_hz=None)
+    whole = BatchPreprocessor(
+        preprocessor, leads=LEADS, samples=5000, sampling_rate=500, device=CPU
+    )
+    found = whole(flat, torch.full((1, 12), 200.0), torch.zeros(1, 12))
+    assert found.abs().max() < 1e-4
