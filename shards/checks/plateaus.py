@@ -33,8 +33,8 @@ def find_constant_run(record: Record, levels: Levels, quality: QualitySettings) 
     longest = round(quality.constant_run.longest_s * record.sampling_rate)
     # A longer run holds a whole window of half its length, in which the lead has one value.
     lowest, highest = window_extremes(record.digital, max(1, (longest + 1) // 2))
-    still = (lowest == highest) & (lowest != MISSING)
-    suspects = np.flatnonzero(still.any(axis=1) & levels.moving).tolist()
+    still = (lowest == highest).any(axis=1)
+    suspects = np.flatnonzero(still & levels.moving).tolist()
     runs = {row: _constant_runs(record.digital[row], longest) for row in suspects}
     runs = {row: found for row, found in runs.items() if len(found.start)}
     if not runs:
