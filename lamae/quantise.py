@@ -56,7 +56,8 @@ def quantise(signal_mv: np.ndarray, *, name: str = "signal") -> Quantised:
     hold. Other leads get the finest gain with which they fit. `name` is for errors; raises
     RecordError with one of `REASONS`.
     """
-    signal = signal_mv.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # some NaN signal when they are converted
+        signal = signal_mv.astype(np.float64)
     _check(signal, name)
     shared = _find_gains(signal[:, :_SEARCHED])
     leads, lossless = [], True

@@ -1,5 +1,6 @@
 import ast
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -45,16 +46,21 @@ def test_ptbxl_joins_recordings_and_labels_and_names_what_lacks_the_other(tmp_pa
     assert found.without_label_row == 1
 
 
-def test_ptbxl_labels_from_its_own_tables_follow_the_statements(tmp_path: Path) -> None:
-    header = "ecg_id,patient_id,scp_codes,strat_fold,filename_lr,filename_hr\n"
-    row = "7,15709.0,\"{'IMI': 0.0, 'NDT': 100.0, 'SR': 0.0}\",8,records100/7_lr,records500/7_hr\n"
-    write(tmp_path, "ptbxl_database.csv", header + row)
+def write_database(folder: Path) -> None:
+    header = "ecg_id,patient_id,age,height,report,scp_codes,strat_fold,filename_lr,filename_hr\n"
+    codes = "\"{'IMI': 0.0, 'NDT': 100.0, 'SR': 0.0}\""
+    row = f'7,15709.0,56.0,,"sinus, rhythmus",{codes},8,records100/7_lr,records500/7_hr\n'
+    write(folder, "ptbxl_database.csv", header + row)
     statements = """,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
 IMI,1.0,,,MI,IMI
 NDT,1.0,1.0,,STTC,STTC
 SR,,,1.0,,
 """
-    write(tmp_path, "scp_statements.csv", statements)
+    write(folder, "scp_statements.csv", statements)
+
+
+def test_ptbxl_labels_from_its_own_tables_follow_the_statements(tmp_path: Path) -> None:
+    write_database(tmp_path)
     write(tmp_path, "records100/7_lr.hea")
     (entry,) = listing(tmp_path, "ptbxl").entries
     assert (entry.path, entry.patient_id, entry.fold) == ("records100/7_lr", "15709", 8)
@@ -65,9 +71,45 @@ SR,,,1.0,,
         "rhythm": ("SR",),
         "statements": ("IMI", "NDT", "SR"),
     }
-    write(tmp_path, "records500/7_hr.hea")
-    (entry,) = listing(tmp_path, "ptbxl").entries
-    assert entry.path == "records500/7_hr"
+    assert json.loads(entry.about["scp_codes"]) == {"IMI": 0.0, "NDT": 100.0, "SR": 0.0}
+    assert {k: v for k, v in entry.about.items() if k != "scp_codes"} == {
+        "ecg_id": "7", "age": "56.0", "report": "sinus, rhythmus",
+    }  # fmt: skip
+
+
+def test_ptbxl_is_taken_at_500_hz_unless_the_user_chooses_100(tmp_path: Path) -> None:
+    write_database(tmp_path)
+    for path in ("records100/7_lr", "records500/7_hr"):
+        write(tmp_path, f"{path}.hea")
+    found = {
+        records: listing(tmp_path, "ptbxl", records=records).entries
+        for records in (None, "records100", "records500")
+    }
+    assert [entry.path for entry in found["records100"]] == ["records100/7_lr"]
+    assert [entry.path for entry in found["records500"]] == ["records500/7_hr"]
+    assert found[None] == found["records500"]
+    (fast,), (slow,) = found["records500"], found["records100"]
+    assert fast.origin == slow.origin == "ptb-xl/7"
+    assert (fast.labels, fast.about) == (slow.labels, slow.about)
+
+
+def test_ptbxl_of_a_plain_table_keeps_what_its_own_table_says_besides(tmp_path: Path) -> None:
+    write_database(tmp_path)
+    rows = "records100/7_lr,NORM\nrecords500/7_hr,NORM\n"
+    write(tmp_path, "labels.csv", f"filename,superclass\n{rows}")
+    for path in ("records100/7_lr", "records500/7_hr"):
+        write(tmp_path, f"{path}.hea")
+    (entry,) = listing(tmp_path, "ptbxl", records="records100").entries
+    assert (entry.path, entry.labels) == ("records100/7_lr", {"superclass": ("NORM",)})
+    assert (entry.about["age"], entry.origin) == ("56.0", "ptb-xl/7")
+
+
+def test_ptbxl_that_names_a_recording_twice_is_refused(tmp_path: Path) -> None:
+    write_database(tmp_path)
+    path = tmp_path / "ptbxl_database.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    with pytest.raises(InputError, match=r"records500/7_hr in two rows"):
+        listing(tmp_path, "ptbxl")
 
 
 def test_superclasses_of_the_real_tables_are_those_published(
@@ -87,6 +129,9 @@ def test_superclasses_of_the_real_tables_are_those_published(
         entry, expected = found[row["filename_hr"]], published[row["ecg_id"]]
         assert entry.patient_id == expected["patient_id"]
         assert set(entry.labels["statements"] or ()) == set(ast.literal_eval(row["scp_codes"]))
+        assert json.loads(entry.about["scp_codes"]) == ast.literal_eval(row["scp_codes"])
+        assert entry.about.get("age", "") == row["age"]
+        assert entry.origin == f"ptb-xl/{row['ecg_id']}"
         wanted = set(filter(None, expected["superclass"].split(";")))
         differ["superclass"] += set(entry.labels["superclass"] or ()) != wanted
     # The published tables leave three of these recordings without their superclasses.
@@ -118,45 +163,6 @@ def test_a_table_does_not_lead_out_of_the_source(tmp_path: Path) -> None:
         assert {(r.name, r.reason) for r in found.rejects} == {
             (path, "path_outside_source") for path in paths
         }
-
-
-RECORD_LIST = """subject_id,study_id,file_name,ecg_time,path
-10000032,40689238,40689238,2180-07-23 08:44:00,files/p1000/p10000032/s40689238/40689238
-10000980,41014645,41014645,2185-01-01 00:00:00,files/p1000/p10000980/s41014645/41014645
-"""
-
-
-def test_mimic_takes_patients_from_the_record_list_and_labels_from_beside_it(
-    tmp_path: Path,
-) -> None:
-    write(tmp_path, "record_list.csv", RECORD_LIST)
-    write(tmp_path, "labels.csv", "study_id,subject_id,class\n41014645,10000980,AF\n9,9,AF\n")
-    found = listing(tmp_path, "mimic_iv_ecg")
-    assert [(e.key, e.patient_id, e.labels["class"]) for e in found.entries] == [
-        ("40689238", "10000032", None),
-        ("41014645", "10000980", ("AF",)),
-    ]
-    assert found.entries[0].path == "files/p1000/p10000032/s40689238/40689238"
-    assert [(r.name, r.reason) for r in found.rejects] == [("9", "label_row_without_record")]
-    assert found.without_label_row == 1
-
-
-def test_mimic_rows_without_a_study_or_patient_are_counted(tmp_path: Path) -> None:
-    write(tmp_path, "record_list.csv", f"{RECORD_LIST}1,,,,files/a\n,2,,,files/b\n3,3,,,\n")
-    found = listing(tmp_path, "mimic_iv_ecg")
-    assert [entry.key for entry in found.entries] == ["40689238", "41014645"]
-    assert [(r.name, r.reason) for r in found.rejects] == [
-        ("files/a", "no_identifier"),
-        ("files/b", "no_identifier"),
-        ("", "path_outside_source"),
-    ]
-
-
-def test_mimic_without_labels_has_no_label_sets(tmp_path: Path) -> None:
-    write(tmp_path, "record_list.csv", RECORD_LIST)
-    found = listing(tmp_path, "mimic_iv_ecg")
-    assert [entry.labels for entry in found.entries] == [{}, {}]
-    assert (found.rejects, found.without_label_row) == ([], 0)
 
 
 def test_in_a_tree_of_records_each_is_a_patient_unless_a_table_says_otherwise(

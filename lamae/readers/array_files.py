@@ -86,6 +86,9 @@ def read_csv_signals(path: Path, layout: ArrayLayout, *, name: str) -> Reading:
             signal = _parse(rows, columns)
     except (OSError, ValueError, csv.Error) as error:
         _refuse(name, "unreadable_file", str(error), "a header of lead names, then numbers")
+    if not columns:
+        value = f"the header {header[:80].strip()!r}"
+        refuse(name, "no_standard_lead", value=value, expected="names of leads")
     named = tuple(_cells(header)[column] for column in columns)
     if len(signal) == 0:
         refuse(name, "no_samples", value="no samples", expected="a row for each")

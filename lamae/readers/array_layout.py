@@ -170,7 +170,8 @@ def _in_mv(array: np.ndarray, layout: ArrayLayout) -> np.ndarray:
     per_mv = (layout.gain or 1.0) * _PER_MV[layout.unit]
     if per_mv == 1.0 and not layout.baseline:
         return array
-    return (array.astype(np.float64) - layout.baseline) / per_mv
+    with np.errstate(invalid="ignore", over="ignore"):  # what is infinite is refused afterwards
+        return (array.astype(np.float64) - layout.baseline) / per_mv
 
 
 def _as_int16(array: np.ndarray, name: str) -> np.ndarray:

@@ -65,13 +65,14 @@ def read_icbeb(path: Path) -> Reading:
 def _content(path: Path) -> bytes:
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("not a file")
-        if found.st_size > LARGEST_FILE:
-            _refuse(path, "unsupported_format", f"{found.st_size} bytes")
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
+        regular = stat.S_ISREG(found.st_mode)
+        content = path.read_bytes() if regular and found.st_size <= LARGEST_FILE else b""
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         _refuse(path, "missing_signal_file", error)
+    if not regular:
+        _refuse(path, "missing_signal_file", "not a file")
+    if found.st_size > LARGEST_FILE:
+        _refuse(path, "unsupported_format", f"{found.st_size} bytes")
     if content.startswith(_HDF5):
         _refuse(path, "unsupported_format", "a MAT-file of level 7.3, which is HDF5")
     return content
