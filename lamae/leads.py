@@ -37,7 +37,8 @@ _FROM_I_AND_II = MappingProxyType(
 """Einthoven's law (III = II - I) and Goldberger's augmented leads, as weights of (I, II)."""
 
 _PREFIXES = ("lead", "ecg", "mdc_ecg_lead")
-_BY_KEY = {lead.lower(): lead for lead in LEADS}
+_BY_KEY = {lead.lower(): lead for lead in LEADS} | {"di": "I", "dii": "II", "diii": "III"}
+"""Names in lower case; DI, DII and DIII, for derivation, are in use in Brazil."""
 
 
 def canonical_lead(name: str) -> str:

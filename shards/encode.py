@@ -1,7 +1,7 @@
 """One recording is read, examined and encoded."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reje
         _refuse_short(reading.record, settings.minimum_duration_s)
         verdict = examine(reading.record, settings.quality)
     except RecordError as error:
-        return Reject(entry.path, error.reason, str(error))
+        return Reject(entry.name, error.reason, str(error))
     sample = Sample(
         key=entry.key,
         record=at_rate(verdict.record, settings.sampling_rate),
@@ -45,7 +45,7 @@ def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reje
         fold=entry.fold,
         labels=entry.labels,
         about=entry.about,
-        source=entry.path,
+        source=entry.name,
         source_sha256=_checksum(reading.files),
         origin=entry.origin,
         flags=verdict.flags,
@@ -74,7 +74,10 @@ def _refuse_short(record: Record, minimum_duration_s: float) -> None:
         )
 
 
-def _checksum(files: Iterable[Path]) -> str:
+def _checksum(files: Sequence[Path]) -> str:
+    """Return the checksum of a recording's own files; empty where it shares one with others."""
+    if not files:
+        return ""
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())

@@ -31,6 +31,11 @@ class Entry(NamedTuple):
     item: int | None = None
     """Place in a file that holds many recordings."""
 
+    @property
+    def name(self) -> str:
+        """What a reject and a sample call it: its path, and its place in it."""
+        return self.path if self.item is None else f"{self.path}#{self.item}"
+
 
 class Reject(NamedTuple):
     """Something of the source that is not in the shards, and why."""

@@ -16,6 +16,10 @@ def test_a_lead_is_known_in_any_case_and_with_a_prefix(lead: str, pattern: str) 
         assert canonical_lead(pattern.format(name)) == lead
 
 
+def test_the_limb_leads_of_einthoven_are_known_as_derivations() -> None:
+    assert [canonical_lead(name) for name in ("DI", "Lead DII", "diii")] == ["I", "II", "III"]
+
+
 @pytest.mark.parametrize(
     "name", ["", "V7", "VX", "lead", "IIII", "MLII", "aV", "ecg", "-aVR", "lead-I", "Lead -aVR"]
 )

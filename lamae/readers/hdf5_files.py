@@ -34,15 +34,13 @@ REASONS: tuple[str, ...] = (*get_args(Reason), *LAYOUT_REASONS)
 
 MAX_COMPRESSION = 100
 """Datasets that claim more than so many times the bytes they store are refused."""
-MAX_CHUNK_BYTES = 2**28
-"""Most bytes that a chunk of a dataset, which HDF5 unpacks whole, may become."""
+MAX_CHUNK_BYTES = 2**27
+"""Largest chunk of a dataset that is read: it is in memory whole."""
 
 _OPEN_FILES = 2  # a build takes one after the other, and each has a cache
 _CACHE_BYTES, _CACHE_SLOTS = 2**27, 10_007  # chunks may cross recordings: unpack them once
-_EXPANSION = {1: 1032, 2: 1, 3: 1, 32000: 88}  # the most that a filter makes of a byte
-_FILTERS = "gzip or lzf, shuffle and fletcher32"
-_PACK_AGAIN = "Pack it again with h5repack -f GZIP=4."
-_GZIP, _LZF = 1, 32000
+_GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_FILTERS = (_SHUFFLE, _GZIP, _FLETCHER32)
 _CHECKSUM_BYTES = 4
 
 # What h5py raises where a file is not what it expects.
@@ -72,8 +70,8 @@ class _Checked(NamedTuple):
 
     data: h5py.Dataset
     filters: tuple[int, ...]
-    large_chunks: bool
-    """Whether chunks must be checked before they are unpacked."""
+    unpacked: dict[tuple[int, ...], np.ndarray]
+    """By corner, the chunks that were unpacked last."""
 
 
 def read_hdf5(path: Path, layout: ArrayLayout, *, item: int | None, name: str) -> Reading:
@@ -154,8 +152,8 @@ def _checked(version: _Version, place: str, text: bool) -> _Checked:
     if not (text and data.dtype.kind == "S"):
         check_type(data.dtype, name)
     filters = _filters(data, name)
-    large_chunks = _check_storage(data, filters, version.size, name)
-    return _Checked(data, filters, large_chunks)
+    _check_storage(data, filters, version.size, name)
+    return _Checked(data, filters, unpacked={})
 
 
 def _found(version: _Version, place: str) -> h5py.Dataset:
@@ -176,53 +174,51 @@ def _found(version: _Version, place: str) -> h5py.Dataset:
 
 
 def _filters(data: h5py.Dataset, name: str) -> tuple[int, ...]:
-    """Return the codes of the filters of a dataset, each of which bounds what it allocates."""
+    """Return the codes of a dataset's filters, which are among those that are undone here."""
     created = data.id.get_create_plist()
     found = [created.get_filter(place) for place in range(created.get_nfilters())]
     codes = tuple(one[0] for one in found)
-    known = len(set(codes) & set(_EXPANSION))
-    if known < len(codes) or {_GZIP, _LZF} <= set(codes):
+    if codes != tuple(code for code in _FILTERS if code in codes):
         value = f"filters {[one[3].decode(errors='replace') for one in found]}"
-        _refuse(name, "unsupported_compression", value, _FILTERS, _PACK_AGAIN)
+        expected = "shuffle, gzip and fletcher32, in this order, or some of them"
+        remedy = "Write it again, compressed with gzip."
+        _refuse(name, "unsupported_compression", value, expected, remedy)
+    if _GZIP in codes and data.id.get_type() != h5py.h5t.py_create(data.dtype):
+        _refuse(name, "unsupported_type", f"values of an unusual {data.dtype}", "numpy's own types")
     return codes
 
 
 def _check_storage(
     data: h5py.Dataset, filters: tuple[int, ...], file_bytes: int, name: str
-) -> bool:
-    """Hold what a dataset claims against what it stores; returns whether chunks may be bombs."""
+) -> None:
+    """Hold what a dataset claims against what it stores; HDF5 reads beyond chunks too short."""
     item = data.dtype.itemsize
     claimed, chunk = math.prod(data.shape) * item, math.prod(data.chunks or ()) * item
     stored = min(data.id.get_storage_size(), file_bytes)
-    largest = 0
+    bare = chunk + _CHECKSUM_BYTES * (_FLETCHER32 in filters)
+    sizes: list[int] = []
 
     def measure(info: h5py.h5d.StoreInfo) -> None:
-        nonlocal largest
-        largest = max(largest, info.size)
+        sizes.append(bare + 1 if info.filter_mask and _GZIP not in filters else info.size)
 
     if data.chunks:
         data.id.chunk_iter(measure)
+    low, high = (1, bare + bare // 100 + 64) if _GZIP in filters else (bare, bare)
     honest = (
         0 < claimed <= stored * (MAX_COMPRESSION if data.chunks else 1)
         and chunk <= MAX_CHUNK_BYTES
-        and largest <= chunk + chunk // 100 + 64  # what does not compress grows by so little
+        and all(low <= size <= high for size in sizes)
     )
     if not honest:
         value = f"{claimed} bytes, of which {stored} are stored, in chunks of {chunk}"
         expected = f"at most {MAX_COMPRESSION} times as many, in chunks of {MAX_CHUNK_BYTES}"
         _refuse(name, "claims_more_than_it_stores", value, expected)
-    unpacked = largest * max((_EXPANSION[code] for code in filters), default=1)
-    if unpacked > MAX_CHUNK_BYTES and _LZF in filters:
-        value = f"lzf chunks of up to {largest} bytes"
-        expected = f"at most {MAX_CHUNK_BYTES // _EXPANSION[_LZF]}"
-        _refuse(name, "unsupported_compression", value, expected, _PACK_AGAIN)
-    return unpacked > MAX_CHUNK_BYTES
 
 
 def _read(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
     try:
-        if found.large_chunks:
-            _check_chunks(found, place, name)
+        if _GZIP in found.filters:
+            return _read_packed(found, place, name)
         return np.asarray(found.data[place])
     except RecordError:
         raise
@@ -230,23 +226,53 @@ def _read(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
         _refuse_unreadable(name, error)
 
 
-def _check_chunks(found: _Checked, place: tuple[int, ...], name: str) -> None:
-    """Refuse chunks that unpack to more than they hold, which HDF5 would only find afterwards."""
+def _read_packed(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
+    """Put a recording, or all of a dataset, together from its chunks.
+
+    HDF5's own filter allocates what a chunk inflates to, and reads beyond one that is short.
+    """
     data = found.data
-    chunk_bytes = math.prod(data.chunks) * data.dtype.itemsize + _CHECKSUM_BYTES
-    starts = [
-        range(place[axis] // step * step, place[axis] + 1, step)
-        if axis < len(place)
-        else range(0, length, step)
-        for axis, (length, step) in enumerate(zip(data.shape, data.chunks, strict=True))
+    wanted = [range(p, p + 1) for p in place] + [range(n) for n in data.shape[len(place) :]]
+    values = np.empty([len(one) for one in wanted], data.dtype)
+    steps = [
+        range(one.start // step * step, one.stop, step)
+        for one, step in zip(wanted, data.chunks, strict=True)
     ]
-    for corner in itertools.product(*starts):
-        if not data.id.get_chunk_info_by_coord(corner).size:
-            continue
-        _, packed = data.id.read_direct_chunk(corner)
-        if len(zlib.decompressobj().decompress(packed, chunk_bytes + 1)) > chunk_bytes:
-            value = f"a chunk at {corner} of more than it holds"
-            _refuse(name, "claims_more_than_it_stores", value, f"{chunk_bytes} bytes")
+    for corner in itertools.product(*steps):
+        source, target = [], []
+        for first, step, one in zip(corner, data.chunks, wanted, strict=True):
+            low, high = max(first, one.start), min(first + step, one.stop)
+            source.append(slice(low - first, high - first))
+            target.append(slice(low - one.start, high - one.start))
+        values[tuple(target)] = _chunk(found, corner, name)[tuple(source)]
+    return values.reshape(data.shape[len(place) :])
+
+
+def _chunk(found: _Checked, corner: tuple[int, ...], name: str) -> np.ndarray:
+    """Return a chunk, unpacked; one that was never written holds the fill value."""
+    if corner in found.unpacked:
+        return found.unpacked[corner]
+    data = found.data
+    if not data.id.get_chunk_info_by_coord(corner).size:
+        return np.full(data.chunks, data.fillvalue)
+    skipped, packed = data.id.read_direct_chunk(corner)
+    done = {code for place, code in enumerate(found.filters) if not skipped >> place & 1}
+    size = math.prod(data.chunks) * data.dtype.itemsize
+    if _FLETCHER32 in done:
+        packed = packed[:-_CHECKSUM_BYTES]  # gzip has a checksum of its own
+    if _GZIP in done:
+        packed = zlib.decompressobj().decompress(packed, size + 1)
+    if len(packed) != size:
+        value = f"a chunk at {corner} of {len(packed)} bytes or more"
+        _refuse(name, "claims_more_than_it_stores", value, f"{size} bytes")
+    if _SHUFFLE in done:
+        planes = np.frombuffer(packed, np.uint8).reshape(data.dtype.itemsize, -1)
+        packed = planes.T.tobytes()
+    values = np.frombuffer(packed, data.dtype).reshape(data.chunks)
+    while found.unpacked and (len(found.unpacked) + 1) * size > _CACHE_BYTES:
+        del found.unpacked[next(iter(found.unpacked))]
+    found.unpacked[corner] = values
+    return values
 
 
 def _refuse_unreadable(name: str, error: Exception) -> NoReturn:

@@ -44,8 +44,7 @@ def list_folder(settings: ShardsSettings) -> Listing:
     patients = {path: row.patient_id or path for path, row in table.rows.items()}
 
     def complete(entry: Entry) -> Entry:
-        row = table.rows.get(entry.path)
-        return entry._replace(reader=readers[entry.path], split=row.split if row else None)
+        return entry._replace(reader=readers[entry.path])
 
     return join(keys, patients, table, complete)
 

@@ -45,10 +45,8 @@ def list_hdf5(settings: ShardsSettings) -> Listing | None:
     patients = {place: row.patient_id or place for place, row in table.rows.items()}
 
     def complete(entry: Entry) -> Entry:
-        row = table.rows.get(entry.path)
         file, _, number = entry.path.rpartition("#")
-        split = row.split if row else None
-        return entry._replace(path=file, reader="hdf5", item=int(number), split=split)
+        return entry._replace(path=file, reader="hdf5", item=int(number))
 
     listing = join(keys, patients, table, complete)
     return listing._replace(rejects=[*rejects, *listing.rejects])

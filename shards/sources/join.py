@@ -59,7 +59,7 @@ def join(
             rejects.append(Reject(path, "no_identifier", "it names no study or no patient"))
             continue
         short = _short_key(sample_key(key))
-        entries.append(complete(Entry(short, path, patient, row.fold, labels)))
+        entries.append(complete(Entry(short, path, patient, row.fold, labels, split=row.split)))
     unnamed = sum(path not in table.rows for path in keys) if table.rows else 0
     return Listing(entries, rejects, unnamed)
 
