@@ -1,4 +1,4 @@
-"""The same recording twice, in a source or in corpora that are known, found by content or origin."""
+"""The same recording twice, in a source or in known corpora, found by content or origin."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -120,7 +120,10 @@ def verify_shards(folder: Path, *, workers: int = 1) -> Verification:
 
 
 def _check_manifest(folder: Path, report: Report) -> _Manifest | None:
-    """Return the manifest, or None where it cannot be read."""
+    """Return the manifest, or None where it is not what was written.
+
+    Shards are then held against the index alone: a wrong manifest would accuse what is intact.
+    """
     try:
         content = (folder / MANIFEST).read_bytes()
     except OSError as error:
@@ -129,6 +132,7 @@ def _check_manifest(folder: Path, report: Report) -> _Manifest | None:
     try:
         if (folder / MANIFEST_SHA256).read_bytes() != checksum_line(content):
             report(Problem(MANIFEST, f"its SHA-256 is not that of {MANIFEST_SHA256}"))
+            return None
     except OSError as error:
         report(Problem(MANIFEST_SHA256, f"cannot be read: {error.strerror or error}"))
     try:

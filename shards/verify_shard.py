@@ -1,6 +1,5 @@
 """One shard is held against its row of the manifest, its rows of the index, and itself."""
 
-import json
 import re
 import zlib
 from collections import defaultdict
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 import pyarrow.parquet as pq
 
 from lamae.corpus import INDEX
-from lamae.samples import Codec, decode_sample, encode_metadata, metadata
+from lamae.samples import Codec, decode_metadata, decode_sample, encode_metadata, metadata
 from shards.verify_tar import BLOCK, DigestingReader, Gap, Member, walk
 
 _NAME = re.compile(rf"([A-Za-z0-9_-]+)\.({'|'.join(get_args(Codec))}|json)")
@@ -92,12 +91,12 @@ class _Shard:
             self._take_gap(piece)
             return
         match = _NAME.fullmatch(piece.name)
-        if match is None:
+        if match is None or not piece.is_file:
             self.report(f"member {piece.name!r} belongs to no sample")
             return
         key, extension = match.groups()
-        if not piece.is_as_written:
-            self.report("header or padding in the tar is not as written", key)
+        if any(piece.padding):
+            self.report("what fills its last block in the tar is not zero", key)
         if extension != "json":
             self._settle()
             self._signal = piece
@@ -257,7 +256,7 @@ def _padded(count: int) -> int:
 def _parsed(content: bytes) -> dict[str, Any]:
     """Read a JSON member that nothing vouches for; empty where it is none of ours."""
     try:
-        fields = json.loads(content)
+        fields = decode_metadata(content)
         return fields if encode_metadata(fields) == content else {}
     except (ValueError, RecursionError):
         return {}

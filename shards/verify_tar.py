@@ -8,8 +8,6 @@ from typing import IO, NamedTuple
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a header, and what members are padded to."""
 
-_MODE = 0o644
-
 
 class Member(NamedTuple):
     """A member whose header has the checksum that it states."""
@@ -18,23 +16,12 @@ class Member(NamedTuple):
     """Where its header begins."""
     name: str
     """Its name as it stands in the header."""
-    header: bytes
-    """The header."""
+    is_file: bool
+    """Whether it is a regular file, rather than a folder, a link or an extended header."""
     content: bytes
     """Its content."""
     padding: bytes
     """What fills its last block."""
-
-    @property
-    def is_as_written(self) -> bool:
-        """Whether header and padding are, to the byte, what shards/writer.py makes of it."""
-        info = tarfile.TarInfo(self.name)
-        info.size, info.mode = len(self.content), _MODE
-        try:
-            header = info.tobuf(tarfile.USTAR_FORMAT, errors="surrogateescape")
-        except ValueError:  # a name or size that ustar does not hold
-            return False
-        return self.header == header and not any(self.padding)
 
 
 class Gap(NamedTuple):
@@ -90,8 +77,8 @@ def walk(reader: DigestingReader) -> Iterator[Member | Gap]:
     gap_start, zeros = None, True
     while block := reader.read(BLOCK):
         start = reader.position - len(block)
-        info = _header(block)
-        if info is None or not 0 <= info.size <= reader.size - reader.position:
+        size = _size(block)
+        if size is None or size > reader.size - reader.position:
             if gap_start is None:
                 gap_start, zeros = start, True
             zeros = zeros and block.count(0) == len(block)
@@ -99,14 +86,26 @@ def walk(reader: DigestingReader) -> Iterator[Member | Gap]:
         if gap_start is not None:
             yield Gap(gap_start, start, zeros, last=False)
             gap_start = None
-        content = reader.read(info.size)
-        yield Member(start, info.name, block, content, reader.read(-info.size % BLOCK))
+        content = reader.read(size)
+        yield Member(
+            start, _name(block), block[156:157] in b"0\0", content, reader.read(-size % BLOCK)
+        )
     if gap_start is not None:
         yield Gap(gap_start, reader.position, zeros, last=True)
 
 
-def _header(block: bytes) -> tarfile.TarInfo | None:
-    try:
-        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
+def _size(header: bytes) -> int | None:
+    """Return the size that a header states, or None for what is no header (POSIX.1-1988, ustar).
+
+    Any flipped bit makes it none: the checksum is the sum of all bytes, its own counted as spaces.
+    """
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    digits = header[124:136].rstrip(b"\0 ")
+    if header[148:156] != b"%06o\0 " % total or header[257:262] != b"ustar":
         return None
+    return int(digits, 8) if digits and not digits.strip(b"01234567") else None
+
+
+def _name(header: bytes) -> str:
+    name, prefix = (part.partition(b"\0")[0] for part in (header[:100], header[345:500]))
+    return b"/".join(part for part in (prefix, name) if part).decode("utf-8", "surrogateescape")
