@@ -1,15 +1,19 @@
 """Parts that encoder and decoder share."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from lamae.config import Settings
+from lamae.leads import lead_number
 
 
 def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[Tensor, "n d"]:
@@ -22,6 +26,21 @@ def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[T
     rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
     angles = torch.arange(count, device=device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def rows_of_leads(embedding: Float[Tensor, "all d"], leads: Sequence[str]) -> Float[Tensor, "l d"]:
+    """Return the rows of canonical lead names, without an index that travels to the device."""
+    return torch.stack([embedding[lead_number(lead)] for lead in leads])
+
+
+def attended(
+    patches: Bool[Tensor, "b l v"] | None, present: Bool[Tensor, "b l"] | None, *, tokens: int
+) -> Bool[Tensor, "b l t"] | None:
+    """Return which tokens of each lead, its CLS in front, others may attend to; None for all."""
+    if patches is None:
+        return None if present is None else present[..., None].expand(-1, -1, tokens)
+    sees = F.pad(patches, (1, 0), value=True)
+    return sees if present is None else sees & present[..., None]
 
 
 class TransformerSettings(Settings):
@@ -59,6 +78,22 @@ class Transformer(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, attn_mask=mask)
         return tokens
+
+    def each_lead(
+        self, tokens: Float[Tensor, "b l t d"], sees: Bool[Tensor, "b l t"] | None
+    ) -> Float[Tensor, "b l t d"]:
+        """Let the tokens of each lead attend to one another, and to none of another lead."""
+        mask = None if sees is None else rearrange(sees, "b l t -> (b l) t")
+        mixed = self(rearrange(tokens, "b l t d -> (b l) t d"), mask)
+        return rearrange(mixed, "(b l) t d -> b l t d", b=tokens.shape[0])
+
+    def all_leads(
+        self, tokens: Float[Tensor, "b l t d"], sees: Bool[Tensor, "b l t"] | None
+    ) -> Float[Tensor, "b l t d"]:
+        """Let the tokens of all leads of a recording attend to one another."""
+        mask = None if sees is None else rearrange(sees, "b l t -> b (l t)")
+        mixed = self(rearrange(tokens, "b l t d -> b (l t) d"), mask)
+        return rearrange(mixed, "b (l t) d -> b l t d", l=tokens.shape[1])
 
     @torch.no_grad()
     def attend_to_alike(self) -> None:

@@ -39,6 +39,8 @@ class Prepared(NamedTuple):
     """float32 (leads,): signal * scale_mv + offset_mv is in millivolts."""
     scale_mv: np.ndarray
     """float32 (leads,)."""
+    samples: int
+    """Recorded samples of each lead; zeros stand behind them."""
 
     def millivolts(self, signal: np.ndarray) -> np.ndarray:
         """Undo the normalisation of an array shaped like `signal`."""
@@ -95,7 +97,8 @@ class Preprocessor(Settings):
         offset_mv, scale_mv = self._statistics(signal, present)
         normalised = (signal - offset_mv[:, None]) / scale_mv[:, None]
         normalised[~present] = 0.0
-        return Prepared(crop_or_pad(normalised, self.samples), present, offset_mv, scale_mv)
+        whole = crop_or_pad(normalised, self.samples)
+        return Prepared(whole, present, offset_mv, scale_mv, samples=signal.shape[1])
 
     def select(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         """Return the wanted leads in mV without gaps, at the recording's own rate, and `present`.
