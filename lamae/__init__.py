@@ -1,7 +1,7 @@
 """LAMAE: latent attention masked autoencoder for 12-lead ECG.
 
 One legend of axes for the whole program, in signatures and einops patterns:
-b batch (recordings), l leads, n patches along time, p samples in a patch, v visible patches,
+b batch (recordings), l leads, s leads that the encoder sees, n patches along time, p samples in a patch, v visible patches,
 t tokens of a lead (its CLS, then its visible patches), d width.
 """
 
@@ -12,6 +12,7 @@ _PUBLIC = {
     "LAMAE": "lamae.autoencoder",
     "Encoder": "lamae.encoder",
     "Preprocessor": "lamae.preprocess",
+    "decode_ecg": "lamae.webdataset_decoder",
     "load_autoencoder": "lamae.checkpoint",
     "load_encoder": "lamae.checkpoint",
 }

@@ -12,7 +12,6 @@ disobeys the equations, saturates or has missing samples is only larger.
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from typing import NamedTuple, NoReturn
 
 import blosc2
 import numpy as np
+from isal import isal_zlib
 
 from lamae.errors import InputError
 
@@ -79,7 +79,7 @@ def encode_digital(digital: np.ndarray, leads: Sequence[str]) -> bytes:
                 errors[row] += terms[term]
     errors ^= (errors >> 15) & _MAGNITUDE
     chunk = _compress(errors) if errors.size else b""
-    return _CRC32.pack(zlib.crc32(chunk)) + chunk
+    return _CRC32.pack(isal_zlib.crc32(chunk)) + chunk
 
 
 def decode_digital(
@@ -163,7 +163,7 @@ def _checked_chunk(payload: memoryview, shape: tuple[int, int]) -> memoryview:
     Blosc2 writes as many bytes as the header says, and runs any filter that the header names.
     """
     chunk = payload[_CRC32.size :]
-    if len(payload) < _CRC32.size or _CRC32.unpack_from(payload)[0] != zlib.crc32(chunk):
+    if len(payload) < _CRC32.size or _CRC32.unpack_from(payload)[0] != isal_zlib.crc32(chunk):
         _refuse(f"{len(payload)} bytes that differ from their checksum", "what was written")
     size = _ITEM_BYTES * shape[0] * shape[1]
     if not size and not chunk:

@@ -6,8 +6,7 @@ tar, their length and crc32. A sample is one slice of a memory map, wherever it 
 
 import hashlib
 import json
-import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -15,16 +14,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
 
 from lamae.errors import InputError
 from lamae.files import open_whole
+from lamae.index import Index
+from lamae.manifest import check_shard_sizes, read_manifest
+from lamae.record import Record
 from lamae.samples import Sample, decode_sample
+from lamae.signal_reader import SignalReader
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 FORMAT = "lamae-shards-2"
+
+Rows = np.ndarray | Sequence[int]
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -77,34 +82,17 @@ def describe_index(folder: Path) -> dict[str, Any]:
     return {"file": INDEX, "rows": rows, "bytes": path.stat().st_size, "sha256": digest}
 
 
-class _File(BaseModel):
-    file: str
-    bytes: int
-
-
-class _IndexFile(_File):
-    rows: int
-    sha256: str
-
-
-class _Manifest(BaseModel):
-    """What a corpus needs of its manifest."""
-
-    shards: list[_File]
-    index: _IndexFile | None = None
-    """None in a manifest that was written before it had this entry."""
-
-
 class Corpus:
     """Read-only view of a shard folder."""
 
     def __init__(self, folder: Path) -> None:
         """Open a folder; raises InputError if it is not one, or a file is missing or damaged."""
         self.folder = folder
-        self.manifest = _read_manifest(folder)
-        self._index = _read_index(folder, self.manifest.get("index"))
-        self._maps: dict[str, mmap.mmap] = {}
-        self._check_shards()
+        self.manifest = read_manifest(folder / MANIFEST, expected_format=FORMAT)
+        check_shard_sizes(folder, self.manifest)
+        self._index = _open_index(folder, self.manifest.get("index"))
+        sizes = {shard["file"]: shard["bytes"] for shard in self.manifest["shards"]}
+        self._signals = SignalReader(folder, self._index, sizes)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -119,125 +107,118 @@ class Corpus:
     @cached_property
     def patients(self) -> np.ndarray:
         """Patient of each row: (rows,) of str."""
-        return np.asarray(self._index["patient_id"].to_pylist(), dtype=object)
+        return self._index.texts("patient_id").to_numpy(zero_copy_only=False)
 
     @cached_property
     def keys(self) -> np.ndarray:
         """Key of each row: (rows,) of str."""
-        return np.asarray(self._index["key"].to_pylist(), dtype=object)
-
-    @cached_property
-    def _splits(self) -> np.ndarray:
-        return np.asarray(self._index["split"].to_pylist(), dtype=object)
+        return self._index.texts("key").to_numpy(zero_copy_only=False)
 
     def rows(self, split: str) -> np.ndarray:
         """Return the row numbers of a split, in the order of the index.
 
         Raises InputError for a split without samples.
         """
-        rows = np.flatnonzero(self._splits == split)
+        codes, names = self._index.categories("split")
+        rows = np.flatnonzero(codes == names.index(split)) if split in names else codes[:0]
         if not len(rows):
             raise InputError(
                 f"split {split!r} of {self.folder}",
                 value="0 samples",
-                expected=f"one of {sorted(set(self._splits))}",
+                expected=f"one of {sorted(names)}",
                 remedy="Build the shards with this split, or name another.",
             )
         return rows
 
     def label_sets(self) -> list[str]:
         """Return the names of the label sets that some sample has."""
-        return sorted({name for labels in self._labels for name in labels})
+        names = (batch.column(0).keys.unique() for batch in self._index.batches("labels"))
+        return sorted({name.as_py() for some in names for name in some})
 
     def labels(self, label_set: str) -> list[tuple[str, ...] | None]:
         """Return the classes of every row in a label set; None where it is unlabelled.
 
         Raises InputError for a label set that the corpus does not have.
         """
-        if label_set not in self.label_sets():
+        found = [each for b in self._index.batches("labels") for each in _labels(b, label_set)]
+        if all(classes is None for classes in found) and label_set not in self.label_sets():
             raise InputError(
                 f"label set {label_set!r} of {self.folder}",
                 value="not in the shards",
                 expected=f"one of {self.label_sets()}",
                 remedy="Name one of these, or build the shards with a table that has it.",
             )
-        found = [labels.get(label_set) for labels in self._labels]
-        return [None if classes is None else tuple(classes) for classes in found]
-
-    @cached_property
-    def _labels(self) -> list[dict[str, list[str] | None]]:
-        return [dict(pairs or ()) for pairs in self._index["labels"].to_pylist()]
+        return found
 
     def sample(self, row: int) -> Sample:
-        """Read one sample; raises InputError where its bytes are not those written."""
-        fields = self._index.slice(row, 1).to_pylist()[0]
-        start, end = fields["offset"], fields["offset"] + fields["bytes"]
-        return decode_sample(fields, memoryview(self._map(fields["shard"]))[start:end])
+        """Read one sample, all of it; raises InputError where its bytes are not those written."""
+        fields = self._index.row(row)
+        return decode_sample(fields, self._signals.stored(row))
 
-    def _map(self, shard: str) -> mmap.mmap:
-        if shard not in self._maps:
-            with (self.folder / shard).open("rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._maps[shard]
+    def record(self, row: int) -> Record:
+        """Read one recording without its comments and without what else is known of it.
 
-    def _check_shards(self) -> None:
-        for shard in self.manifest["shards"]:
-            path = self.folder / shard["file"]
-            found = path.stat().st_size if path.is_file() else None
-            if found != shard["bytes"]:
-                raise InputError(
-                    f"shard {path}",
-                    value="missing" if found is None else f"{found} bytes",
-                    expected=f"{shard['bytes']} bytes, as the manifest says",
-                    remedy="Copy it again, or build the shards again.",
-                )
+        Raises what `sample` raises.
+        """
+        return self._signals.record(row)
 
+    def digital(
+        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
+    ) -> np.ndarray:
+        """Read recordings of equal shape: int16 (rows, leads, samples).
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(
-            f"shard folder {folder}",
-            value=f"no {MANIFEST}",
-            expected="a folder that shards/main.py has finished",
-            remedy="Check data=, or build the shards first.",
-        )
-    try:
-        manifest = json.loads(path.read_text())
-        found = manifest.get("format")
-    except (OSError, ValueError, AttributeError) as error:
-        found = str(error)
-    if found != FORMAT:
-        raise InputError(
-            f"{path}",
-            value=f"format {found!r}",
-            expected=repr(FORMAT),
-            remedy="Build the shards again with this version.",
-        )
-    try:
-        _Manifest.model_validate(manifest)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise InputError(
-            f"{path}",
-            value=f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}",
-            expected="the shards and the index of the folder",
-            remedy="Copy it again, or build the shards again.",
-        ) from None
-    return manifest
+        Args:
+            rows: their row numbers, in any order.
+            out: int16 (rows, leads, samples) to fill and return; None for a new array.
+            verify: whether to compare each with its checksum; a compressed one is always compared.
+
+        Raises InputError for rows that differ in their leads or samples, and for the first one
+        whose bytes are not those written.
+        """
+        return self._signals.digital(np.asarray(rows), out, verify=verify)
+
+    def signals_mv(
+        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
+    ) -> np.ndarray:
+        """Read recordings of equal shape in millivolts, NaN where a sample is missing.
+
+        Args:
+            rows: their row numbers, in any order.
+            out: float32 (rows, leads, samples) to fill and return; None for a new array.
+            verify: whether to compare each with its checksum; a compressed one is always compared.
+
+        Raises what `digital` raises.
+        """
+        return self._signals.signals_mv(np.asarray(rows), out, verify=verify)
 
 
-def _read_index(folder: Path, expected: dict[str, Any] | None) -> pa.Table:
-    """Read the index, if it is the one that the manifest describes."""
+def _labels(batch: pa.RecordBatch, label_set: str) -> list[tuple[str, ...] | None]:
+    maps = batch.column(0)
+    ends = maps.offsets.to_numpy()
+    entries = np.flatnonzero(pc.equal(maps.keys, label_set).to_numpy(zero_copy_only=False))
+    entries = entries[(entries >= ends[0]) & (entries < ends[-1])]
+    found: list[tuple[str, ...] | None] = [None] * len(maps)
+    owners = np.searchsorted(ends, entries, side="right") - 1
+    for owner, classes in zip(owners, maps.items.take(pa.array(entries)).to_pylist(), strict=True):
+        found[owner] = None if classes is None else tuple(classes)
+    return found
+
+
+def _open_index(folder: Path, expected: dict[str, Any] | None) -> Index:
+    """Open the index, if it is the one that the manifest describes."""
+    path = folder / INDEX
     try:
         found = describe_index(folder)
-        if expected in (None, found):
-            return pq.read_table(folder / INDEX, schema=INDEX_SCHEMA)
-        value = f"{found['rows']} rows, {found['bytes']} bytes, sha256 {found['sha256']}"
+        if expected not in (None, found):
+            value = f"{found['rows']} rows, {found['bytes']} bytes, sha256 {found['sha256']}"
+        elif not pq.read_schema(path).equals(INDEX_SCHEMA):
+            value = "other columns than this version writes"
+        else:
+            return Index(path)
     except (OSError, pa.ArrowException) as error:
         value = str(error)
     raise InputError(
-        f"index {folder / INDEX}",
+        f"index {path}",
         value=value,
         expected=f"the index that {MANIFEST} describes",
         remedy="Copy it again, or build the shards again.",

@@ -92,8 +92,10 @@ class Split:
 
     def _one_usable(self, position: int) -> tuple[str, Prepared]:
         for attempt in range(self._attempts):
+            row = int(self.rows[(position + attempt) % len(self)])
             try:
-                return self.prepared((position + attempt) % len(self))
+                record = self.corpus.record(row)
+                return str(self.corpus.keys[row]), self.preprocessor(record)
             except InputError as error:
                 if attempt == self._attempts - 1:
                     raise

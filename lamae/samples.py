@@ -3,18 +3,22 @@
 A shard is a tar in WebDataset's convention. A sample is two members with one key: the recording's
 own integers, int16 (leads, samples), as `<key>.npy` or compressed as `<key>.ecg`, and `<key>.json`,
 all the rest.
+
+Readers such as Hugging Face's datasets take the types of all samples from those of the first few.
+A list that is empty there, a null, or a key that is missing would make them fail at a later sample,
+or drop what it has without a word; so in `<key>.json` what can be empty is a text: JSON once more.
 """
 
 import hashlib
 import io
 import json
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 
 from lamae.codec import decode_digital, encode_digital
 from lamae.errors import InputError
@@ -24,6 +28,9 @@ SPLITS = ("train", "val", "test")
 
 Codec = Literal["ecg", "npy"]
 """How signals are stored: `ecg` by lamae/codec.py, `npy` as numpy writes them."""
+
+_TEXTS = ("about", "comments", "flags", "fold", "labels", "notes")
+"""Fields that are null or empty in some samples, and are JSON texts in `<key>.json`."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -86,27 +93,49 @@ def encode_signal(record: Record, codec: Codec) -> EncodedSignal:
     digital = np.ascontiguousarray(record.digital.astype("<i2", copy=False))
     if codec == "ecg":
         member = encode_digital(digital, record.leads)
-        return EncodedSignal(member, len(member), zlib.crc32(member))
+        return EncodedSignal(member, len(member), isal_zlib.crc32(member))
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, digital)
-    return EncodedSignal(buffer.getvalue(), digital.nbytes, zlib.crc32(digital))
+    return EncodedSignal(buffer.getvalue(), digital.nbytes, isal_zlib.crc32(digital))
 
 
-def decode_signal(fields: Mapping[str, Any], stored: bytes | memoryview) -> np.ndarray:
-    """Return int16 (leads, samples) from the stored bytes and the metadata of a sample.
+def decode_signal(
+    stored: bytes | memoryview,
+    *,
+    codec: str,
+    leads: Sequence[str],
+    samples: int,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the stored bytes of a signal as int16 (leads, samples).
 
-    Raises InputError for bytes that the codec did not write.
+    Args:
+        stored: bytes as they lie in a tar, without numpy's header.
+        codec: how they were encoded.
+        leads: canonical names of the rows.
+        samples: samples of a lead.
+        out: what compressed signals are decompressed to; None for a new array. Others are never
+            copied: what is returned is a view of `stored`.
+
+    Raises InputError for bytes that the codec did not write for this shape.
     """
-    if fields["codec"] == "ecg":
-        return decode_digital(stored, leads=fields["leads"], samples=fields["samples"])
-    return np.frombuffer(stored, dtype="<i2").reshape(len(fields["leads"]), fields["samples"])
+    if codec == "ecg":
+        return decode_digital(stored, leads=leads, samples=samples, out=out)
+    if len(stored) != 2 * len(leads) * samples:
+        raise InputError(
+            "stored signal",
+            value=f"{len(stored)} bytes",
+            expected=f"{2 * len(leads) * samples} for {len(leads)} leads of {samples} samples",
+            remedy="It is damaged: copy or build its shard again.",
+        )
+    return np.frombuffer(stored, dtype="<i2").reshape(len(leads), samples)
 
 
 def content_digest(record: Record) -> str:
     """Return a digest of leads, sampling rate and samples: equal for copies under other names."""
     about = f"{','.join(record.leads)} {record.sampling_rate} "
     digest = hashlib.sha256(about.encode())
-    digest.update(np.ascontiguousarray(record.digital.astype("<i2", copy=False)))
+    digest.update(np.ascontiguousarray(record.digital.astype("<i2", copy=False)).data)
     return digest.hexdigest()[:32]
 
 
@@ -140,7 +169,22 @@ def metadata(sample: Sample, codec: Codec) -> dict[str, Any]:
 
 def encode_metadata(fields: Mapping[str, Any]) -> bytes:
     """Return the bytes of `<key>.json`."""
-    return json.dumps(fields, ensure_ascii=False, sort_keys=True).encode()
+    texts = {name: json.dumps(fields[name], ensure_ascii=False, sort_keys=True) for name in _TEXTS}
+    return json.dumps({**fields, **texts}, ensure_ascii=False, sort_keys=True).encode()
+
+
+def decode_metadata(content: bytes) -> dict[str, Any]:
+    """Return the fields that `encode_metadata` was given; raises InputError for other bytes."""
+    try:
+        fields = json.loads(content)
+        return {**fields, **{name: json.loads(fields[name]) for name in _TEXTS}}
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise InputError(
+            "metadata of a sample",
+            value=f"{type(error).__name__}: {error}",
+            expected="the JSON member of a shard of this version",
+            remedy="It is damaged: copy or build its shard again.",
+        ) from None
 
 
 def decode_sample(fields: Mapping[str, Any], stored: bytes | memoryview) -> Sample:
@@ -148,16 +192,18 @@ def decode_sample(fields: Mapping[str, Any], stored: bytes | memoryview) -> Samp
 
     Raises InputError where the bytes are not those that were written.
     """
-    if zlib.crc32(stored) != fields["crc32"]:
+    if (found := isal_zlib.crc32(stored)) != fields["crc32"]:
         raise InputError(
             f"sample {fields['key']}",
-            value=f"checksum {zlib.crc32(stored):08x}",
+            value=f"checksum {found:08x}",
             expected=f"{fields['crc32']:08x}, as written",
             remedy="The shard is damaged: copy or build it again.",
         )
     record = Record(
         name=fields["name"],
-        digital=decode_signal(fields, stored),
+        digital=decode_signal(
+            stored, codec=fields["codec"], leads=fields["leads"], samples=fields["samples"]
+        ),
         leads=tuple(fields["leads"]),
         sampling_rate=int(fields["sampling_rate"]),
         gain=tuple(fields["gain"]),

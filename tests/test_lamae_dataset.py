@@ -21,7 +21,7 @@ from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
-from lamae.samples import signal_crc32
+from lamae.samples import encode_signal
 
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
 
@@ -190,21 +190,26 @@ def test_a_batch_holds_what_the_preprocessor_makes_of_each_recording(corpus: Cor
 
 
 def _with_limb_leads_only(corpus: Corpus, row: int, folder: Path) -> Corpus:
-    """Copy a corpus in which the index cuts one recording down to its first six leads."""
+    """Copy a corpus in which one recording has only its first six leads, in a shard of its own."""
     shutil.copytree(corpus.folder, folder)
     rows = pq.read_table(folder / INDEX).to_pylist()
+    whole = corpus.record(row)
     limb = replace(
-        corpus.sample(row).record,
-        digital=corpus.sample(row).record.digital[:6],
+        whole,
+        digital=whole.digital[:6],
         leads=LEADS[:6],
-        gain=corpus.sample(row).record.gain[:6],
-        baseline=corpus.sample(row).record.baseline[:6],
+        gain=whole.gain[:6],
+        baseline=whole.baseline[:6],
     )
+    signal = encode_signal(limb, "npy")
+    (folder / "limb.tar").write_bytes(signal.member[-signal.stored :])
     rows[row] |= {name: getattr(limb, name) for name in ("leads", "gain", "baseline")}
-    rows[row]["crc32"] = signal_crc32(limb)
-    write_index(folder, rows)
+    rows[row] |= {"codec": "npy", "shard": "limb.tar", "offset": 0}
+    rows[row] |= {"bytes": signal.stored, "crc32": signal.crc32}
+    write_index(folder / INDEX, rows)
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest.pop("index", None)
+    manifest.pop("index")
+    manifest["shards"].append({"file": "limb.tar", "bytes": signal.stored})
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return Corpus(folder)
 

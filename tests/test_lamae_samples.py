@@ -1,5 +1,5 @@
 import io
-import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from lamae.errors import InputError
 from lamae.record import MISSING, Record
 from lamae.samples import (
+    Codec,
     Sample,
+    decode_metadata,
     decode_sample,
     encode_metadata,
     encode_signal,
     metadata,
     sample_key,
-    signal_crc32,
 )
 
 
@@ -38,14 +39,26 @@ def make_sample(digital: np.ndarray, *, key: str = "a_1", split: str = "train") 
 DIGITAL = np.array([[1, -2, MISSING, 32767], [5, 6, 7, 8], [0, 0, 0, -1]])
 
 
-def test_a_sample_comes_back_from_its_two_members() -> None:
+@pytest.mark.parametrize("codec", ["npy", "ecg"])
+def test_a_sample_comes_back_from_its_two_members(codec: Codec) -> None:
     sample = make_sample(DIGITAL)
-    fields = json.loads(encode_metadata(sample))
-    raw = encode_signal(sample.record)[-2 * DIGITAL.size :]
-    found = decode_sample(fields, raw, crc32=signal_crc32(sample.record))
+    fields = decode_metadata(encode_metadata(metadata(sample, codec)))
+    signal = encode_signal(sample.record, codec)
+    stored = signal.member[-signal.stored :]
+    assert signal.crc32 == zlib.crc32(stored)
+    found = decode_sample({**fields, "crc32": signal.crc32}, stored)
     assert np.array_equal(found.record.digital, DIGITAL)
-    assert metadata(found) == metadata(sample) == fields
+    assert metadata(found, codec) == metadata(sample, codec) == fields
     assert found.labels == sample.labels
+
+
+BAD_METADATA = [b"", b"3", b"[]", b"{}", b'{"labels": {}}', b"\xff", b"[" * 10_000]
+
+
+@pytest.mark.parametrize("content", BAD_METADATA)
+def test_what_is_no_metadata_is_refused(content: bytes) -> None:
+    with pytest.raises(InputError, match="metadata of a sample"):
+        decode_metadata(content)
 
 
 @given(st.integers(1, 3), st.integers(0, 40), st.integers(0, 2**32 - 1))
@@ -53,24 +66,30 @@ def test_numpy_reads_the_signal_and_it_ends_with_the_raw_samples(
     leads: int, samples: int, seed: int
 ) -> None:
     digital = np.random.default_rng(seed).integers(-(2**15), 2**15, (leads, samples))
-    encoded = encode_signal(make_sample(digital).record)
-    assert np.array_equal(np.load(io.BytesIO(encoded), allow_pickle=False), digital)
-    assert encoded.endswith(digital.astype("<i2").tobytes())
+    encoded = encode_signal(make_sample(digital).record, "npy")
+    assert np.array_equal(np.load(io.BytesIO(encoded.member), allow_pickle=False), digital)
+    assert encoded.member.endswith(digital.astype("<i2").tobytes())
+    assert encoded.stored == 2 * digital.size
 
 
-def test_a_transposed_array_is_stored_in_the_order_of_its_shape() -> None:
+@pytest.mark.parametrize("codec", ["npy", "ecg"])
+def test_a_transposed_array_is_stored_in_the_order_of_its_shape(codec: Codec) -> None:
     transposed = np.asfortranarray(DIGITAL.astype(np.int16))
-    assert encode_signal(make_sample(transposed).record) == encode_signal(
-        make_sample(DIGITAL).record
-    )
+    found, expected = (encode_signal(make_sample(d).record, codec) for d in (transposed, DIGITAL))
+    assert found == expected
 
 
-def test_other_samples_than_were_written_are_refused() -> None:
+@pytest.mark.parametrize("codec", ["npy", "ecg"])
+def test_other_samples_than_were_written_are_refused(codec: Codec) -> None:
     sample = make_sample(DIGITAL)
-    raw = bytearray(encode_signal(sample.record)[-2 * DIGITAL.size :])
-    raw[3] ^= 1
+    signal = encode_signal(sample.record, codec)
+    stored = bytearray(signal.member[-signal.stored :])
+    fields = {**metadata(sample, codec), "crc32": signal.crc32}
+    with pytest.raises(InputError, match=r"expected .* for 3 leads|checksum"):
+        decode_sample({**fields, "crc32": zlib.crc32(stored[:-1])}, bytes(stored[:-1]))
+    stored[3] ^= 1
     with pytest.raises(InputError, match="sample a_1: checksum"):
-        decode_sample(metadata(sample), bytes(raw), crc32=signal_crc32(sample.record))
+        decode_sample(fields, bytes(stored))
 
 
 @pytest.mark.parametrize("name", ["a.b", "a/b c", "ä", "records100/00001_lr"])
