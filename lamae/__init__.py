@@ -1,7 +1,8 @@
 """LAMAE: latent attention masked autoencoder for 12-lead ECG.
 
 One legend of axes for the whole program, in signatures and einops patterns:
-b batch (recordings), l leads, s leads that the encoder sees, n patches along time, p samples in a patch, v visible patches,
+b batch (recordings), l leads, s leads that the encoder sees, n patches along time,
+p samples in a patch, v visible patches,
 t tokens of a lead (its CLS, then its visible patches), d width.
 """
 

@@ -11,16 +11,19 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
-def _as_path(value: object) -> Path:
+def as_path(value: object) -> Path:
+    """Return a path as it was given, `~` aside; raises ValueError for what is none."""
     if not isinstance(value, Path | str) or not str(value).strip():
         raise ValueError("expected a path; quote a name that YAML reads otherwise, or give ./name")
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("expected a path; a URL is not understood here")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:  # no such user
         raise ValueError(str(error)) from None
 
 
-FolderPath = Annotated[Path, BeforeValidator(_as_path)]
+FolderPath = Annotated[Path, BeforeValidator(as_path)]
 """A path; what YAML reads as a number, a truth value or nothing is none, and is refused."""
 
 

@@ -73,6 +73,23 @@ def write_index(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.write_table(pa.Table.from_pylist(group, schema=INDEX_SCHEMA))
 
 
+def merge_indexes(path: Path, parts: Iterable[Path]) -> None:
+    """Write the rows of several indexes, one after the other, as one."""
+    with open_whole(path) as file, pq.ParquetWriter(file, INDEX_SCHEMA) as writer:
+        waiting: list[pa.Table] = []
+        for part in parts:
+            waiting.append(pq.read_table(part, schema=INDEX_SCHEMA))
+            if sum(table.num_rows for table in waiting) >= _ROWS_PER_GROUP:
+                writer.write_table(_as_one(waiting))
+                waiting.clear()
+        if waiting:
+            writer.write_table(_as_one(waiting))
+
+
+def _as_one(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
 def describe_index(folder: Path) -> dict[str, Any]:
     """Return what the manifest says of a written index: file, rows, bytes and sha256."""
     path = folder / INDEX
@@ -170,7 +187,7 @@ class Corpus:
         Args:
             rows: their row numbers, in any order.
             out: int16 (rows, leads, samples) to fill and return; None for a new array.
-            verify: whether to compare each with its checksum; a compressed one is always compared.
+            verify: whether to compare each, the first time that it is read, with its checksum.
 
         Raises InputError for rows that differ in their leads or samples, and for the first one
         whose bytes are not those written.
@@ -185,7 +202,7 @@ class Corpus:
         Args:
             rows: their row numbers, in any order.
             out: float32 (rows, leads, samples) to fill and return; None for a new array.
-            verify: whether to compare each with its checksum; a compressed one is always compared.
+            verify: whether to compare each, the first time that it is read, with its checksum.
 
         Raises what `digital` raises.
         """

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +12,7 @@ from typing import IO, Any
 @contextmanager
 def open_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only once it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -20,6 +20,7 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -39,12 +40,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     partial, former = (path.with_name(f"{path.name}.{end}") for end in ("partial", "former"))
     _settle(path, former)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        yield partial
-        for written in (*partial.rglob("*"), partial):
-            _sync(written)
+        with _filled(partial):
+            yield partial
         if path.exists():
             path.rename(former)
         partial.rename(path)
@@ -52,6 +50,53 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         _settle(path, former)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def fresh_folder(path: Path, partial: Path, *, permit: Callable[[], None]) -> Iterator[Path]:
+    """Fill the folder `partial`, which then takes the name `path`, if no other folder has it.
+
+    `permit` is called last of all before that, and may raise. Raises FileExistsError if there is
+    such a folder: what bears the name is never replaced.
+    """
+    try:
+        with _filled(partial):
+            yield partial
+        permit()
+        try:
+            partial.rename(path)  # by POSIX, fails where `path` is a folder with content
+        except OSError:
+            if path.exists():
+                raise FileExistsError(f"{path} exists") from None
+            raise
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def move_folder(path: Path, target: Path) -> None:
+    """Give a folder another name beside the old one, for good."""
+    path.rename(target)
+    _sync(target.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if need be, for good."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync(folder.parent)
+
+
+@contextmanager
+def _filled(partial: Path) -> Iterator[None]:
+    """Make an empty folder; put all that was written in it on disk."""
+    make_folder(partial.parent)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    yield
+    for written in (*partial.rglob("*"), partial):
+        _sync(written)
 
 
 def _settle(path: Path, former: Path) -> None:

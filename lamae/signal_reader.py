@@ -45,6 +45,7 @@ class SignalReader:
         self._index = index
         self._sizes = sizes
         self._map = lru_cache(maxsize=_MOST_OPEN)(self._open)
+        self._verified = np.zeros(len(index), dtype=bool)
 
     def digital(self, rows: np.ndarray, out: np.ndarray | None, *, verify: bool) -> np.ndarray:
         """Return int16 (rows, leads, samples)."""
@@ -55,16 +56,16 @@ class SignalReader:
         return found
 
     def signals_mv(self, rows: np.ndarray, out: np.ndarray | None, *, verify: bool) -> np.ndarray:
-        """Return float32 (rows, leads, samples), as `Record.signal_mv` gives for each."""
+        """Return float32 (rows, leads, samples); `Record.signal_mv` differs by their last bit."""
         batch = self._batch(rows)
         found = _room(batch.shape, np.dtype(np.float32), out)
-        gain, baseline = self._scales(batch)
+        mv_per_unit, baseline = self._scales(batch)
         missing = self._index.numbers("missing_samples")[batch.rows] > 0
         for number, digital in enumerate(self._fill(found, batch, verify=verify)):
             signal = found[number]
             if baseline is not None:
                 signal -= baseline[number]
-            signal /= gain[number]
+            signal *= mv_per_unit[number]  # by far faster than to divide by the gain
             if missing[number]:
                 signal[digital == MISSING] = np.nan
         return found
@@ -110,9 +111,9 @@ class SignalReader:
         return _Batch(rows.tolist(), tuple(leads.split(",")) if leads else (), int(samples[0]))
 
     def _scales(self, batch: _Batch) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return gain, float32 (rows, leads, 1) or, where leads agree, (rows,), and baseline.
+        """Return millivolts per unit, float32 (rows, leads, 1) or, where leads agree, (rows,).
 
-        A baseline of zeros is None.
+        And the baseline, (rows, leads, 1), or None where it is zero.
         """
         ends = self._index.lead_ends[batch.rows]
         leads = len(batch.leads)
@@ -121,7 +122,7 @@ class SignalReader:
         baseline = self._index.baselines[places].astype(np.float32)
         if leads and (gain == gain[:, :1]).all():
             gain = gain[:, 0, 0]
-        return gain, baseline if baseline.any() else None
+        return np.float32(1) / gain, baseline if baseline.any() else None
 
     def _fill(self, out: np.ndarray, batch: _Batch, *, verify: bool) -> Iterator[np.ndarray]:
         """Cast the integers of each row into `out`; yields them, good until the next are."""
@@ -129,14 +130,14 @@ class SignalReader:
         codecs, checksums = self._index.categories("codec"), self._index.numbers("crc32")
         for place, row, stored in zip(out, batch.rows, self._stored(batch.rows), strict=True):
             codec = codecs.names[codecs.codes[row]]
-            compressed = codec == "ecg"
-            if verify and compressed:
+            unverified = verify and not self._verified[row]
+            if unverified and codec == "ecg":
                 self._check(row, stored, checksums)
             decoded_to = place if out.dtype == np.int16 else buffer
             digital = self._decode(row, stored, codec, batch, decoded_to)
             if digital is not place:
                 np.copyto(place, digital)
-            if verify and not compressed:  # here, what was just copied is read again in no time
+            if unverified and codec != "ecg":  # what was just copied is read again in no time
                 self._check(row, stored, checksums)
             yield digital
 
@@ -179,6 +180,7 @@ class SignalReader:
     def _check(self, row: int, stored: memoryview, checksums: np.ndarray) -> None:
         if (found := isal_zlib.crc32(stored)) != checksums[row]:
             self._refuse(row, f"checksum {found:08x}", f"{checksums[row]:08x}, as written")
+        self._verified[row] = True
 
     def _key(self, row: int) -> str:
         return str(self._index.texts("key")[row])

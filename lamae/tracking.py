@@ -42,10 +42,15 @@ def launcher() -> dict[str, int | None]:
     }
 
 
+def started_by_launcher() -> bool:
+    """Say whether accelerate or torchrun is the parent of this process."""
+    return not _SET_BY_LAUNCHERS.isdisjoint(os.environ)
+
+
 def command() -> str:
     """Return the command that starts this program again."""
     start = ["python"]
-    if not _SET_BY_LAUNCHERS.isdisjoint(os.environ):
+    if started_by_launcher():
         start = ["accelerate", "launch", "--num_processes", str(launcher()["processes"])]
     return shlex.join([*start, *sys.argv])
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +14,23 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from lamae.autoencoder import LAMAE, Reconstruction
-from lamae.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 from lamae.masking import draw_visible
 from lamae.optim import adamw
+from lamae.run_folder import Attempt, newest_checkpoint
 from lamae.schedule import warmup_cosine
-from pretrain.settings import PretrainSettings, check_same_training, warn_of_another_schedule
+from lamae.training_state import load_checkpoint, save_checkpoint
+from pretrain.attempt import begin_attempt
+from pretrain.retention import VALIDATION_LOSS, apply_retention
+from pretrain.settings import (
+    PretrainSettings,
+    check_same_corpus,
+    check_same_training,
+    warn_of_another_schedule,
+)
+from pretrain.stopping import Agreement
 
 _VALIDATION_STEP = -1
 
@@ -45,6 +54,12 @@ class Training:
     """Optimiser steps done."""
     corpus_digest: str = field(kw_only=True)
     """What the shards hold, which resuming compares."""
+    attempt: Attempt | None = field(kw_only=True)
+    """The right to write in run_dir; the main process alone has one."""
+    agreement: Agreement = field(kw_only=True)
+    """How the processes agree to stop."""
+    validated: tuple[int, float] | None = None
+    """Step and loss of the newest validation."""
     earlier_seconds: float = 0.0
     """Time that the steps before a resumption took."""
     started: float = field(default_factory=time.monotonic)
@@ -75,21 +90,31 @@ class Training:
         )
         if not _are_finite([*self.autoencoder.state_dict().values(), *moments]):
             raise _not_finite(self, "weights or moments of AdamW")
-        if self.accelerator.is_main_process:
-            save_checkpoint(
-                self.settings.run_dir,
-                step=self.step,
-                model=self.autoencoder,
-                optimizer=self.bare_optimizer,
-                preprocessor=self.settings.preprocess,
-                state={
-                    "settings": self.settings.model_dump(mode="json"),
-                    "corpus": self.corpus_digest,
-                    "seconds": self.seconds,
-                },
-                keep=self.settings.keep_checkpoints,
-            )
-        self.accelerator.wait_for_everyone()
+        error = None
+        if self.attempt is not None:
+            try:
+                self._write_checkpoint(self.attempt)
+            except (InputError, OSError) as found:
+                error = found
+        self.agreement.raise_together(error)
+
+    def _write_checkpoint(self, attempt: Attempt) -> None:
+        step, loss = self.validated or (-1, None)
+        save_checkpoint(
+            self.settings.run_dir,
+            step=self.step,
+            model=self.autoencoder,
+            optimizer=self.bare_optimizer,
+            preprocessor=self.settings.preprocess,
+            state={
+                "settings": self.settings.model_dump(mode="json"),
+                "corpus": self.corpus_digest,
+                "seconds": self.seconds,
+                VALIDATION_LOSS: loss if step == self.step else None,
+            },
+            attempt=attempt,
+        )
+        apply_retention(self.settings.run_dir, self.settings.retention, attempt)
 
 
 def start_training(
@@ -105,20 +130,14 @@ def start_training(
     optimizer = adamw(
         model, lr=settings.lr, weight_decay=settings.weight_decay, betas=settings.betas
     )
-    newest = newest_checkpoint(settings.run_dir)
+    agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
+    attempt, newest = begin_attempt(settings, accelerator, agreement)
     state: dict[str, Any] = {}
-    if newest and not settings.resume:
-        raise InputError(
-            f"run folder {settings.run_dir}",
-            value=f"holds {newest.name}",
-            expected="no checkpoint of another run",
-            remedy="Give resume=true to go on with it, or another run_dir=.",
-        )
     if newest:
         preprocessor = settings.preprocess
         state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
         check_same_training(newest, state["settings"], settings)
-        _check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
+        check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
         if accelerator.is_main_process:
             warn_of_another_schedule(state["settings"], settings)
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
@@ -129,6 +148,8 @@ def start_training(
         prepared_optimizer,
         state.get("step", 0),
         corpus_digest=corpus.digest,
+        attempt=attempt,
+        agreement=agreement,
         earlier_seconds=state.get("seconds", 0.0),
     )
 
@@ -220,6 +241,7 @@ def validate(training: Training, data: Split) -> float:
     mean = loss_sum / seen
     if not torch.isfinite(mean):
         raise _not_finite(training, f"validation loss {mean:.4g}")
+    training.validated = (training.step, mean.item())
     return mean.item()
 
 
@@ -245,16 +267,6 @@ def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> N
             value=str(settings.batch_size),
             expected=f"a multiple of {parts} (processes x accumulation)",
             remedy="Change batch_size, accumulation or the number of processes.",
-        )
-
-
-def _check_same_corpus(checkpoint: Path, before: str, now: str, settings: PretrainSettings) -> None:
-    if before != now:
-        raise InputError(
-            f"checkpoint {checkpoint}, corpus",
-            value=f"shards with digest {before[:12]}",
-            expected=f"{now[:12]}, of {settings.data}",
-            remedy="Resume with the data it was made with, or use another run_dir.",
         )
 
 

@@ -6,23 +6,28 @@ summary.json.
 
 import sys
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 if not __package__:  # run as a file: import this checkout, and never pretrain/ as top level
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
-from lamae.checkpoint import MODEL_FOLDER, save_model
+from lamae.checkpoint import save_model
 from lamae.config import exit_with, settings_from_command_line
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
+from lamae.run_folder import MODEL_FOLDER
 from lamae.threads import use_cores
-from lamae.tracking import write_summary
+from lamae.tracking import started_by_launcher, write_summary
 from pretrain.loop import Training, start_training, train_step, training_batches, validate
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
+from pretrain.stopping import Reason, Stopping, mark_resumable
+from pretrain.watchdog import Watchdog
 
 
 def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
@@ -35,10 +40,25 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     )
     training = start_training(settings, accelerator, corpus)
     first_step = training.step
-    with closing(Progress(training)) as progress:
-        run(training, train, val, progress)
+    with (
+        Stopping(
+            settings.run_dir if accelerator.is_main_process else None,
+            max_hours=settings.max_hours,
+            watch_launcher=started_by_launcher(),
+        ) as stopping,
+        Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
+        closing(Progress(training)) as progress,
+    ):
+        reason = run(training, train, val, progress, stopping, watchdog)
 
-    if accelerator.is_main_process:
+    if training.attempt and training.step < settings.steps:
+        mark_resumable(settings.run_dir, reason, first_step=first_step, step=training.step)
+        sys.stdout.write(
+            f"stopped after {training.step} of {settings.steps} steps: {reason.text}; give "
+            "resume=true to go on\n"
+        )
+    elif training.attempt:
+        training.attempt.check()
         model_folder = settings.run_dir / MODEL_FOLDER
         save_model(model_folder, training.autoencoder, settings.preprocess, step=training.step)
         write_summary(
@@ -61,16 +81,30 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         )
 
 
-def run(training: Training, train: Split, val: Split, progress: Progress) -> None:
-    """Do the remaining steps."""
+def run(
+    training: Training,
+    train: Split,
+    val: Split,
+    progress: Progress,
+    stopping: Stopping,
+    watchdog: Watchdog,
+) -> Reason:
+    """Do the remaining steps, or those until there is a reason to stop, which is returned."""
     settings = training.settings
     for parts in training_batches(training, train):
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
+        reason = training.agreement.reason(stopping.requested())
         if training.step % settings.validate_every == 0 or is_last:
+            watchdog.beat(training.step, doing="validation")
             progress.validated(validate(training, val))
-        if training.step % settings.checkpoint_every == 0 or is_last:
+        if training.step % settings.checkpoint_every == 0 or is_last or reason:
+            watchdog.beat(training.step, doing="saving a checkpoint")
             training.save()
+        watchdog.beat(training.step)
+        if reason:
+            return reason
+    return Reason.NONE
 
 
 def parameter_counts(training: Training) -> dict[str, int]:
@@ -84,7 +118,9 @@ def parameter_counts(training: Training) -> dict[str, int]:
 
 if __name__ == "__main__":
     try:
-        pretrain(settings_from_command_line(PretrainSettings), Accelerator())
+        chosen = settings_from_command_line(PretrainSettings)
+        limit = InitProcessGroupKwargs(timeout=timedelta(seconds=chosen.timeout_s))
+        pretrain(chosen, Accelerator(kwargs_handlers=[limit]))
     except InputError as error:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:

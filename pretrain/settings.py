@@ -10,6 +10,7 @@ from lamae.autoencoder import AutoencoderSettings
 from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
+from pretrain.retention import Retention
 
 _log = logging.getLogger(__name__)
 _DECIDE_TRAINING = (
@@ -66,8 +67,12 @@ class PretrainSettings(Settings):
     """Recordings of the validation split, with the same masks each time."""
     checkpoint_every: int = Field(500, gt=0)
     """Steps between checkpoints."""
-    keep_checkpoints: int = Field(2, gt=0)
-    """Newest checkpoints to keep."""
+    retention: Retention = Retention()
+    """Checkpoints to keep."""
+    max_hours: float | None = Field(None, gt=0)
+    """Save and stop once the process has run for so long; leave time for a step and a save."""
+    timeout_s: float = Field(1800.0, gt=0)
+    """End the process where a step, a validation or a save takes longer."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PretrainSettings":
@@ -95,6 +100,17 @@ def check_same_training(
                 expected=f"{now[key]}, as configured",
                 remedy="Resume with the value it was made with, or use another run_dir.",
             )
+
+
+def check_same_corpus(checkpoint: Path, before: str, now: str, settings: PretrainSettings) -> None:
+    """Refuse to go on with shards that hold something else, by their digests."""
+    if before != now:
+        raise InputError(
+            f"checkpoint {checkpoint}, corpus",
+            value=f"shards with digest {before[:12]}",
+            expected=f"{now[:12]}, of {settings.data}",
+            remedy="Resume with the data it was made with, or use another run_dir.",
+        )
 
 
 def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings) -> None:

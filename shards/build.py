@@ -2,11 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
@@ -27,7 +27,14 @@ class PartBuilt(NamedTuple):
     """Blocks of other parts that are not finished."""
 
 
-def build_shards(settings: ShardsSettings) -> dict[str, Any]:
+class BuildBlock(Protocol):
+    """Builds one block in a folder, as `build_block` does; travels between processes."""
+
+    def __call__(self, block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:
+        """Yield how many recordings were read since it last yielded."""
+
+
+def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> dict[str, Any]:
     """Read the source, write the shards; returns the content of `summary.json`.
 
     A build that was interrupted goes on with what it had finished. Raises InputError for a source,
@@ -40,11 +47,11 @@ def build_shards(settings: ShardsSettings) -> dict[str, Any]:
         return read_summary(settings.output)
     building = prepare_output(settings, plan)
     with locked(building, settings.part):
-        _build_missing(plan.blocks, settings, building)
+        _build_missing(plan.blocks, settings, building, build)
         return merge_blocks(settings.output, started=started)
 
 
-def build_part(settings: ShardsSettings) -> PartBuilt:
+def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> PartBuilt:
     """Build the blocks of one part of several; `merge_blocks` makes a corpus of all of them.
 
     Raises what `build_shards` raises.
@@ -55,14 +62,16 @@ def build_part(settings: ShardsSettings) -> PartBuilt:
         return PartBuilt(len(own), 0)
     building = prepare_output(settings, plan)
     with locked(building, settings.part):
-        _build_missing(own, settings, building)
+        _build_missing(own, settings, building, build)
     missing = sum(read_block(building, block.name) is None for block in plan.blocks)
     return PartBuilt(len(own), missing)
 
 
-def _build_missing(blocks: Sequence[Block], settings: ShardsSettings, building: Path) -> None:
+def _build_missing(
+    blocks: Sequence[Block], settings: ShardsSettings, building: Path, build: BuildBlock
+) -> None:
     missing = [block for block in blocks if read_block(building, block.name) is None]
-    work = partial(build_block, settings=settings, folder=building)
+    work = partial(build, settings=settings, folder=building)
     total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
     with (
         closing(share_work(work, missing, processes=settings.workers)) as progress,

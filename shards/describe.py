@@ -64,6 +64,11 @@ class DescribeSettings(Settings):
     examples: int = Field(2, ge=0)
     """Recordings that are drawn for each reason to flag or to reject."""
 
+    @property
+    def page(self) -> Path:
+        """The page that is written; figures and numbers lie beside it."""
+        return (self.output or self.data / DESCRIPTION) / f"{DESCRIPTION}.html"
+
 
 class _Drawing(TypedDict):
     most: int
@@ -115,7 +120,7 @@ def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
     Raises InputError for a folder that is no corpus, or a damaged one.
     """
     corpus, rows = Corpus(settings.data), _Rows(settings.data)
-    output = settings.output or settings.data / DESCRIPTION
+    output = settings.page.parent
     generator = np.random.default_rng(settings.seed)
     count = min(settings.measured, len(corpus))
     chosen = np.sort(generator.choice(len(corpus), count, replace=False))

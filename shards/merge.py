@@ -3,19 +3,21 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lamae.corpus import INDEX, write_index
+import pyarrow.parquet as pq
+
+from lamae.corpus import INDEX, merge_indexes
 from lamae.errors import InputError
 from lamae.tracking import write_summary
-from shards.blocks import Built, read_block, read_block_rows
+from shards.blocks import Built, read_block
 from shards.duplicates import settle_duplicates
 from shards.entries import Reject
 from shards.plan import BUILDING, GIVEN, read_plan
 from shards.rejects import REJECTS, by_reason, most_frequent_first, read_rejects, write_rejects
-from shards.report import Counts, write_manifest
+from shards.report import COUNTED, Counts, write_manifest
 from shards.settings import ShardsSettings
 
 _NAMED = 5
@@ -36,7 +38,10 @@ def merge_blocks(output: Path, *, started: float | None = None) -> dict[str, Any
     blocks = [_in_place(output, building, name) for name in names]
     rejects = read_rejects(building) + [reject for b in blocks for reject in b.rejects]
     counts = Counts()
-    write_index(output / INDEX, _counted(building, names, counts))
+    tables = [building / f"{name}.parquet" for name in names]
+    merge_indexes(output / INDEX, tables)
+    for table in tables:
+        counts.add(pq.read_table(table, columns=list(COUNTED)).to_pylist())
     write_rejects(output, rejects)
     if not counts.records:
         shutil.rmtree(building)
@@ -90,13 +95,6 @@ def _in_place(output: Path, building: Path, name: str) -> Built:
     if built.shard and tar.exists():
         tar.replace(output / tar.name)
     return built
-
-
-def _counted(building: Path, names: Sequence[str], counts: Counts) -> Iterator[dict[str, Any]]:
-    for name in names:
-        for row in read_block_rows(building, name):
-            counts.add(row)
-            yield row
 
 
 def _dropped(blocks: Sequence[Built]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ MANIFEST_SHA256 = "manifest.sha256"
 """Holds the SHA-256 of the manifest, which holds that of every other file."""
 
 
+COUNTED = ("split", "patient_id", "labels", "flags")
+"""Columns of the index that are counted."""
+
+
 class Counts:
     """Counts of the samples of each split: records, patients, classes."""
 
@@ -28,19 +32,23 @@ class Counts:
         self._unlabelled: dict[str, Counter[str]] = {}
         self._flags = Counter[str]()
 
-    def add(self, fields: Mapping[str, Any]) -> None:
-        """Count one row of the index."""
-        self._flags.update(fields["flags"])
-        split = fields["split"]
-        self._records[split] += 1
-        self._patients[split].add(fields["patient_id"])
-        for label_set, classes in dict(fields["labels"]).items():
-            known = self._classes.setdefault(label_set, {})
-            unlabelled = self._unlabelled.setdefault(label_set, Counter())
-            if classes is None:
-                unlabelled[split] += 1
-            for name in classes or ():
-                known.setdefault(name, Counter())[split] += 1
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count rows of the index."""
+        for row in rows:
+            split = row["split"]
+            self._records[split] += 1
+            self._patients[split].add(row["patient_id"])
+            self._flags.update(row["flags"])
+            for label_set, classes in row["labels"]:
+                self._add_classes(split, label_set, classes)
+
+    def _add_classes(self, split: str, label_set: str, classes: Sequence[str] | None) -> None:
+        known = self._classes.setdefault(label_set, {})
+        unlabelled = self._unlabelled.setdefault(label_set, Counter())
+        if classes is None:
+            unlabelled[split] += 1
+        for name in classes or ():
+            known.setdefault(name, Counter())[split] += 1
 
     @property
     def records(self) -> int:

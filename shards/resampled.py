@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from lamae.record import MISSING, Record
-from lamae.signals import interpolate_missing, resample
 
 
 def at_rate(record: Record, sampling_rate: int | None) -> Record:
@@ -16,6 +15,9 @@ def at_rate(record: Record, sampling_rate: int | None) -> Record:
     """
     if sampling_rate in (None, record.sampling_rate):
         return record
+    # Half a second for scipy in each process, which few builds need.
+    from lamae.signals import interpolate_missing, resample
+
     rates = {"source_rate": record.sampling_rate, "target_rate": int(sampling_rate or 0)}
     missing = record.digital == MISSING
     values = np.where(missing, np.nan, record.digital)

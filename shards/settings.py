@@ -1,5 +1,6 @@
 """Settings of the program."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from lamae.cores import available_cores
 from lamae.readers.array_layout import ArrayLayout
 from lamae.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings
+from shards.locations import READ_ONLY, Location, protocol_of
 
 SourceKind = Literal[
     "folder",
@@ -54,13 +56,13 @@ class Split(Settings):
         return isinstance(self.train, tuple)
 
 
-class ShardsSettings(Settings):
-    """From a folder of recordings to a folder of shards."""
+class BuildSettings(Settings):
+    """From recordings to shards, wherever both are."""
 
-    source: FolderPath
-    """Folder of the recordings."""
-    output: FolderPath
-    """Folder for the shards; must not hold anything else."""
+    source: Location
+    """Folder of the recordings, or the URL of one."""
+    output: Location
+    """Folder for the shards, or the URL of one; must not hold anything else."""
     source_kind: SourceKind = "folder"
     """How the source is laid out; folder is a user's own, of WFDB, .npy, .csv or HDF5 files."""
     table: FolderPath | None = None
@@ -99,7 +101,44 @@ class ShardsSettings(Settings):
     """Processes that read recordings; the default is one per core."""
 
     @model_validator(mode="after")
-    def _a_part_of_the_parts(self) -> "ShardsSettings":
+    def _a_part_of_the_parts(self) -> "BuildSettings":
         if self.part >= self.parts:
             raise ValueError(f"part {self.part} of {self.parts}: parts count from 0")
         return self
+
+
+class ShardsSettings(BuildSettings):
+    """From a folder of recordings to a folder of shards, both on this machine."""
+
+    source: FolderPath
+    """Folder of the recordings."""
+    output: FolderPath
+    """Folder for the shards; must not hold anything else."""
+
+
+class CommandSettings(BuildSettings):
+    """The settings of a build as a user gives them, with what remote places need."""
+
+    scratch: FolderPath | None = None
+    """Folder for what is here for a while; null keeps it in the output, where that is a folder."""
+
+    @model_validator(mode="after")
+    def _a_remote_output_is_built_here(self) -> "CommandSettings":
+        if isinstance(self.output, str):
+            if self.scratch is None:
+                raise ValueError("a remote output needs scratch=<folder>, where it is built")
+            if self.parts > 1:
+                raise ValueError("parts are built in a folder that they share, not in a remote one")
+            if protocol_of(self.output) in READ_ONLY:
+                raise ValueError(f"output {self.output}: such a store takes no files")
+        return self
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source or the output is in a remote store."""
+        return isinstance(self.source, str) or isinstance(self.output, str)
+
+    def in_folders(self, source: Path | str, output: Path | str) -> ShardsSettings:
+        """Return the same build from one folder to another on this machine."""
+        given = self.model_dump(exclude={"scratch"})
+        return ShardsSettings.model_validate(given | {"source": source, "output": output})

@@ -189,8 +189,9 @@ def _read_index(path: Path, report: Report) -> _Indexed:
     divided: dict[str, list[str]] = defaultdict(list)
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(_COUNTED)):
-            for row in batch.to_pylist():
-                counts.add({**row, "labels": dict(row["labels"])})
+            rows = batch.to_pylist()
+            counts.add(rows)
+            for row in rows:
                 shards[row["shard"]] += 1
                 if patients.setdefault(row["patient_id"], row["split"]) != row["split"]:
                     divided[row["patient_id"]].append(row["key"])

@@ -9,7 +9,7 @@ import pytest
 
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Task, make_task
-from lamae.corpus import FORMAT, MANIFEST, Corpus, write_index
+from lamae.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
 from lamae.errors import InputError
 from lamae.record import Record
 from lamae.samples import Sample, metadata
@@ -32,12 +32,12 @@ ROWS: list[Row] = [
 def make_corpus(folder: Path, rows: list[Row]) -> Corpus:
     """Write a corpus of which only the index matters."""
     record = Record("r", np.zeros((1, 4), dtype=np.int16), ("I",), 100, (1.0,), (0,))
-    place = {"shard": "a.tar", "offset": 0, "crc32": 0}
+    place = {"shard": "a.tar", "offset": 0, "bytes": 8, "crc32": 0}
     samples = [
         Sample(f"k{number}", record, patient, split, labels={"superclass": classes})
         for number, (split, patient, classes) in enumerate(rows)
     ]
-    write_index(folder, ({**metadata(sample), **place} for sample in samples))
+    write_index(folder / INDEX, ({**metadata(sample, "npy"), **place} for sample in samples))
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "shards": []}))
     return Corpus(folder)
 

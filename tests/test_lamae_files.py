@@ -1,12 +1,14 @@
 """A folder appears whole or not at all, and its former content stays until then."""
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamae.files import whole_folder
+from lamae.files import fresh_folder, whole_folder, write_json
 
 
 def fill(folder: Path, text: str, *, fail: bool = False) -> None:
@@ -65,3 +67,52 @@ def test_a_folder_set_aside_by_a_killed_program_comes_back(tmp_path: Path) -> No
     shutil.copytree(tmp_path / "a", tmp_path / "a.former")
     fill(tmp_path / "a", "new")
     assert content(tmp_path) == {"a/inner/note": "new"}
+
+
+def fill_fresh(folder: Path, text: str, permit: Callable[[], None] = lambda: None) -> None:
+    partial = folder.with_name("partial")
+    with fresh_folder(folder, partial, permit=permit):
+        (partial / "note").write_text(text)
+
+
+def test_a_fresh_folder_replaces_nothing(tmp_path: Path) -> None:
+    fill_fresh(tmp_path / "deep" / "a", "old")
+    with pytest.raises(FileExistsError, match="a exists"):
+        fill_fresh(tmp_path / "deep" / "a", "new")
+    assert content(tmp_path) == {"deep/a/note": "old"}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a"]
+
+
+def test_a_fresh_folder_takes_its_name_only_by_permission(tmp_path: Path) -> None:
+    def refuse() -> None:
+        assert content(tmp_path) == {"partial/note": "text"}
+        raise PermissionError("no")
+
+    with pytest.raises(PermissionError):
+        fill_fresh(tmp_path / "a", "text", refuse)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_new_file_and_folder_is_put_on_disk_and_so_is_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks at what each call of fsync is for: a folder's puts the names in it on disk."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = tmp_path / "b" / "c"
+    fill_fresh(folder, "text")
+    partial = folder.with_name("partial")
+    assert set(map(str, (partial / "note", partial, folder.parent, tmp_path))) <= set(synced)
+    assert synced[-1] == str(folder.parent)
+    write_json(tmp_path / "d" / "e.json", {})
+    assert synced[-3:] == [
+        str(tmp_path),
+        str(tmp_path / "d" / "e.json.partial"),
+        str(tmp_path / "d"),
+    ]

@@ -31,7 +31,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str |
 
 
 def test_a_run_leaves_a_model_logs_and_a_summary(pretrained_run: Path, corpus: Corpus) -> None:
-    promised = {"model", "checkpoints", "tensorboard", METRICS, SUMMARY}
+    promised = {"model", "checkpoints", "attempts", "tensorboard", METRICS, SUMMARY}
     assert {path.name for path in pretrained_run.iterdir()} == promised
     summary = json.loads((pretrained_run / SUMMARY).read_text())
     model = load_autoencoder(pretrained_run).model

@@ -10,10 +10,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.checkpoint import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
+from lamae.run_folder import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
+from lamae.sealing import seal
 from lamae.tracking import read_metrics
 from pretrain import main
 from pretrain.loop import Training, start_training, step_batches, train_step
@@ -97,6 +98,7 @@ def test_a_run_does_not_go_on_with_other_data(
     path = settings.run_dir / "checkpoints" / "step-00000008" / STATE
     state = json.loads(path.read_text())
     path.write_text(json.dumps({key: state[key] for key in ("step", "settings")}))
+    seal(path.parent)
     assert start_training(settings, accelerator, other).step == 8  # from an older version
 
 
@@ -124,6 +126,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_parts(
     state = json.loads(path.read_text())
     assert state["seconds"] > 0
     path.write_text(json.dumps(state | {"seconds": 1000.0}))
+    seal(path.parent)
     main.pretrain(make_settings(steps=4, resume=True), accelerator)
     summary = json.loads((settings.run_dir / "summary.json").read_text())
     assert 1000 < summary["seconds"] < 1100
@@ -169,7 +172,7 @@ def test_a_failure_on_another_process_ends_this_one(
 def test_weights_that_are_not_finite_are_never_saved(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
-    settings = make_settings(lr=1e30, keep_checkpoints=1, checkpoint_every=1, warmup_steps=1)
+    settings = make_settings(lr=1e30, checkpoint_every=1, warmup_steps=1)
     training = start_training(settings, accelerator, corpus)
     training.save()
     with pytest.raises(InputError, match=r"expected finite numbers.*step-\d{8}"):

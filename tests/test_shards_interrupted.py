@@ -167,8 +167,6 @@ def test_merging_nothing_is_an_error(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_what_was_finished_is_kept(
     recordings: Path, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import lamae.files
-
     build, written = settings(recordings, tmp_path / "out"), []
 
     def full(descriptor: int) -> None:
@@ -176,7 +174,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(
         if len(written) > 8:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lamae.files.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InputError, match=r"No space left on device while writing.*Make room"):
         build_shards(build)
     assert not list(build.output.rglob("*.partial"))

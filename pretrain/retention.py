@@ -1,0 +1,82 @@
+"""Which checkpoints of a run are kept."""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic import Field
+
+from lamae.checkpoint import read_json
+from lamae.config import Settings
+from lamae.errors import InputError
+from lamae.run_folder import (
+    CHECKPOINT_FILES,
+    STATE,
+    Attempt,
+    checkpoints,
+    remove_checkpoint,
+    step_of,
+)
+from lamae.sealing import damage
+
+VALIDATION_LOSS = "validation_loss"
+"""Key in `state.json` of the validation loss of the very weights beside it, or null."""
+
+_log = logging.getLogger(__name__)
+
+
+class Retention(Settings):
+    """Checkpoints to keep; one that any of these rules keeps is kept."""
+
+    keep_last: int = Field(2, gt=0)
+    """The newest ones."""
+    keep_best: bool = True
+    """The one with the lowest validation loss."""
+    milestone_every: int | None = Field(None, gt=0)
+    """Those whose step is a multiple of this; null for none."""
+
+
+def removable_steps(steps: Iterable[int], *, best: int | None, policy: Retention) -> list[int]:
+    """Return the steps, of those that have a checkpoint, that the policy does not keep."""
+    by_age = sorted(set(steps))
+    kept = set(by_age[-policy.keep_last :])
+    if policy.keep_best and best is not None:
+        kept.add(best)
+    if policy.milestone_every is not None:
+        kept |= {step for step in by_age if step % policy.milestone_every == 0}
+    return [step for step in by_age if step not in kept]
+
+
+def best_step(losses: Mapping[int, float | None]) -> int | None:
+    """Return the step of the lowest finite loss, the later of two equal ones; None without one."""
+    known = {step: v for step, v in losses.items() if v is not None and math.isfinite(v)}
+    return min(known, key=lambda step: (known[step], -step)) if known else None
+
+
+def apply_retention(run_dir: Path, policy: Retention, attempt: Attempt) -> None:
+    """Remove the checkpoints that the policy does not keep, once the newest is known to be whole.
+
+    Raises FencedError if a later attempt at the run has begun.
+    """
+    folders = {step_of(folder): folder for folder in checkpoints(run_dir)}
+    best = best_step({step: _validation_loss(folder) for step, folder in folders.items()})
+    old = removable_steps(folders, best=best, policy=policy)
+    if not old:
+        return
+    found = damage(folders[max(folders)], needs=CHECKPOINT_FILES)
+    if found:
+        _log.warning(
+            "checkpoint %s is damaged: %s; no older one is removed", folders[max(folders)], found
+        )
+        return
+    for step in old:
+        remove_checkpoint(folders[step], attempt)
+
+
+def _validation_loss(folder: Path) -> float | None:
+    try:
+        loss = read_json(folder / STATE).get(VALIDATION_LOSS)
+    except InputError:  # damaged, which is told where it is loaded
+        return None
+    return float(loss) if isinstance(loss, int | float) else None
