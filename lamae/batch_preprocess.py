@@ -68,6 +68,11 @@ class BatchPreprocessor:
         return offset, (deviation.square().sum((1, 2), keepdim=True) / share).sqrt()
 
 
+def present_leads(wanted: tuple[str, ...], recorded: tuple[str, ...]) -> np.ndarray:
+    """Return which leads are recorded, or follow from two limb leads that are: bool (wanted,)."""
+    return _lead_matrix(wanted, recorded)[1]
+
+
 def _lead_matrix(
     wanted: tuple[str, ...], recorded: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +99,17 @@ def describe_index(folder: Path) -> dict[str, Any]:
     return {"file": INDEX, "rows": rows, "bytes": path.stat().st_size, "sha256": digest}
 
 
+class Shape(NamedTuple):
+    """What recordings have in common that can be read as one array."""
+
+    leads: tuple[str, ...]
+    """Canonical names of the rows."""
+    samples: int
+    """Samples of a lead."""
+    sampling_rate: int
+    """Samples per second."""
+
+
 class Corpus:
     """Read-only view of a shard folder."""
 
@@ -146,6 +157,33 @@ class Corpus:
                 remedy="Build the shards with this split, or name another.",
             )
         return rows
+
+    def lengths(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return samples per lead, and samples per second, of rows: int64 (rows,) each."""
+        names = ("samples", "sampling_rate")
+        samples, rates = (self._index.numbers(name)[rows].astype(np.int64) for name in names)
+        return samples, rates
+
+    def shape_groups(self, rows: Rows) -> np.ndarray:
+        """Return a number for each row, equal for those of one shape; -1 where samples lack."""
+        samples, rates = self.lengths(rows)
+        columns = np.stack([samples, rates, self._index.lead_sets.codes[rows]])
+        groups = np.unique(columns, axis=1, return_inverse=True)[1]
+        return np.where(self._index.numbers("missing_samples")[rows] > 0, -1, groups)
+
+    def common_shape(self, rows: Rows) -> Shape | None:
+        """Return the shape of rows that have the same, and no missing sample; else None."""
+        groups = self.shape_groups(rows)
+        if groups.any():  # the first group of several, or of one, is 0
+            return None
+        samples, rates = self.lengths(rows[:1])
+        leads = self._index.lead_sets
+        names = leads.names[leads.codes[rows[0]]]
+        return Shape(tuple(names.split(",")), int(samples[0]), int(rates[0]))
+
+    def scales(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return gain and baseline of rows with the same leads: float32 (rows, leads) each."""
+        return self._signals.scales(np.asarray(rows))
 
     def label_sets(self) -> list[str]:
         """Return the names of the label sets that some sample has."""

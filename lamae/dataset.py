@@ -1,14 +1,15 @@
 """Shards to batches, in an order that is a function of the seed alone."""
 
 import logging
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lamae.corpus import Corpus
@@ -30,6 +31,8 @@ class Batch(NamedTuple):
     """False for a lead that a recording lacks; None where none lacks any."""
     keys: tuple[str, ...]
     """Keys of the samples."""
+    samples: Int[Tensor, " b"] | None = None
+    """Recorded samples of each, zeros stand behind them; None where none is shorter."""
 
 
 class Usable(NamedTuple):
@@ -67,6 +70,12 @@ class Split:
     def __len__(self) -> int:
         """Return the number of recordings."""
         return len(self.rows)
+
+    def recorded_samples(self, positions: np.ndarray) -> np.ndarray:
+        """Return how many samples each recording has of those a model sees: int64 (positions,)."""
+        recorded, rates = self.corpus.lengths(self.rows[positions])
+        resampled = -(-recorded * self.preprocessor.sampling_rate // rates)
+        return np.minimum(resampled, self.preprocessor.samples)
 
     def prepared(self, position: int) -> tuple[str, Prepared]:
         """Return key and prepared signal; raises InputError for a damaged sample."""
@@ -107,7 +116,9 @@ def _collate(samples: Sequence[tuple[str, Prepared]]) -> Batch:
     keys, prepared = zip(*samples, strict=True)
     signal = torch.from_numpy(np.stack([one.signal for one in prepared]))
     present = torch.from_numpy(np.stack([one.present for one in prepared]))
-    return Batch(signal, None if present.all() else present, keys)
+    recorded = torch.tensor([one.samples for one in prepared])
+    is_whole = bool((recorded == signal.shape[-1]).all())
+    return Batch(signal, None if present.all() else present, keys, None if is_whole else recorded)
 
 
 def shuffled_positions(start: int, stop: int, *, count: int, seed: int) -> np.ndarray:
@@ -124,36 +135,23 @@ def shuffled_positions(start: int, stop: int, *, count: int, seed: int) -> np.nd
     return found
 
 
-def prefetch(make: Callable[[int], T], *, start: int, stop: int, depth: int = 4) -> Iterator[T]:
-    """Yield make(start), ..., make(stop - 1), made ahead by a thread.
+def prefetch(make: Callable[[int], T], *, start: int, stop: int, workers: int = 1) -> Iterator[T]:
+    """Yield make(start), ..., make(stop - 1), in order, made ahead by threads.
 
-    An error in `make` is raised here; closing the iterator ends the thread.
+    Twice as many as there are threads, and two, are made or in the making. Without workers, each is
+    made when it is asked for. An error in `make` is raised here in its turn; closing the iterator
+    ends the threads once they have made what they are at.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
-    closed = threading.Event()
-
-    def put(item: tuple[T | None, BaseException | None]) -> None:
-        while not closed.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for number in range(start, stop):
-                if closed.is_set():
-                    return
-                put((make(number), None))
-        except BaseException as error:  # handed to the thread that iterates
-            put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
+    numbers = iter(range(start, stop))
+    if not workers:
+        yield from map(make, numbers)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
     try:
-        for _ in range(start, stop):
-            item, error = ready.get()
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
+        ahead = deque(pool.submit(make, number) for number in islice(numbers, 2 * workers + 2))
+        while ahead:
+            item = ahead.popleft().result()
+            ahead.extend(pool.submit(make, number) for number in islice(numbers, 1))
+            yield item
     finally:
-        closed.set()
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -110,17 +110,21 @@ class SignalReader:
         leads = sets.names[codes[0]]
         return _Batch(rows.tolist(), tuple(leads.split(",")) if leads else (), int(samples[0]))
 
+    def scales(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return gain and baseline of rows with the same leads, float32 (rows, leads) each."""
+        leads = int(self._index.lead_counts[rows[0]])
+        places = (self._index.lead_ends[rows] - leads)[:, None] + np.arange(leads)
+        tables = (self._index.gains, self._index.baselines)
+        gain, baseline = (table[places].astype(np.float32) for table in tables)
+        return gain, baseline
+
     def _scales(self, batch: _Batch) -> tuple[np.ndarray, np.ndarray | None]:
         """Return millivolts per unit, float32 (rows, leads, 1) or, where leads agree, (rows,).
 
         And the baseline, (rows, leads, 1), or None where it is zero.
         """
-        ends = self._index.lead_ends[batch.rows]
-        leads = len(batch.leads)
-        places = (ends - leads)[:, None, None] + np.arange(leads)[:, None]
-        gain = self._index.gains[places].astype(np.float32)
-        baseline = self._index.baselines[places].astype(np.float32)
-        if leads and (gain == gain[:, :1]).all():
+        gain, baseline = (values[..., None] for values in self.scales(np.asarray(batch.rows)))
+        if batch.leads and (gain == gain[:, :1]).all():
             gain = gain[:, 0, 0]
         return np.float32(1) / gain, baseline if baseline.any() else None
 

@@ -1,28 +1,29 @@
 """The training loop: its state, its data, one step, validation."""
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from lamae.alignment import alignment_share
 from lamae.autoencoder import LAMAE, Reconstruction
 from lamae.corpus import Corpus
-from lamae.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.dataset import Split
 from lamae.errors import InputError
-from lamae.masking import draw_visible
 from lamae.optim import adamw
+from lamae.raw_batches import OnDevice
 from lamae.run_folder import Attempt, newest_checkpoint
 from lamae.schedule import warmup_cosine
 from lamae.training_state import load_checkpoint, save_checkpoint
 from pretrain.attempt import begin_attempt
+from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.retention import VALIDATION_LOSS, apply_retention
 from pretrain.settings import (
     PretrainSettings,
@@ -32,14 +33,8 @@ from pretrain.settings import (
 )
 from pretrain.stopping import Agreement
 
-_VALIDATION_STEP = -1
-
-
-class MaskedBatch(NamedTuple):
-    """One process's part of a batch, with its masks."""
-
-    batch: Batch
-    visible: Tensor
+_log = logging.getLogger(__name__)
+_KEYS_NAMED = 5
 
 
 @dataclass
@@ -58,8 +53,12 @@ class Training:
     """The right to write in run_dir; the main process alone has one."""
     agreement: Agreement = field(kw_only=True)
     """How the processes agree to stop."""
+    preprocess: OnDevice = field(kw_only=True)
+    """The preprocessor for batches that the host has not prepared."""
     validated: tuple[int, float] | None = None
     """Step and loss of the newest validation."""
+    skipped_in_a_row: int = 0
+    """Steps that were not finite since the last one that was."""
     earlier_seconds: float = 0.0
     """Time that the steps before a resumption took."""
     started: float = field(default_factory=time.monotonic)
@@ -79,6 +78,19 @@ class Training:
     def bare_optimizer(self) -> torch.optim.Optimizer:
         """The optimiser without what accelerate wraps around it."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
+
+    def refuse(self, parts: Sequence[MaskedBatch], found: str) -> None:
+        """Stop at a step that is not finite, or count it where the settings say to skip it.
+
+        Raises InputError on every process.
+        """
+        keys = [key for part in parts for key in part.batch.keys]
+        named = f"{found} with records {', '.join(keys[:_KEYS_NAMED])}, ..."
+        self.skipped_in_a_row += 1
+        settings = self.settings
+        if settings.non_finite == "stop" or self.skipped_in_a_row > settings.most_skipped:
+            raise _not_finite(self, named)
+        _log.warning("step %d skipped: %s", self.step + 1, named)
 
     def save(self) -> None:
         """Write a checkpoint, on the main process; the others wait.
@@ -140,6 +152,8 @@ def start_training(
         check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
         if accelerator.is_main_process:
             warn_of_another_schedule(state["settings"], settings)
+    if settings.compile:
+        model.compile(dynamic=False)
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     return Training(
         settings,
@@ -150,35 +164,16 @@ def start_training(
         corpus_digest=corpus.digest,
         attempt=attempt,
         agreement=agreement,
+        preprocess=OnDevice(settings.preprocess, accelerator.device),
         earlier_seconds=state.get("seconds", 0.0),
     )
-
-
-def training_batches(training: Training, data: Split) -> Iterator[list[MaskedBatch]]:
-    """Yield this process's parts of each remaining step, read ahead."""
-    make = partial(step_batches, training.settings, training.accelerator, data)
-    return prefetch(make, start=training.step, stop=training.settings.steps)
-
-
-def step_batches(
-    settings: PretrainSettings, accelerator: Accelerator, data: Split, step: int
-) -> list[MaskedBatch]:
-    """Make this process's parts of one step: a slice of samples and masks of (seed, step)."""
-    size = settings.batch_size
-    first = step * size
-    positions = shuffled_positions(first, first + size, count=len(data), seed=settings.seed)
-    visible = _draw_masks(settings, size, step)
-    parts = accelerator.num_processes * settings.accumulation
-    mine = range(accelerator.process_index, parts, accelerator.num_processes)
-    rows = [torch.arange(size)[part::parts] for part in mine]
-    return [MaskedBatch(data.batch(positions[r.numpy()]), visible[r]) for r in rows]
 
 
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:
     """Do one optimiser step; return gradient norm, and loss as its share on this process.
 
     The mean of the shares over all processes is the loss of the batch. Raises InputError on every
-    process, and changes no weight, if loss or gradient are not finite.
+    process, and changes no weight, if loss or gradient are not finite and may not be skipped.
     """
     settings, accelerator = training.settings, training.accelerator
     factor = warmup_cosine(training.step, steps=settings.steps, warmup_steps=settings.warmup_steps)
@@ -189,74 +184,71 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else accelerator.no_sync(training.model):
-            share = weight * reconstruct(training.model, part, settings, accelerator).loss
+            share = weight * reconstruct(training, training.model, part).loss
             accelerator.backward(share)
         loss += share.detach()
     norm = accelerator.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
     is_bad = torch.isfinite(torch.stack([loss, norm])).logical_not().sum()
     if accelerator.reduce(is_bad, reduction="sum"):
-        raise _not_finite(training, f"loss {loss:.4g}, gradient norm {norm:.4g}")
-    training.optimizer.step()
+        training.refuse(parts, f"loss {loss:.4g}, gradient norm {norm:.4g}")
+    else:
+        training.skipped_in_a_row = 0
+        training.optimizer.step()
     training.optimizer.zero_grad()
     training.step += 1
     return {"train/loss": loss, "train/grad_norm": norm}
 
 
 def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tensor:
-    """Return for each part its share of the leads of the whole batch, times the processes.
+    """Return for each part its share of the counted patches of the batch, times the processes.
 
-    Every present lead has equally many hidden patches, so that these weights make the loss and,
-    once averaged over the processes, the gradient those of the undivided batch.
+    These weights make the loss and, once averaged over the processes, the gradient those of the
+    undivided batch.
     """
-    counts = [counted_leads(part.batch) for part in parts]
-    leads = torch.tensor(counts, dtype=torch.float32, device=accelerator.device)
-    return leads * accelerator.num_processes / accelerator.reduce(leads.sum(), reduction="sum")
-
-
-def counted_leads(batch: Batch) -> int:
-    """Return how many leads enter the loss of a batch."""
-    b, l, _ = batch.signal.shape  # noqa: E741
-    return b * l if batch.present is None else int(batch.present.sum())
+    counts = [part.counted for part in parts]
+    counted = torch.tensor(counts, dtype=torch.float32, device=accelerator.device)
+    return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
 def validate(training: Training, data: Split) -> float:
-    """Return the mean loss over fixed recordings and masks, over all processes.
+    """Return the mean error over fixed recordings and masks, over all processes.
 
     Raises InputError if it is not finite.
     """
     settings, accelerator = training.settings, training.accelerator
-    count = min(settings.validation_samples, len(data))
-    visible = _draw_masks(settings, count, _VALIDATION_STEP)
-    mine = torch.arange(count)[accelerator.process_index :: accelerator.num_processes]
     total = torch.zeros(2, device=accelerator.device)
     model = training.autoencoder.eval()
     with torch.no_grad():
-        for rows in mine.split(64) if len(mine) else ():
-            part = MaskedBatch(data.batch(rows.numpy()), visible[rows])
-            loss = reconstruct(model, part, settings, accelerator).loss
-            leads = counted_leads(part.batch)
-            total += torch.stack([loss * leads, torch.full_like(loss, leads)])
+        for part in validation_batches(settings, accelerator, data):
+            error = reconstruct(training, model, part).error
+            total += torch.stack([error * part.counted, torch.full_like(error, part.counted)])
     model.train()
-    loss_sum, seen = accelerator.reduce(total, reduction="sum")
-    mean = loss_sum / seen
+    error_sum, counted = accelerator.reduce(total, reduction="sum")
+    mean = error_sum / counted
     if not torch.isfinite(mean):
         raise _not_finite(training, f"validation loss {mean:.4g}")
     training.validated = (training.step, mean.item())
     return mean.item()
 
 
-def reconstruct(
-    model: nn.Module, part: MaskedBatch, settings: PretrainSettings, accelerator: Accelerator
-) -> Reconstruction:
+def reconstruct(training: Training, model: nn.Module, part: MaskedBatch) -> Reconstruction:
     """Move one part of a batch to the device and reconstruct it."""
-    device = accelerator.device
-    present = part.batch.present
-    return model(
-        part.batch.signal.to(device),
-        settings.preprocess.leads,
-        visible=part.visible.to(device),
-        present=None if present is None else present.to(device),
-    )
+    settings, accelerator = training.settings, training.accelerator
+    share = None
+    if settings.model.encoder.method == "alignment":
+        share = torch.full(
+            (),
+            alignment_share(
+                training.step, steps=settings.steps, warmup_steps=settings.warmup_steps
+            ),
+            device=accelerator.device,
+        )
+    with accelerator.autocast():
+        return model(
+            leads=settings.preprocess.leads,
+            alignment_share=share,
+            **part.arguments(accelerator.device, training.preprocess),
+        )
 
 
 def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> None:
@@ -284,17 +276,3 @@ def _not_finite(training: Training, found: str) -> InputError:
         remedy="Train again with a lower lr or more warmup_steps in another run_dir; the newest "
         f"good checkpoint is {newest or 'none'}.",
     )
-
-
-def _draw_masks(settings: PretrainSettings, count: int, step: int) -> Tensor:
-    generator = torch.Generator().manual_seed(_mask_seed(settings.seed, step))
-    patches = settings.preprocess.samples // settings.model.encoder.patch_size
-    leads = len(settings.preprocess.leads)
-    return draw_visible(
-        count, leads, patches, mask_ratio=settings.model.mask_ratio, generator=generator
-    )
-
-
-def _mask_seed(seed: int, step: int) -> int:
-    sequence = np.random.SeedSequence([seed, step + 1])
-    return int(sequence.generate_state(1, dtype=np.uint64)[0] >> 1)

@@ -23,7 +23,8 @@ from lamae.errors import InputError
 from lamae.run_folder import MODEL_FOLDER
 from lamae.threads import use_cores
 from lamae.tracking import started_by_launcher, write_summary
-from pretrain.loop import Training, start_training, train_step, training_batches, validate
+from pretrain.batches import Reader, training_batches
+from pretrain.loop import Training, start_training, train_step, validate
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
 from pretrain.stopping import Reason, Stopping, mark_resumable
@@ -91,7 +92,9 @@ def run(
 ) -> Reason:
     """Do the remaining steps, or those until there is a reason to stop, which is returned."""
     settings = training.settings
-    for parts in training_batches(training, train):
+    accelerator, first_step = training.accelerator, training.step
+    read = Reader(train, settings, accelerator.device)
+    for parts in training_batches(settings, accelerator, read, first_step=first_step):
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
         reason = training.agreement.reason(stopping.requested())
@@ -120,7 +123,8 @@ if __name__ == "__main__":
     try:
         chosen = settings_from_command_line(PretrainSettings)
         limit = InitProcessGroupKwargs(timeout=timedelta(seconds=chosen.timeout_s))
-        pretrain(chosen, Accelerator(kwargs_handlers=[limit]))
+        precision = {"fp32": "no", "bf16": "bf16"}[chosen.precision]
+        pretrain(chosen, Accelerator(mixed_precision=precision, kwargs_handlers=[limit]))
     except InputError as error:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:

@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from lamae.autoencoder import AutoencoderSettings
 from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
+from lamae.leads import LEAD_GROUPS
 from lamae.preprocess import Preprocessor
 from pretrain.retention import Retention
 
@@ -47,6 +48,20 @@ class PretrainSettings(Settings):
     They then follow the schedule of a run of that length, and a warning names both numbers."""
     batch_size: int = Field(256, gt=0)
     """Recordings in an optimiser step, over all processes."""
+    data_workers: int = Field(1, ge=0)
+    """Threads of each process that prepare batches ahead; 0 prepares each when it is needed."""
+    preprocess_on: Literal["auto", "host", "device"] = "auto"
+    """Where recordings are filtered and normalised: by the host on a CPU, else on the device."""
+    residency: Literal["stream", "ram", "device"] = "stream"
+    """Where recordings are kept: in the shards, or all in the memory of host or device."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the model; weights, loss and optimiser are always fp32."""
+    compile: bool = False
+    """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What becomes of a step whose loss or gradient is not finite; no weight is ever changed."""
+    most_skipped: int = Field(10, ge=1)
+    """Steps that may be skipped in a row before the run stops after all."""
     accumulation: int = Field(1, gt=0)
     """Parts in which each process computes its share of a batch."""
     lr: float = Field(1e-3, gt=0)
@@ -74,6 +89,11 @@ class PretrainSettings(Settings):
     timeout_s: float = Field(1800.0, gt=0)
     """End the process where a step, a validation or a save takes longer."""
 
+    @property
+    def patches(self) -> int:
+        """Patches of a lead."""
+        return self.preprocess.samples // self.model.encoder.patch_size
+
     @model_validator(mode="after")
     def _consistent(self) -> "PretrainSettings":
         patch = self.model.encoder.patch_size
@@ -84,6 +104,12 @@ class PretrainSettings(Settings):
             )
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        limb = sum(lead in LEAD_GROUPS["limb"] for lead in self.preprocess.leads)
+        if self.model.einthoven_weight and (limb < 3 or self.preprocess.normalisation == "lead"):
+            raise ValueError(
+                "model.einthoven_weight needs three limb leads on one scale: set preprocess.leads "
+                "to 12 and preprocess.normalisation to record"
+            )
         return self
 
 

@@ -64,22 +64,24 @@ def _wait_until(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_prefetch_yields_in_order_from_another_thread() -> None:
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetch_yields_in_order_from_other_threads(workers: int) -> None:
     def make(number: int) -> tuple[int, int]:
+        time.sleep(0.002 * (number % 3))  # a later one may well be ready before an earlier one
         return number, threading.get_ident()
 
-    made = list(prefetch(make, start=3, stop=20, depth=2))
+    made = list(prefetch(make, start=3, stop=20, workers=workers))
     assert [number for number, _ in made] == list(range(3, 20))
-    assert threading.get_ident() not in {thread for _, thread in made}
+    assert (threading.get_ident() in {thread for _, thread in made}) == (workers == 0)
 
 
-def test_prefetch_reads_ahead_as_far_as_its_depth_and_no_farther() -> None:
+def test_prefetch_reads_ahead_so_far_and_no_farther() -> None:
     made: list[int] = []
-    batches = prefetch(made.append, start=0, stop=100, depth=3)
+    batches = prefetch(made.append, start=0, stop=100, workers=2)
     next(batches)
-    assert _wait_until(lambda: len(made) == 5)  # one taken, three ready, one that waits for room
+    assert _wait_until(lambda: len(made) == 7)  # one taken, six ahead of it
     time.sleep(0.05)
-    assert len(made) == 5
+    assert len(made) == 7
 
 
 def test_prefetch_hands_on_an_error_after_what_came_before_it() -> None:
@@ -96,7 +98,7 @@ def test_prefetch_hands_on_an_error_after_what_came_before_it() -> None:
 
 def test_closing_prefetch_ends_its_thread() -> None:
     before = set(threading.enumerate())
-    batches = prefetch(lambda number: number, start=0, stop=10**9, depth=1)
+    batches = prefetch(lambda number: number, start=0, stop=10**9)
     assert next(batches) == 0
     (thread,) = _threads_since(before)
     assert thread.is_alive()
@@ -224,3 +226,13 @@ def test_a_recording_that_lacks_leads_says_which(corpus: Corpus, tmp_path: Path)
     assert batch.present.tolist() == [[True, True, True], [False, True, False]]
     assert (batch.signal != 0).any(dim=2).tolist() == batch.present.tolist()
     assert split.batch([1, 2]).present is None
+
+
+def test_recorded_samples_are_those_that_a_preprocessor_finds(corpus: Corpus) -> None:
+    longer = PREPROCESSOR.model_copy(update={"duration_s": 8.0})
+    split = Split(corpus, corpus.rows("train"), longer)
+    found = split.recorded_samples(np.arange(4))
+    assert found.tolist() == [split.prepared(position)[1].samples for position in range(4)]
+    batch = split.batch(range(4))
+    assert batch.samples is not None and batch.samples.tolist() == found.tolist()
+    assert _split(corpus).batch(range(4)).samples is None

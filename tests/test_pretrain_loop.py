@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split, shuffled_positions
 from lamae.errors import InputError
-from pretrain.loop import MaskedBatch, Training, start_training, step_batches, train_step, validate
+from pretrain.batches import MaskedBatch, Reader, masked_batch, step_batches
+from pretrain.loop import Training, start_training, train_step, validate
 from pretrain.settings import PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]
@@ -23,17 +24,23 @@ def split(corpus: Corpus, settings: PretrainSettings, name: str = "train") -> Sp
     return Split(corpus, corpus.rows(name), settings.preprocess)
 
 
+def reader(data: Split, settings: PretrainSettings) -> Reader:
+    return Reader(data, settings, torch.device("cpu"))
+
+
 def train(training: Training, data: Split, *, steps: int) -> list[dict[str, float]]:
     results = []
     for step in range(training.step, steps):
-        parts = step_batches(training.settings, training.accelerator, data, step)
+        parts = step_batches(
+            training.settings, training.accelerator, reader(data, training.settings), step
+        )
         found = train_step(training, parts)
         results.append({name: float(value) for name, value in found.items()})
     return results
 
 
 def process(index: int, count: int) -> Mock:
-    return Mock(spec=Accelerator, process_index=index, num_processes=count)
+    return Mock(spec=Accelerator, process_index=index, num_processes=count, autocast=nullcontext)
 
 
 def test_the_loss_falls_on_recordings_not_trained_on(
@@ -56,7 +63,7 @@ def test_a_batch_seen_again_and_again_is_learnt_by_heart(
     leads = {"leads": ("II", "V1", "V5"), "sampling_rate": 50, "duration_s": 5, "band_hz": None}
     settings = make_settings(preprocess=leads, steps=100, batch_size=2, warmup_steps=10)
     training = start_training(settings, accelerator, corpus)
-    parts = step_batches(settings, accelerator, split(corpus, settings), 0)
+    parts = step_batches(settings, accelerator, reader(split(corpus, settings), settings), 0)
     losses = [float(train_step(training, parts)["train/loss"]) for _ in range(100)]
     assert losses[-1] < 0.6
 
@@ -90,16 +97,17 @@ def test_the_processes_share_a_batch_without_loss_or_repetition(
 ) -> None:
     settings = make_settings(accumulation=accumulation)
     data, step = split(corpus, settings), 11
+    read = reader(data, settings)
     alone = make_settings(accumulation=1)
-    (whole,) = step_batches(alone, process(0, 1), data, step)
-    masks = dict(zip(whole.batch.keys, whole.visible, strict=True))
-    shares = [step_batches(settings, process(i, processes), data, step) for i in range(processes)]
+    (whole,) = step_batches(alone, process(0, 1), reader(data, alone), step)
+    masks = dict(zip(whole.batch.keys, whole.mask.visible, strict=True))
+    shares = [step_batches(settings, process(i, processes), read, step) for i in range(processes)]
     parts = [part for share in shares for part in share]
     assert {len(share) for share in shares} == {accumulation}
     assert {len(part.batch.keys) for part in parts} == {8 // processes // accumulation}
     assert sorted(key for part in parts for key in part.batch.keys) == sorted(whole.batch.keys)
     for part in parts:
-        for key, visible in zip(part.batch.keys, part.visible, strict=True):
+        for key, visible in zip(part.batch.keys, part.mask.visible, strict=True):
             assert torch.equal(visible, masks[key])
     positions = shuffled_positions(88, 96, count=len(data), seed=settings.seed)
     assert list(whole.batch.keys) == corpus.keys[data.rows[positions]].tolist()
@@ -110,8 +118,10 @@ def test_masks_differ_between_steps_and_seeds(make_settings: MakeSettings, corpu
     for seed in (0, 1):
         settings = make_settings(seed=seed)
         for step in range(3):
-            (part,) = step_batches(settings, process(0, 1), split(corpus, settings), step)
-            drawn.add(part.visible.numpy().tobytes())
+            (part,) = step_batches(
+                settings, process(0, 1), reader(split(corpus, settings), settings), step
+            )
+            drawn.add(part.mask.visible.numpy().tobytes())
     assert len(drawn) == 6
 
 
@@ -151,12 +161,16 @@ def gradients(
     return [gradient for gradient in found if gradient is not None]
 
 
-def with_absent_leads(part: MaskedBatch) -> MaskedBatch:
+def with_absent_leads(batch: Batch) -> Batch:
     """Take leads from the recordings: none from those with an even key, all but two from others."""
-    first = torch.arange(part.batch.signal.shape[1]) < 2
-    few = torch.tensor([int(key[-1], 36) % 2 == 1 for key in part.batch.keys])
-    batch = Batch(part.batch.signal, first | ~few[:, None], part.batch.keys)
-    return part._replace(batch=batch)
+    first = torch.arange(batch.signal.shape[1]) < 2
+    few = torch.tensor([int(key[-1], 36) % 2 == 1 for key in batch.keys])
+    return batch._replace(present=first | ~few[:, None])
+
+
+def incomplete_batches(settings: PretrainSettings, process: Any, data: Split) -> list[MaskedBatch]:
+    parts = step_batches(settings, process, reader(data, settings), 0)
+    return [masked_batch(settings, with_absent_leads(part.batch), mask=part.mask) for part in parts]
 
 
 @pytest.mark.parametrize(("processes", "accumulation"), [(1, 2), (1, 8), (2, 1), (2, 2), (4, 1)])
@@ -168,7 +182,7 @@ def test_absent_leads_weigh_the_same_however_a_batch_is_divided(
     accumulation: int,
 ) -> None:
     alone, data = make_settings(clip_norm=1e9), split(corpus, make_settings())
-    parts = [with_absent_leads(part) for part in step_batches(alone, accelerator, data, 0)]
+    parts = incomplete_batches(alone, accelerator, data)
     expected = gradients(alone, corpus, accelerator, parts)
     present = parts[0].batch.present
     assert present is not None and 2 < present.sum(1).float().mean() < 12
@@ -178,9 +192,9 @@ def test_absent_leads_weigh_the_same_however_a_batch_is_divided(
         share = process(index, processes)
         share.device, share.backward = accelerator.device, lambda loss: loss.backward()
         share.no_sync, share.clip_grad_norm_ = nullcontext, accelerator.clip_grad_norm_
-        share.reduce = Mock(side_effect=[present.sum(), torch.tensor(0)])
-        parts = [with_absent_leads(part) for part in step_batches(settings, share, data, 0)]
-        found.append(gradients(settings, corpus, share, parts))
+        share.reduce = Mock(side_effect=[torch.tensor(parts[0].counted), torch.tensor(0)])
+        mine = incomplete_batches(settings, share, data)
+        found.append(gradients(settings, corpus, share, mine))
     for whole, *shares in zip(expected, *found, strict=True):
         torch.testing.assert_close(torch.stack(shares).mean(0), whole, rtol=1e-3, atol=1e-6)
 
@@ -197,11 +211,7 @@ def test_validation_is_the_mean_over_the_leads_that_are_there(
     val = split(corpus, settings, "val")
     whole_batch = val.batch
 
-    def incomplete(positions: Any) -> Batch:
-        visible = torch.zeros(len(positions), 12, 1, dtype=torch.int64)
-        return with_absent_leads(MaskedBatch(whole_batch(positions), visible)).batch
-
-    monkeypatch.setattr(val, "batch", incomplete)
+    monkeypatch.setattr(val, "batch", lambda positions: with_absent_leads(whole_batch(positions)))
     expected = validate(training, val)
     split_rows = torch.Tensor.split
     monkeypatch.setattr(torch.Tensor, "split", lambda rows, size: split_rows(rows, 1))
