@@ -4,52 +4,27 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from einops import rearrange, reduce
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save
-from torch import Tensor
 from tqdm import tqdm
 
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
-from lamae.encoder import Encoder, Latents
+from lamae.encoder import Encoder
 from lamae.files import open_whole
+from lamae.pooling import Pooling, pool
 from lamae.preprocess import Preprocessor
-
-Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max"]
-"""attention: the encoder's own pooling over leads. mean, max: over all patches of all leads, a set.
-lead_*: over the patches of each lead, concatenated in the order of leads."""
 
 _LAYOUT = b"rows, features, unusable"
 """What a kept file holds: one of another layout has another name."""
 _NOTHING = np.empty((0, 0), dtype=np.float32)
-
-
-def pool(
-    latents: Latents, pooling: Pooling, present: Bool[Tensor, "b l"] | None
-) -> Float[Tensor, "b features"]:
-    """Turn the tokens of each recording into one vector; an absent lead counts for nothing."""
-    if pooling == "attention":
-        return latents.embedding
-    tokens = latents.tokens[:, :, 1:]
-    mean, largest = reduce(tokens, "b l v d -> b l d", "mean"), tokens.amax(dim=2)
-    if present is None:
-        present = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
-    absent = ~present[..., None]
-    if pooling.startswith("lead"):
-        parts = [x.masked_fill(absent, 0.0) for x in (mean, largest)]
-        parts = [rearrange(x, "b l d -> b (l d)") for x in parts]
-    else:
-        over_leads = mean.masked_fill(absent, 0.0).sum(dim=1) / present.sum(dim=1, keepdim=True)
-        parts = [over_leads, largest.masked_fill(absent, float("-inf")).amax(dim=1)]
-    return torch.cat(parts, dim=1) if pooling.endswith("max") else parts[0]
 
 
 class Embedded(NamedTuple):

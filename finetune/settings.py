@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from finetune.embeddings import Pooling
 from finetune.linear_probe import L2_GRID
 from lamae.config import FolderPath, Settings
+from lamae.pooling import Pooling
 
 
 class FinetuneSettings(Settings):
@@ -38,7 +38,7 @@ class FinetuneSettings(Settings):
     eval_split: str = "val"
     """Split that results are for."""
     pooling: Pooling = "lead_mean"
-    """How the tokens of a recording become one vector; see finetune/embeddings.py."""
+    """How the tokens of a recording become one vector; see lamae/pooling.py."""
     batch_size: int = Field(128, gt=0)
     """Recordings that each process embeds at once."""
     max_unusable: float = Field(0.01, ge=0, lt=1)

@@ -1,20 +1,24 @@
-"""What a run leaves behind: `summary.json`, and metrics as JSON lines and for TensorBoard."""
+"""What a run leaves behind: `summary.json`, and metrics as JSON lines, in TensorBoard, in wandb."""
 
 import json
 import os
 import platform
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lamae.config import Settings
+from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
+WANDB_ID = "wandb_id"
+"""File with the id of the run at wandb, which keeps it one run when it goes on."""
 
 _PACKAGES = ("lamae", "torch", "timm", "accelerate", "numpy", "scipy", "wfdb", "pyarrow")
 
@@ -79,17 +83,37 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return found
 
 
+class TrackingSettings(Settings):
+    """Where metrics go besides `metrics.jsonl` and TensorBoard."""
+
+    wandb_project: str | None = None
+    """Project at wandb; null for none. WANDB_MODE=offline and its other variables are honoured."""
+
+
 class MetricsLog:
-    """Scalars by step: appended to `metrics.jsonl`, and to TensorBoard event files.
+    """Scalars by step: appended to `metrics.jsonl`, to TensorBoard event files, and to wandb.
 
     Rows at or after `first_step`, which an interrupted run may have left, are dropped.
     """
 
-    def __init__(self, folder: Path, *, first_step: int) -> None:
-        """Open the log of a run that starts, or goes on, at `first_step`."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first_step: int,
+        tracking: TrackingSettings | None = None,
+        config: Settings | None = None,
+    ) -> None:
+        """Open the log of a run that starts, or goes on, at `first_step`.
+
+        wandb, if `tracking` names a project, is shown `config`. Raises InputError where wandb is
+        wanted and not installed.
+        """
         from torch.utils.tensorboard import SummaryWriter  # torch: not for shards
 
         folder.mkdir(parents=True, exist_ok=True)
+        project = tracking.wandb_project if tracking else None
+        self._wandb = _start_wandb(folder, project, config) if project else None
         path = folder / METRICS
         kept = [row for row in read_metrics(folder) if row["step"] < first_step]
         with open_whole(path) as file:
@@ -99,15 +123,49 @@ class MetricsLog:
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Log scalars, named like `train/loss`, at a step."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        row = {"step": step, **scalars}
+        self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         for name, value in scalars.items():
             self._board.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(row)
 
     def close(self) -> None:
-        """Flush and close both logs."""
+        """Flush and close all logs."""
         self._file.close()
         self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _start_wandb(folder: Path, project: str, config: Settings | None) -> Any:
+    """Start the run of a folder at wandb, or go on with it."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise InputError(
+            f"tracking.wandb_project {project}",
+            value=str(error),
+            expected="wandb to be installed",
+            remedy="Run `pip install wandb`, or set tracking.wandb_project to null.",
+        ) from None
+    path = folder / WANDB_ID
+    if not path.is_file():
+        with open_whole(path) as file:
+            file.write(uuid.uuid4().hex[:12].encode())
+    run = wandb.init(
+        project=project,
+        name=folder.name,
+        id=path.read_text(),
+        resume="allow",
+        dir=str(folder),
+        config=config.model_dump(mode="json") if config else None,
+    )
+    # wandb's own step may only rise, but a run that goes on computes some steps again.
+    run.define_metric("step")
+    run.define_metric("*", step_metric="step")
+    return run
 
 
 def read_metrics(folder: Path) -> list[dict[str, int | float]]:

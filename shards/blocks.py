@@ -4,9 +4,11 @@ Which recordings are in a block depends on the source and the settings alone, so
 built in any order, by any number of processes on any number of machines, and built again.
 """
 
+import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,15 +69,35 @@ def build_block(block: Block, settings: ShardsSettings, folder: Path) -> Iterato
 
     Raises InputError where the disk does not take them.
     """
-    try:
+    with writing(settings.output, block.name):
         yield from _build(block, settings, folder)
+
+
+@contextmanager
+def writing(output: Path, name: str) -> Iterator[None]:
+    """Raise InputError where the disk does not take what is written of `name`."""
+    try:
+        yield
+    except ChildProcessError:  # an OSError by name alone
+        raise
     except OSError as error:
         raise InputError(
-            f"output {settings.output}",
-            value=f"{error.strerror or error} while writing {block.name}",
+            f"output {output}",
+            value=f"{error.strerror or error} while writing {name}",
             expected="room and permission to write",
             remedy="Make room, then give the same command: it goes on with what is finished.",
         ) from error
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Hold `name` in a folder of unfinished shards; waits while another process does.
+
+    That can be a run of another number of parts, or what is left for a moment of a killed one.
+    """
+    with (folder / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _build(block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:

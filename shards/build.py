@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from tqdm import tqdm
 
 from lamae.tracking import read_summary
-from shards.blocks import Block, build_block, read_block
+from shards.blocks import Block, alone, build_block, read_block, writing
 from shards.merge import merge_blocks
 from shards.plan import BUILDING, is_finished, locked, make_plan, prepare_output
 from shards.processes import share_work
@@ -45,10 +45,14 @@ def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> d
     if is_finished(settings.output, plan):
         shutil.rmtree(settings.output / BUILDING, ignore_errors=True)
         return read_summary(settings.output)
-    building = prepare_output(settings, plan)
-    with locked(building, settings.part):
-        _build_missing(plan.blocks, settings, building, build)
-        return merge_blocks(settings.output, started=started)
+    with writing(settings.output, "its plan"):
+        building = prepare_output(settings, plan)
+        with locked(building, settings.part):
+            _build_missing(plan.blocks, settings, building, build)
+            summary = merge_blocks(settings.output, started=started)
+    # On NFS a folder with a lock that is held cannot be removed.
+    shutil.rmtree(building, ignore_errors=True)
+    return summary
 
 
 def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> PartBuilt:
@@ -60,9 +64,10 @@ def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> Par
     own = plan.blocks[settings.part :: settings.parts]
     if is_finished(settings.output, plan):
         return PartBuilt(len(own), 0)
-    building = prepare_output(settings, plan)
-    with locked(building, settings.part):
-        _build_missing(own, settings, building, build)
+    with writing(settings.output, "its plan"):
+        building = prepare_output(settings, plan)
+        with locked(building, settings.part):
+            _build_missing(own, settings, building, build)
     missing = sum(read_block(building, block.name) is None for block in plan.blocks)
     return PartBuilt(len(own), missing)
 
@@ -71,7 +76,7 @@ def _build_missing(
     blocks: Sequence[Block], settings: ShardsSettings, building: Path, build: BuildBlock
 ) -> None:
     missing = [block for block in blocks if read_block(building, block.name) is None]
-    work = partial(build, settings=settings, folder=building)
+    work = partial(build_unless_finished, build=build, settings=settings, folder=building)
     total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
     with (
         closing(share_work(work, missing, processes=settings.workers)) as progress,
@@ -79,3 +84,14 @@ def _build_missing(
     ):
         for number in progress:
             bar.update(number)
+
+
+def build_unless_finished(
+    block: Block, build: BuildBlock, settings: ShardsSettings, folder: Path
+) -> Iterator[int]:
+    """Build a block, or wait while another process builds it; yields as `build` does."""
+    with writing(settings.output, block.name), alone(folder, block.name):
+        if read_block(folder, block.name) is None:
+            yield from build(block, settings, folder)
+        else:
+            yield len(block.entries)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from lamae.corpus import INDEX
 from lamae.samples import decode_sample
-from shards.blocks import Built, read_block, read_block_rows, write_block
+from shards.blocks import Built, alone, read_block, read_block_rows, write_block
 from shards.encode import encoded
 from shards.entries import Reject
 from shards.settings import ShardsSettings
@@ -33,8 +33,9 @@ def settle_duplicates(building: Path, names: Sequence[str], settings: ShardsSett
     seen: dict[bytes, str] = {}
     for folder in settings.known:
         for row in _rows(folder / INDEX):
+            known = "one" if settings.hash_ids else row["key"]  # it need not have hashed ids
             for mark in _marks(row):
-                seen.setdefault(mark, f"{row['key']} of {folder.name}")
+                seen.setdefault(mark, f"{known} of {folder.name}")
     for name in names:
         found: dict[str, str] = {}
         for row in _rows(building / f"{name}.parquet"):
@@ -45,7 +46,8 @@ def settle_duplicates(building: Path, names: Sequence[str], settings: ShardsSett
             for mark in marks:
                 seen.setdefault(mark, row["key"])
         if found:
-            _write_again(building, name, found, settings)
+            with alone(building, name):
+                _write_again(building, name, found, settings)
 
 
 def _rows(path: Path) -> Iterator[_Row]:

@@ -12,6 +12,7 @@ from shards.checks.examine import examine
 from shards.entries import Entry, Reject
 from shards.identity import key_from_environment, without_identity
 from shards.read import read_entry
+from shards.rejects import reject_of
 from shards.resampled import at_rate
 from shards.settings import ShardsSettings
 
@@ -36,7 +37,7 @@ def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reje
         _refuse_short(reading.record, settings.minimum_duration_s)
         verdict = examine(reading.record, settings.quality)
     except RecordError as error:
-        return Reject(entry.name, error.reason, str(error))
+        return reject_of(error, entry.name, settings.source)
     sample = Sample(
         key=entry.key,
         record=at_rate(verdict.record, settings.sampling_rate),

@@ -31,7 +31,7 @@ from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import _dataset, _read, read_hdf5, recording_names
 from lamae.samples import Sample, content_digest, decode_sample
 from lamae.tracking import read_summary, write_summary
-from shards.blocks import Built, read_block, read_block_rows, write_block
+from shards.blocks import Built, read_block, read_block_rows, write_block, writing
 from shards.encode import encoded
 from shards.export import METADATA, SIGNALS
 from shards.plan import BUILDING, PLAN, locked
@@ -86,10 +86,13 @@ def import_shards(settings: ImportSettings) -> dict[str, Any]:
     if _is_finished(output, manifest):
         shutil.rmtree(building, ignore_errors=True)
         return read_summary(output)
-    _prepare(output, manifest)
-    with locked(building, 0):
-        _build_missing(shards, settings, building)
-        return _finish(settings, shards, manifest, started)
+    with writing(output, "shards"):
+        _prepare(output, manifest)
+        with locked(building, 0):
+            _build_missing(shards, settings, building)
+            summary = _finish(settings, shards, manifest, started)
+    shutil.rmtree(building, ignore_errors=True)  # on NFS, not while its lock is held
+    return summary
 
 
 def _read_manifest(source: Path) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def build_shard(shard: ShardRows, source: Path, folder: Path) -> Iterator[int]:
     Raises InputError for one that cannot be read, and where the disk does not take it.
     """
     rows = []
-    try:
+    with writing(folder.parent, shard.name):
         with ShardWriter(folder / f"{shard.name}.tar") as writer:
             for number in range(shard.start, shard.stop):
                 fields = _fields(source, number)
@@ -186,13 +189,6 @@ def build_shard(shard: ShardRows, source: Path, folder: Path) -> Iterator[int]:
         yield len(rows) % _TOLD_EVERY
         about = {**writer.describe(), "split": shard.split}
         write_block(folder, shard.name, rows, Built(about, [], {}))
-    except OSError as error:
-        raise InputError(
-            f"shard {folder / shard.name}",
-            value=error.strerror or error,
-            expected="room and permission to write",
-            remedy="Make room, then give the same command: it goes on with what is finished.",
-        ) from error
 
 
 def _fields(source: Path, number: int) -> dict[str, Any]:
@@ -241,7 +237,6 @@ def _finish(
     for name, content_bytes in ((MANIFEST_SHA256, checksum_line(written)), (MANIFEST, written)):
         with open_whole(output / name) as file:
             file.write(content_bytes)
-    shutil.rmtree(building)
     return summary
 
 

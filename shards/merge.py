@@ -3,16 +3,16 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from lamae.corpus import INDEX, merge_indexes
+from lamae.corpus import INDEX, MANIFEST, merge_indexes
 from lamae.errors import InputError
-from lamae.tracking import write_summary
-from shards.blocks import Built, read_block
+from lamae.tracking import read_summary, write_summary
+from shards.blocks import Built, alone, read_block, writing
 from shards.duplicates import settle_duplicates
 from shards.entries import Reject
 from shards.plan import BUILDING, GIVEN, read_plan
@@ -30,7 +30,17 @@ def merge_blocks(output: Path, *, started: float | None = None) -> dict[str, Any
     clock. Raises InputError where blocks are missing or no recording is left.
     """
     started = time.monotonic() if started is None else started
-    building, plan = output / BUILDING, read_plan(output)
+    plan, building = read_plan(output), output / BUILDING
+    with writing(output, "what the shards have in common"), alone(building, "merge"):
+        summary = _merge(output, plan, started)
+    shutil.rmtree(building, ignore_errors=True)  # NFS keeps what a process holds for a while
+    return summary
+
+
+def _merge(output: Path, plan: Mapping[str, Any], started: float) -> dict[str, Any]:
+    if (output / MANIFEST).exists():
+        return read_summary(output)  # another process has, meanwhile
+    building = output / BUILDING
     settings = ShardsSettings.model_validate(plan[GIVEN] | {"output": output})
     names = list(plan["blocks"])
     _refuse_missing(building, names)
@@ -44,7 +54,7 @@ def merge_blocks(output: Path, *, started: float | None = None) -> dict[str, Any
         counts.add(pq.read_table(table, columns=list(COUNTED)).to_pylist())
     write_rejects(output, rejects)
     if not counts.records:
-        shutil.rmtree(building)
+        shutil.rmtree(building, ignore_errors=True)
         (output / INDEX).unlink()
         raise _nothing_left(output, rejects)
     found = {
@@ -70,7 +80,6 @@ def merge_blocks(output: Path, *, started: float | None = None) -> dict[str, Any
         label_sets=counts.label_sets(),
         **found,
     )
-    shutil.rmtree(building)
     return summary
 
 

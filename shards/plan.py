@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from lamae.corpus import MANIFEST, Corpus
 from lamae.errors import InputError
-from lamae.files import open_whole
+from lamae.files import write_json
 from lamae.tracking import versions
-from shards.blocks import Block, plan_blocks
+from shards.blocks import Block, alone, plan_blocks
 from shards.entries import Listing, Reject
 from shards.identity import hashed, key_from_environment, reject_without_identity
 from shards.rejects import REJECTS, write_rejects
@@ -86,9 +86,20 @@ def prepare_output(settings: ShardsSettings, plan: Plan) -> Path:
     """
     folder = settings.output
     building = folder / BUILDING
-    if (building / PLAN).exists():
-        _refuse_other_plan(building, plan)
-        return building
+    if not (building / PLAN).exists():
+        _refuse_foreign(folder)
+    building.mkdir(parents=True, exist_ok=True)
+    with alone(building, "plan"):  # parts of an array start at the same time
+        if (building / PLAN).exists():
+            _refuse_other_plan(building, plan)
+        else:
+            write_rejects(building, plan.rejects)
+            given = settings.model_dump(mode="json")
+            write_json(building / PLAN, plan.content | {GIVEN: given})
+    return building
+
+
+def _refuse_foreign(folder: Path) -> None:
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     foreign = [name for name in found if name not in _LEFT_BEHIND]
     if foreign:
@@ -98,15 +109,6 @@ def prepare_output(settings: ShardsSettings, plan: Plan) -> Path:
             expected="a new or empty folder, or one where this build was interrupted",
             remedy="Name another output=.",
         )
-    building.mkdir(parents=True, exist_ok=True)
-    write_rejects(building, plan.rejects)
-    # Parts that start at the same time each write a file of their own, and all the same.
-    own = building / f"plan-{settings.part}.json"
-    with open_whole(own) as file:
-        given = settings.model_dump(mode="json")
-        file.write(json.dumps(plan.content | {GIVEN: given}).encode())
-    own.replace(building / PLAN)
-    return building
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:

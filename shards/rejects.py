@@ -6,10 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lamae.errors import RecordError
 from lamae.files import open_whole
 from shards.entries import Reject
 
 REJECTS = "rejects.csv"
+
+
+def reject_of(error: RecordError, name: str, source: Path) -> Reject:
+    """Return the reject of a recording; its message names files below the source, not where it is.
+
+    So the list is the same on every machine, and tells nothing of this one.
+    """
+    return Reject(name, error.reason, str(error).replace(f"{source}/", ""))
 
 
 def by_reason(rejects: Sequence[Reject]) -> dict[str, int]:
@@ -29,7 +38,7 @@ def write_rejects(folder: Path, rejects: Sequence[Reject]) -> None:
     writer.writerow(Reject._fields)
     writer.writerows(rejects)
     with open_whole(folder / REJECTS) as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode(errors="backslashreplace"))
 
 
 def read_rejects(folder: Path) -> list[Reject]:

@@ -11,7 +11,7 @@ from lamae.corpus import FORMAT, MANIFEST, describe_index
 from lamae.files import open_whole
 from lamae.samples import SPLITS
 from shards.plan import plan_digest
-from shards.rejects import most_frequent_first
+from shards.rejects import REJECTS, most_frequent_first
 
 MANIFEST_SHA256 = "manifest.sha256"
 """Holds the SHA-256 of the manifest, which holds that of every other file."""
@@ -99,6 +99,7 @@ def write_manifest(
         "index": describe_index(folder),
         "shards": list(shards),
         **found,
+        "rejects_sha256": hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest(),
         "config": plan["settings"],
         "listing": plan["listing"],
         "known": plan["known"],

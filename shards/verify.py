@@ -78,6 +78,8 @@ class _Manifest(BaseModel):
     label_sets: dict[str, Any]
     flags: dict[str, int]
     rejects: dict[str, int]
+    rejects_sha256: str | None = None
+    """None in a manifest that was written before it had this entry."""
 
 
 class _Indexed(NamedTuple):
@@ -155,6 +157,10 @@ def _check_rejects(folder: Path, manifest: _Manifest, report: Report) -> None:
         return
     if found != manifest.rejects:
         report(Problem(REJECTS, f"rejects {found}, where the manifest says {manifest.rejects}"))
+        return
+    sha256 = hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest()
+    if manifest.rejects_sha256 not in (None, sha256):
+        report(Problem(REJECTS, "its SHA-256 is not the manifest's"))
 
 
 def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _Indexed | None:

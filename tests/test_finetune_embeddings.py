@@ -1,24 +1,21 @@
 """Embeddings: pooled over what is present, computed once, and never taken for others."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
-from finetune.embeddings import EmbeddingCache, Pooling, pool
+from finetune.embeddings import EmbeddingCache
 from lamae.corpus import Corpus
-from lamae.encoder import Encoder, EncoderSettings, Latents
+from lamae.encoder import Encoder, EncoderSettings
 from lamae.errors import InputError
-from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
 from lamae.samples import Sample
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
-SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
-LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max"]
 
 
 def make_encoder(seed: int = 0) -> Encoder:
@@ -33,54 +30,6 @@ def make_cache(
     preprocessor = changes.pop("preprocessor", PREPROCESSOR)
     values |= {"accelerator": accelerator, "folder": folder} | changes
     return EmbeddingCache(corpus, preprocessor, **values)
-
-
-def encode(signal: torch.Tensor, leads: tuple[str, ...], present: torch.Tensor | None) -> Latents:
-    with torch.no_grad():
-        return make_encoder()(signal, leads, present=present)
-
-
-def test_each_pooling_is_what_its_name_says() -> None:
-    tokens = torch.arange(2 * 2 * 3 * 1).reshape(2, 2, 3, 1).float()
-    latents = Latents(tokens, torch.ones(2, 4), torch.ones(2, 2) / 2)
-    expected = {
-        "attention": [[1.0, 1, 1, 1], [1, 1, 1, 1]],
-        "mean": [[3.0], [9.0]],  # of 1, 2 and 4, 5: the first token is CLS, and no patch
-        "mean_max": [[3.0, 5.0], [9.0, 11.0]],
-        "lead_mean": [[1.5, 4.5], [7.5, 10.5]],
-        "lead_mean_max": [[1.5, 4.5, 2.0, 5.0], [7.5, 10.5, 8.0, 11.0]],
-    }
-    assert expected.keys() == set(get_args(Pooling))
-    for pooling in get_args(Pooling):
-        assert pool(latents, pooling, None).tolist() == expected[pooling]
-
-
-@pytest.mark.parametrize("pooling", SET_POOLINGS)
-def test_a_set_pooling_knows_no_order_of_leads(pooling: Pooling) -> None:
-    signal, order = torch.randn(2, 12, 250), torch.randperm(12)
-    leads = tuple(LEADS[i] for i in order)
-    pooled = pool(encode(signal, LEADS, None), pooling, None)
-    permuted = pool(encode(signal[:, order], leads, None), pooling, None)
-    torch.testing.assert_close(permuted, pooled, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("pooling", SET_POOLINGS)
-def test_an_absent_lead_is_as_if_it_were_not_there(pooling: Pooling) -> None:
-    signal = torch.randn(2, 3, 250)
-    present = torch.tensor([[True, False, True]] * 2)
-    pooled = pool(encode(signal, LEADS[:3], present), pooling, present)
-    kept = pool(encode(signal[:, [0, 2]], ("I", "III"), None), pooling, None)
-    torch.testing.assert_close(pooled, kept, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("pooling", LEAD_POOLINGS)
-def test_an_absent_lead_is_zero_where_leads_are_concatenated(pooling: Pooling) -> None:
-    signal = torch.randn(2, 3, 250)
-    present = torch.tensor([[True, False, True]] * 2)
-    pooled = pool(encode(signal, LEADS[:3], present), pooling, present).reshape(2, -1, 3, 16)
-    assert (pooled[:, :, 1] == 0).all()
-    kept = pool(encode(signal[:, [0, 2]], ("I", "III"), None), pooling, None)
-    torch.testing.assert_close(pooled[:, :, [0, 2]].flatten(1), kept, atol=1e-5, rtol=1e-5)
 
 
 def test_embeddings_are_those_of_each_recording_in_the_order_of_rows(

@@ -6,12 +6,24 @@ import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lamae.config import Settings
-from lamae.tracking import METRICS, SUMMARY, MetricsLog, read_metrics, versions, write_summary
+from lamae.errors import InputError
+from lamae.tracking import (
+    METRICS,
+    SUMMARY,
+    WANDB_ID,
+    MetricsLog,
+    TrackingSettings,
+    read_metrics,
+    versions,
+    write_summary,
+)
 
 
 class Example(Settings):
@@ -120,3 +132,85 @@ def test_a_line_that_a_killed_run_left_unfinished_is_ignored_and_removed(tmp_pat
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
     write_rows(tmp_path, first_step=3, stop=5, loss=0.0)
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4]
+
+
+class _Wandb(ModuleType):
+    """Stands for wandb: remembers its runs and what they were told."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.started: list[dict[str, Any]] = []
+        self.rows: list[dict[str, float]] = []
+        self.calls: list[tuple[str, Any]] = []
+
+    def init(self, **options: Any) -> "_Wandb":
+        self.started.append(options)
+        return self
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        self.calls.append((name, step_metric))
+
+    def log(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def finish(self) -> None:
+        self.calls.append(("finish", None))
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> _Wandb:
+    fake = _Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
+def log_to_wandb(folder: Path, *, first_step: int, stop: int) -> None:
+    tracking = TrackingSettings(wandb_project="ecg")
+    log = MetricsLog(folder, first_step=first_step, tracking=tracking, config=Example())
+    for step in range(first_step, stop):
+        log.write(step, {"train/loss": 0.5 + step})
+    log.close()
+
+
+def test_wandb_is_told_the_same_rows_against_the_step_of_the_run(
+    tmp_path: Path, wandb: _Wandb
+) -> None:
+    run_dir = tmp_path / "a run"
+    log_to_wandb(run_dir, first_step=1, stop=4)
+    assert wandb.rows == read_metrics(run_dir)
+    assert wandb.calls == [("step", None), ("*", "step"), ("finish", None)]
+    (options,) = wandb.started
+    assert options["project"] == "ecg" and options["name"] == "a run"
+    assert options["config"] == {"folder": "somewhere", "rates": [0.1, 1.0]}
+    assert "mode" not in options  # WANDB_MODE decides
+
+
+def test_a_run_that_goes_on_is_one_run_at_wandb_and_another_folder_is_another(
+    tmp_path: Path, wandb: _Wandb
+) -> None:
+    log_to_wandb(tmp_path / "a", first_step=1, stop=7)
+    log_to_wandb(tmp_path / "a", first_step=5, stop=9)
+    log_to_wandb(tmp_path / "b", first_step=1, stop=2)
+    ids = [options["id"] for options in wandb.started]
+    assert ids[0] == ids[1] != ids[2]
+    assert (tmp_path / "a" / WANDB_ID).read_text() == ids[0]
+    assert {options["resume"] for options in wandb.started} == {"allow"}
+
+
+def test_wandb_is_not_imported_unless_a_project_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # its import fails
+    for number, tracking in enumerate((None, TrackingSettings())):
+        MetricsLog(tmp_path / str(number), first_step=1, tracking=tracking).close()
+        assert not (tmp_path / str(number) / WANDB_ID).exists()
+
+
+def test_a_missing_wandb_is_said_before_the_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path, first_step=1, stop=4, loss=0.0)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"tracking.wandb_project ecg.*pip install wandb"):
+        log_to_wandb(tmp_path, first_step=2, stop=3)
+    assert len(read_metrics(tmp_path)) == 3

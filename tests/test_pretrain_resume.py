@@ -139,11 +139,9 @@ def test_a_poisoned_batch_ends_training_before_it_reaches_the_weights(
     settings = make_settings()
     training = start_training(settings, accelerator, corpus)
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
+    read = Reader(data, settings, torch.device("cpu"))
     for step in range(3):
-        train_step(
-            training,
-            step_batches(settings, accelerator, Reader(data, settings, torch.device("cpu")), step),
-        )
+        train_step(training, step_batches(settings, accelerator, read, step))
     training.save()
     before = [parameter.clone() for parameter in training.model.parameters()]
     (part,) = step_batches(settings, accelerator, read, 3)

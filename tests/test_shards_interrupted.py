@@ -1,15 +1,18 @@
 """A build that is killed, divided, or finds the disk full ends in the very same shards."""
 
+import errno
 import hashlib
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamae.corpus import Corpus
 from lamae.errors import InputError
+from shards.blocks import alone
 from shards.build import build_part, build_shards
 from shards.merge import merge_blocks
 from shards.plan import BUILDING, locked
@@ -185,51 +188,68 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(
     assert contents(build.output) == whole
 
 
-def test_the_same_recording_twice_is_kept_once_and_named(recordings: Path, tmp_path: Path) -> None:
-    first = settings(recordings, tmp_path / "first")
-    build_shards(first)
-    (line,) = [x for x in (first.output / "rejects.csv").read_text().splitlines() if ",dup" in x]
-    assert "the same recording as" in line
-    flagged = settings(recordings, tmp_path / "flagged", duplicates="flag", codec="npy")
-    assert build_shards(flagged)["flags"]["duplicate"] == 1
-    corpus = Corpus(flagged.output)
-    (sample,) = [s for s in map(corpus.sample, range(len(corpus))) if "duplicate" in s.flags]
-    assert any(note.startswith("The same recording as") for note in sample.notes)
-    twice = settings(recordings, tmp_path / "twice", duplicates="keep")
-    assert build_shards(twice)["records"] == 23
-
-
-def test_recordings_of_a_known_corpus_are_left_out(recordings: Path, tmp_path: Path) -> None:
-    test_set = settings(recordings, tmp_path / "known", split={"train": 0, "val": 0, "test": 0.4})
-    held_out = build_shards(test_set)["records"]
-    rest = settings(recordings, tmp_path / "rest", known=[test_set.output])
-    summary = build_shards(rest)
-    assert held_out > 0 and summary["rejects"]["duplicate"] == 1 + held_out
-    keys = set(Corpus(test_set.output).keys)
-    assert keys.isdisjoint(Corpus(rest.output).keys)
-
-
-def test_hashed_ids_tell_nothing_and_join_the_recordings_of_a_patient(
-    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_parts_that_start_at_once_merge_to_the_same_bytes(
+    recordings: Path, whole: dict[str, str], tmp_path: Path
 ) -> None:
-    build = settings(recordings, tmp_path / "hashed", hash_ids=True, codec="npy")
-    with pytest.raises(InputError, match="LAMAE_ID_KEY: 0 bytes"):
-        build_shards(build)
-    monkeypatch.setenv("LAMAE_ID_KEY", "k" * 16)
-    build_shards(build)
-    plain = settings(recordings, tmp_path / "plain", codec="npy")
-    build_shards(plain)
-    hashed, named = Corpus(build.output), Corpus(plain.output)
-    written = b"".join(p.read_bytes() for p in build.output.iterdir() if p.name != "summary.json")
-    for identifier in (*set(named.patients), *named.keys):
-        assert str(identifier).encode() not in written
-    pairs = set(zip(hashed.patients, named.patients, strict=True))
-    assert len(pairs) == len(set(named.patients)) == len(set(hashed.patients))
-    assert [hashed.sample(row).split for row in range(len(hashed))] == [
-        named.sample(row).split for row in range(len(named))
-    ]
-    interrupted = settings(recordings, tmp_path / "other", hash_ids=True, part=0, parts=2)
-    build_part(interrupted)
-    monkeypatch.setenv("LAMAE_ID_KEY", "l" * 16)
-    with pytest.raises(InputError, match="other id_key"):
-        build_part(interrupted)
+    divisions = ((0, 2), (1, 2), (3, 4), (2, 3))  # some have shards in common
+    run = [sys.executable, "-c", STARTED_AT_ONCE, str(recordings), str(tmp_path / "out")]
+    runs = [subprocess.Popen([*run, *map(str, one)], stdin=subprocess.PIPE) for one in divisions]
+    for each in runs:
+        each.communicate(b"")
+    assert [each.returncode for each in runs] == [0] * len(runs)
+    merge_blocks(tmp_path / "out")
+    assert contents(tmp_path / "out") == whole
+
+
+STARTED_AT_ONCE = """
+import sys
+from pathlib import Path
+from shards.build import build_part
+from shards.settings import ShardsSettings
+
+source, output, part, parts = sys.argv[1:]
+build_part(ShardsSettings.model_validate({
+    "source": source, "output": output, "source_kind": "mimic_iv_ecg", "shard_records": 7,
+    "split": {"train": 0.7, "val": 0.3, "test": 0.0},
+    "workers": 1, "part": int(part), "parts": int(parts),
+}))
+"""
+
+
+def test_a_shard_that_another_process_builds_is_waited_for(
+    recordings: Path, whole: dict[str, str], tmp_path: Path
+) -> None:
+    one = settings(recordings, tmp_path / "out", part=0, parts=2)
+    build_part(settings(recordings, tmp_path / "out", part=1, parts=2))
+    with ThreadPoolExecutor() as pool, alone(one.output / BUILDING, "train-000000"):
+        waiting = pool.submit(build_part, one)
+        assert not wait([waiting], timeout=1).done
+        assert not (one.output / BUILDING / "train-000000.tar.partial").exists()
+    assert waiting.result().missing == 0
+    merge_blocks(one.output)
+    assert contents(one.output) == whole
+
+
+def test_a_full_disk_while_merging_is_told_and_the_merge_can_be_given_again(
+    recordings: Path, whole: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_part(settings(recordings, tmp_path, part=0, parts=2))
+    build_part(settings(recordings, tmp_path, part=1, parts=2))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shards.merge.merge_indexes", full)
+        with pytest.raises(InputError, match=r"No space left .* Make room"):
+            merge_blocks(tmp_path)
+    merge_blocks(tmp_path)
+    assert contents(tmp_path) == whole
+
+
+def test_an_output_that_cannot_be_written_is_an_error_of_the_input(
+    recordings: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"Not a directory .* permission to write"):
+        build_shards(settings(recordings, tmp_path / "file" / "out"))

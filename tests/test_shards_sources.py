@@ -1,6 +1,7 @@
 import ast
 import csv
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -182,15 +183,24 @@ def test_in_a_tree_of_records_each_is_a_patient_unless_a_table_says_otherwise(
     ]
 
 
-def test_equal_keys_are_rejected_but_for_the_first_and_long_ones_stay_distinct(
-    tmp_path: Path,
-) -> None:
-    for name in ("a/b.hea", "a_b.hea", f"{'x' * 200}1.hea", f"{'x' * 200}2.hea"):
-        write(tmp_path, name)
+def test_recordings_of_different_paths_have_different_keys(tmp_path: Path) -> None:
+    long = "x" * 200
+    names = ("a/b", "a_b", "c", "\u60a3\u8005\u4e00", "\u60a3\u8005\u4e8c", f"{long}1", f"{long}2")
+    for name in names:
+        write(tmp_path, f"{name}.hea")
     found = listing(tmp_path, "folder")
-    assert [(r.name, r.reason) for r in found.rejects] == [("a_b", "duplicate_key")]
+    assert found.rejects == [] and {entry.path for entry in found.entries} == set(names)
     keys = [entry.key for entry in found.entries]
-    assert len(set(keys)) == 3 and max(map(len, keys)) <= 90
+    assert len(set(keys)) == len(names) and max(map(len, keys)) <= 90
+    assert "c" in keys
+
+
+def test_a_name_that_is_no_text_is_a_reject(tmp_path: Path) -> None:
+    write(tmp_path, "a.hea")
+    (tmp_path / os.fsdecode(b"\xff.hea")).touch()
+    found = listing(tmp_path, "folder")
+    assert [entry.path for entry in found.entries] == ["a"]
+    assert [(r.name, r.reason) for r in found.rejects] == [("\\udcff", "unreadable_name")]
 
 
 @pytest.mark.parametrize("kind", ["ptbxl", "mimic_iv_ecg", "folder"])

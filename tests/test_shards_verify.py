@@ -278,6 +278,8 @@ def test_an_index_of_other_columns_is_a_problem_and_no_crash(folder: Path) -> No
 
 
 def test_damaged_rejects_are_found(folder: Path) -> None:
+    (folder / "rejects.csv").write_text("Name,reason,message\n")
+    assert "rejects.csv: its SHA-256 is not the manifest's" in what(verify_shards(folder))
     (folder / "rejects.csv").write_text("name,reason,message\na,b,c\n")
     assert "rejects.csv: rejects {'b': 1}, where the manifest says {}" in what(
         verify_shards(folder)

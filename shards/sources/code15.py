@@ -9,6 +9,7 @@ from lamae.errors import RecordError
 from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
+from shards.rejects import reject_of
 from shards.settings import ShardsSettings
 from shards.sources.join import files_below, join
 from shards.sources.tables import LabelRow, LabelTable, read_csv, table_error, truth
@@ -80,7 +81,7 @@ def _exams(source: Path, parts: Iterable[str]) -> _Exams:
         try:
             names = recording_names(source / part, LAYOUT)
         except RecordError as error:
-            rejects.append(Reject(part, error.reason, str(error)))
+            rejects.append(reject_of(error, part, source))
             continue
         for number, name in enumerate(names):
             place = f"{part}#{number}"

@@ -3,6 +3,7 @@
 from lamae.errors import RecordError
 from lamae.readers.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
+from shards.rejects import reject_of
 from shards.settings import ShardsSettings
 from shards.sources.folder import require_sampling_rate
 from shards.sources.join import files_below, join
@@ -36,7 +37,7 @@ def list_hdf5(settings: ShardsSettings) -> Listing | None:
         try:
             found = recording_names(settings.source / file, settings.arrays)
         except RecordError as error:
-            rejects.append(Reject(file, error.reason, str(error)))
+            rejects.append(reject_of(error, file, settings.source))
             continue
         names |= {f"{file}#{number}": name for number, name in enumerate(found)}
     numbered = settings.arrays.ids is None

@@ -1,6 +1,7 @@
 """Recordings and the rows of tables that name them are joined; nothing is lost in silence."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -48,6 +49,7 @@ def join(
     rejects = [_row_without_record(record) for record in table.rows if record not in keys]
     bare = LabelRow(None, None, {})
     entries = []
+    shorts = _sample_keys(keys.values())
     for path, key in keys.items():
         row = table.rows.get(path, bare)
         labels = table.unlabelled() if row is bare else row.labels
@@ -55,13 +57,23 @@ def join(
         if not is_inside(path):
             rejects.append(Reject(path, *_OUTSIDE))
             continue
+        if not _is_text(path):
+            name = path.encode(errors="backslashreplace").decode()
+            rejects.append(Reject(name, "unreadable_name", "the name of the file is not UTF-8"))
+            continue
         if not key or not patient:
             rejects.append(Reject(path, "no_identifier", "it names no study or no patient"))
             continue
-        short = _short_key(sample_key(key))
-        entries.append(complete(Entry(short, path, patient, row.fold, labels, split=row.split)))
+        entries.append(
+            complete(Entry(shorts[key], path, patient, row.fold, labels, split=row.split))
+        )
     unnamed = sum(path not in table.rows for path in keys) if table.rows else 0
     return Listing(entries, rejects, unnamed)
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written as UTF-8; Python keeps other bytes as half of a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def _row_without_record(record: str) -> Reject:
@@ -71,10 +83,17 @@ def _row_without_record(record: str) -> Reject:
     return Reject(record, "label_row_without_record", message)
 
 
-def _short_key(key: str) -> str:
-    if len(key) <= _LONGEST_KEY:
+def _sample_keys(names: Iterable[str]) -> dict[str, str]:
+    """Return the key of each name; names that no plain key tells apart have a digest in theirs."""
+    plain = {name: sample_key(name) for name in names}
+    times = Counter(plain.values())
+    return {name: _short_key(key, name, times[key] == 1) for name, key in plain.items()}
+
+
+def _short_key(key: str, name: str, distinct: bool) -> str:
+    if distinct and len(key) <= _LONGEST_KEY:
         return key
-    digest = blake2b(key.encode(), digest_size=8).hexdigest()
+    digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     return f"{key[: _LONGEST_KEY - len(digest) - 1]}-{digest}"
 
 
