@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +24,7 @@ from lamae.schedule import warmup_cosine
 from lamae.training_state import load_checkpoint, save_checkpoint
 from pretrain.attempt import begin_attempt
 from pretrain.batches import MaskedBatch, validation_batches
+from pretrain.error_totals import ErrorTotals
 from pretrain.retention import VALIDATION_LOSS, apply_retention
 from pretrain.settings import (
     PretrainSettings,
@@ -184,7 +185,8 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else accelerator.no_sync(training.model):
-            share = weight * reconstruct(training, training.model, part).loss
+            arguments = model_arguments(training, part)
+            share = weight * reconstruct(training, training.model, arguments).loss
             accelerator.backward(share)
         loss += share.detach()
     norm = accelerator.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
@@ -210,18 +212,24 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
     return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
-def validate(training: Training, data: Split) -> float:
+def validate(training: Training, data: Split, totals: ErrorTotals | None = None) -> float:
     """Return the mean error over fixed recordings and masks, over all processes.
 
-    Raises InputError if it is not finite.
+    `totals` is added what each group of leads contributes. Raises InputError if the mean is not
+    finite.
     """
     settings, accelerator = training.settings, training.accelerator
     total = torch.zeros(2, device=accelerator.device)
     model = training.autoencoder.eval()
     with torch.no_grad():
         for part in validation_batches(settings, accelerator, data):
-            error = reconstruct(training, model, part).error
-            total += torch.stack([error * part.counted, torch.full_like(error, part.counted)])
+            arguments = model_arguments(training, part)
+            found = reconstruct(training, model, arguments)
+            weighted = found.error * part.counted
+            total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
+            if totals is not None:
+                masks = {name: arguments[name] for name in ("present", "valid")}
+                totals.add(model, found, arguments["signal"], **masks)
     model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
@@ -231,24 +239,23 @@ def validate(training: Training, data: Split) -> float:
     return mean.item()
 
 
-def reconstruct(training: Training, model: nn.Module, part: MaskedBatch) -> Reconstruction:
-    """Move one part of a batch to the device and reconstruct it."""
-    settings, accelerator = training.settings, training.accelerator
-    share = None
+def model_arguments(training: Training, part: MaskedBatch) -> dict[str, Any]:
+    """Return what the autoencoder is called with for one part of a batch, on the device."""
+    settings, device = training.settings, training.accelerator.device
+    arguments: dict[str, Any] = part.arguments(device, training.preprocess)
     if settings.model.encoder.method == "alignment":
-        share = torch.full(
-            (),
-            alignment_share(
-                training.step, steps=settings.steps, warmup_steps=settings.warmup_steps
-            ),
-            device=accelerator.device,
-        )
-    with accelerator.autocast():
-        return model(
-            leads=settings.preprocess.leads,
-            alignment_share=share,
-            **part.arguments(accelerator.device, training.preprocess),
-        )
+        schedule = {"steps": settings.steps, "warmup_steps": settings.warmup_steps}
+        share = alignment_share(training.step, **schedule)
+        arguments["alignment_share"] = torch.full((), share, device=device)
+    return arguments
+
+
+def reconstruct(
+    training: Training, model: nn.Module, arguments: Mapping[str, Any]
+) -> Reconstruction:
+    """Reconstruct one part of a batch in the precision of the run."""
+    with training.accelerator.autocast():
+        return model(leads=training.settings.preprocess.leads, **arguments)
 
 
 def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> None:

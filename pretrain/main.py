@@ -20,11 +20,13 @@ from lamae.config import exit_with, settings_from_command_line
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
+from lamae.parameters import parameter_report
 from lamae.run_folder import MODEL_FOLDER
 from lamae.threads import use_cores
 from lamae.tracking import started_by_launcher, write_summary
 from pretrain.batches import Reader, training_batches
-from pretrain.loop import Training, start_training, train_step, validate
+from pretrain.evaluation import Evaluation
+from pretrain.loop import Training, start_training, train_step
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
 from pretrain.stopping import Reason, Stopping, mark_resumable
@@ -39,6 +41,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
         for name in ("train", "val")
     )
+    evaluation = Evaluation(settings, corpus, val, accelerator)
     training = start_training(settings, accelerator, corpus)
     first_step = training.step
     with (
@@ -50,7 +53,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
         closing(Progress(training)) as progress,
     ):
-        reason = run(training, train, val, progress, stopping, watchdog)
+        reason = run(training, train, evaluation, progress, stopping, watchdog)
 
     if training.attempt and training.step < settings.steps:
         mark_resumable(settings.run_dir, reason, first_step=first_step, step=training.step)
@@ -66,7 +69,8 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
             settings.run_dir,
             settings,
             seed=settings.seed,
-            counts={"train": len(train), "val": len(val), **parameter_counts(training)},
+            counts={"train": len(train), "val": len(val)},
+            parameters=parameter_report(training.autoencoder),
             first_step=first_step,
             steps=training.step,
             epochs=training.step * settings.batch_size / len(train),
@@ -85,38 +89,31 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
 def run(
     training: Training,
     train: Split,
-    val: Split,
+    evaluation: Evaluation,
     progress: Progress,
     stopping: Stopping,
     watchdog: Watchdog,
 ) -> Reason:
     """Do the remaining steps, or those until there is a reason to stop, which is returned."""
-    settings = training.settings
-    accelerator, first_step = training.accelerator, training.step
+    settings, accelerator, meter = training.settings, training.accelerator, progress.meter
     read = Reader(train, settings, accelerator.device)
-    for parts in training_batches(settings, accelerator, read, first_step=first_step):
+    batches = training_batches(settings, accelerator, read, first_step=training.step)
+    while training.step < settings.steps:
+        with meter.waiting():
+            parts = next(batches)
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
         reason = training.agreement.reason(stopping.requested())
-        if training.step % settings.validate_every == 0 or is_last:
-            watchdog.beat(training.step, doing="validation")
-            progress.validated(validate(training, val))
-        if training.step % settings.checkpoint_every == 0 or is_last or reason:
-            watchdog.beat(training.step, doing="saving a checkpoint")
-            training.save()
+        with meter.excluded():
+            watchdog.beat(training.step, doing="evaluation")
+            progress.log(evaluation.scalars(training))
+            if training.step % settings.checkpoint_every == 0 or is_last or reason:
+                watchdog.beat(training.step, doing="saving a checkpoint")
+                training.save()
         watchdog.beat(training.step)
         if reason:
             return reason
     return Reason.NONE
-
-
-def parameter_counts(training: Training) -> dict[str, int]:
-    """Return the number of parameters of encoder and autoencoder."""
-    model = training.autoencoder
-    return {
-        "parameters_encoder": sum(p.numel() for p in model.encoder.parameters()),
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
 
 
 if __name__ == "__main__":

@@ -1,23 +1,39 @@
 """What a user sees while pretraining runs: a bar, and rows in the logs."""
 
-import time
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lamae.flops import step_flops, visible_patches
+from lamae.peak import matmul_peak
 from lamae.tracking import MetricsLog, read_metrics
 from pretrain.loop import Training
+from pretrain.meter import Meter, Work
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Progress:
-    """Bar and logs of the main process; the other processes only take part in the averages."""
+    """Bar, clock and logs; only the main process writes, the others take part in the averages."""
 
     def __init__(self, training: Training) -> None:
         """Open the logs of a run at its present step."""
         self._training = training
         settings, is_main = training.settings, training.accelerator.is_main_process
-        self._log = MetricsLog(settings.run_dir, first_step=training.step + 1) if is_main else None
+        self._log = (
+            MetricsLog(
+                settings.run_dir,
+                first_step=training.step + 1,
+                tracking=settings.tracking,
+                config=settings,
+            )
+            if is_main
+            else None
+        )
+        self.meter = _meter(training)
+        """What measures the steps, and what is no part of them."""
         self._bar = tqdm(
             total=settings.steps,
             initial=training.step,
@@ -25,7 +41,6 @@ class Progress:
             unit="step",
             disable=not is_main,
         )
-        self._logged_step, self._logged_at = training.step, time.monotonic()
         self.last: dict[str, float] = {}
         """Newest value of each scalar, of the steps before a resumption as well."""
         for row in read_metrics(settings.run_dir) if is_main else []:
@@ -35,26 +50,26 @@ class Progress:
         """Show a step that has been done; average and log its results at log intervals."""
         training = self._training
         self._bar.update()
+        self.meter.stepped()
         is_last = training.step == training.settings.steps
         if training.step % training.settings.log_every and not is_last:
             return
         loss = training.accelerator.reduce(results["train/loss"], reduction="mean").item()
-        step_s = self._seconds_per_step()
         self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self._write(
+        self.log(
             {
                 "train/loss": loss,
                 "train/grad_norm": float(results["train/grad_norm"]),
                 "train/lr": training.optimizer.param_groups[0]["lr"],
-                "time/step_s": step_s,
-                "time/ecg_per_s": training.settings.batch_size / step_s,
+                **self.meter.report(),
             }
         )
 
-    def validated(self, loss: float) -> None:
-        """Log a validation loss."""
-        self._write({"val/loss": loss})
-        self._logged_at = time.monotonic()  # validation is no part of a training step
+    def log(self, scalars: dict[str, float]) -> None:
+        """Log scalars at the present step."""
+        self.last |= scalars
+        if self._log is not None and scalars:
+            self._log.write(self._training.step, scalars)
 
     def close(self) -> None:
         """Close bar and logs."""
@@ -62,13 +77,15 @@ class Progress:
         if self._log is not None:
             self._log.close()
 
-    def _write(self, scalars: dict[str, float]) -> None:
-        self.last |= scalars
-        if self._log is not None:
-            self._log.write(self._training.step, scalars)
 
-    def _seconds_per_step(self) -> float:
-        step, now = self._training.step, time.monotonic()
-        seconds = (now - self._logged_at) / (step - self._logged_step)
-        self._logged_step, self._logged_at = step, now
-        return seconds
+def _meter(training: Training) -> Meter:
+    settings, accelerator = training.settings, training.accelerator
+    peak = matmul_peak(accelerator.device, _DTYPES[settings.precision])
+    shape = {"leads": len(settings.preprocess.leads), "patches": settings.patches}
+    work = Work(
+        ecgs=settings.batch_size,
+        tokens=settings.batch_size * visible_patches(settings.model, **shape),
+        flops=step_flops(settings.model, batch=settings.batch_size, **shape),
+        peak=peak * accelerator.num_processes,
+    )
+    return Meter(work, device=accelerator.device)

@@ -11,6 +11,9 @@ from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
 from lamae.leads import LEAD_GROUPS
 from lamae.preprocess import Preprocessor
+from lamae.tracking import TrackingSettings
+from pretrain.online_probe import ProbeSettings
+from pretrain.pictures import PictureSettings
 from pretrain.retention import Retention
 
 _log = logging.getLogger(__name__)
@@ -80,6 +83,12 @@ class PretrainSettings(Settings):
     """Steps between validation losses."""
     validation_samples: int = Field(512, gt=0)
     """Recordings of the validation split, with the same masks each time."""
+    probe: ProbeSettings = ProbeSettings()
+    """A linear probe of the encoder as it is, off by default."""
+    pictures: PictureSettings = PictureSettings()
+    """Reconstructions on ECG paper, off by default."""
+    tracking: TrackingSettings = TrackingSettings()
+    """Where scalars go besides metrics.jsonl and TensorBoard."""
     checkpoint_every: int = Field(500, gt=0)
     """Steps between checkpoints."""
     retention: Retention = Retention()

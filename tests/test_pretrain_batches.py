@@ -12,7 +12,14 @@ from lamae.errors import InputError
 from lamae.masking import Mask
 from lamae.raw_batches import Resident
 from pretrain.batches import Reader, masked_batch, step_batches
-from pretrain.loop import Training, start_training, train_step, validate
+from pretrain.loop import (
+    Training,
+    model_arguments,
+    reconstruct,
+    start_training,
+    train_step,
+    validate,
+)
 from pretrain.settings import PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]
@@ -73,10 +80,9 @@ def test_padding_counts_neither_in_the_loss_nor_as_a_target(
 
 
 def train_loss(training: Training, part: Any) -> float:
-    from pretrain.loop import reconstruct
-
     with torch.no_grad():
-        return float(reconstruct(training, training.autoencoder, part).loss)
+        arguments = model_arguments(training, part)
+        return float(reconstruct(training, training.autoencoder, arguments).loss)
 
 
 def test_recordings_of_other_shapes_are_not_held_and_most_must_be_alike(

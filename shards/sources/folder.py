@@ -14,6 +14,7 @@ from shards.sources.tables import (
     NO_TABLE,
     LabelRow,
     LabelTable,
+    label_columns_of,
     read_label_table,
     table_error,
 )
@@ -38,7 +39,7 @@ def list_folder(settings: ShardsSettings) -> Listing:
     keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in readers}
     table = NO_TABLE
     if settings.table is not None:
-        table = read_label_table(settings.table, settings.label_columns)
+        table = read_label_table(settings.table, label_columns_of(settings))
         paths = {key: path for path, key in keys.items()} | {path: path for path in keys}
         table = _by_path(settings.table, table, paths)
     patients = {path: row.patient_id or path for path, row in table.rows.items()}

@@ -13,6 +13,7 @@ from shards.sources.tables import (
     RECORD_COLUMNS,
     LabelRow,
     LabelTable,
+    label_columns_of,
     read_label_table,
     table_error,
 )
@@ -61,7 +62,7 @@ def _table(settings: ShardsSettings, names: dict[str, str], *, numbered: bool) -
     of_ids = (settings.arrays.ids or "").rpartition("/")[2]
     table = read_label_table(
         path,
-        settings.label_columns,
+        label_columns_of(settings),
         record_columns=(of_ids, *RECORD_COLUMNS) if of_ids else RECORD_COLUMNS,
         numbered=numbered,
     )

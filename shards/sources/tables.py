@@ -177,7 +177,22 @@ def label_table_of(settings: ShardsSettings) -> LabelTable:
     in_source = settings.source / LABELS
     if settings.table is None and not in_source.is_file():
         return NO_TABLE
-    return read_label_table(settings.table or in_source, settings.label_columns)
+    return read_label_table(settings.table or in_source, label_columns_of(settings))
+
+
+def label_columns_of(settings: ShardsSettings) -> tuple[str, ...] | None:
+    """Return the columns of a user's table that are label sets; None is all that name nobody.
+
+    Raises InputError where ids are hashed and the columns are not named: any may hold a name.
+    """
+    if settings.hash_ids and settings.label_columns is None:
+        raise InputError(
+            "label_columns",
+            value="null with hash_ids=true, and a table of labels",
+            expected="the columns that hold labels and nothing of a person",
+            remedy="Name them, e.g. label_columns=[diagnosis].",
+        )
+    return settings.label_columns
 
 
 def split_classes(cell: str) -> tuple[str, ...]:

@@ -1,0 +1,40 @@
+"""A run goes on with any number of processes: the same batches, the same losses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from accelerate import Accelerator
+
+from lamae.config import as_yaml
+from lamae.tracking import read_metrics
+from pretrain.main import pretrain
+from pretrain.settings import PretrainSettings
+
+AT_ONCE = "max_hours=1e-9"  # a step is done, then the time is up
+
+
+def test_two_processes_then_one_then_two_train_as_one_does(
+    make_settings: Callable[..., PretrainSettings],
+    accelerator: Accelerator,
+    launch: Callable[..., CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    alone = make_settings(data_workers=0)
+    pretrain(alone, accelerator)
+    moved = make_settings(run_dir=tmp_path / "moved", data_workers=2, accumulation=2)
+    config = tmp_path / "moved.yaml"
+    config.write_text(as_yaml(moved))
+    for processes, further in ((2, [AT_ONCE]), (1, ["resume=true", AT_ONCE]), (2, ["resume=true"])):
+        done = launch("pretrain/main.py", str(config), *further, processes=processes)
+        assert done.returncode == 0, done.stderr
+    assert [path.name for path in sorted((moved.run_dir / "attempts").iterdir())] == [
+        "0001", "0002", "0003",
+    ]  # fmt: skip
+    expected, found = (
+        {row["step"]: row["train/loss"] for row in read_metrics(run) if "train/loss" in row}
+        for run in (alone.run_dir, moved.run_dir)
+    )
+    assert list(found) == list(expected) == list(range(1, 9))
+    assert found == pytest.approx(expected, rel=1e-5)
