@@ -28,7 +28,7 @@ from lamae.files import open_whole, write_json
 from lamae.leads import lead_number
 from lamae.manifest import read_manifest
 from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import _dataset, _read, read_hdf5, recording_names
+from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
 from lamae.samples import Sample, content_digest, decode_sample
 from lamae.tracking import read_summary, write_summary
 from shards.blocks import Built, read_block, read_block_rows, write_block, writing
@@ -192,7 +192,7 @@ def build_shard(shard: ShardRows, source: Path, folder: Path) -> Iterator[int]:
 
 
 def _fields(source: Path, number: int) -> dict[str, Any]:
-    text = bytes(_read(_dataset(source, METADATA, text=True), (number,), str(source)).item())
+    text = bytes(read_array(source, METADATA, (number,), text=True).item())
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
@@ -254,7 +254,7 @@ def _distinct(
 
 def _bytes(source: Path, name: str) -> bytes:
     """Return a file of the corpus that was exported."""
-    content = _read(_dataset(source, name.partition(".")[0]), (), str(source))
+    content = read_array(source, name.partition(".")[0])
     return np.asarray(content, dtype=np.uint8).tobytes()
 
 

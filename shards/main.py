@@ -4,8 +4,6 @@ python shards/main.py configs/shards/ptbxl.yaml source=<folder> output=<shards>
 python shards/main.py configs/shards/ptbxl.yaml source=<folder> output=<shards> part=0 parts=16
 python shards/main.py configs/shards/ptbxl.yaml source=<URL> output=<URL> scratch=<folder>
 python shards/main.py merge output=<shards>
-python shards/main.py export data=<shards> output=<file.h5>
-python shards/main.py import source=<file.h5> output=<shards>
 python shards/main.py simulate configs/shards/simulate.yaml output=<folder>
 python shards/main.py verify <shards>
 python shards/main.py describe <shards>

@@ -51,8 +51,13 @@ def test_the_log_has_a_row_for_each_interval(pretrained_run: Path) -> None:
     assert [row["step"] for row in rows if "train/loss" in row] == list(range(1, 9))
     assert [row["step"] for row in rows if "val/loss" in row] == [4, 8]
     trained = [row for row in rows if "train/loss" in row]
-    names = {"step", "train/loss", "train/grad_norm", "train/lr", "time/step_s", "time/ecg_per_s"}
+    names = {"step", "train/loss", "train/grad_norm", "train/lr", "memory/peak_gib", "time/step_s",
+             "time/ecg_per_s", "time/tokens_per_s", "time/data_wait_share",
+             "time/flop_utilisation"}  # fmt: skip
     assert all(row.keys() == names for row in trained)
+    assert all(0 <= row["time/data_wait_share"] < 1 for row in trained)
+    validated = [row for row in rows if "val/loss" in row]
+    assert all({"val/error_limb", "val/error_precordial"} <= row.keys() for row in validated)
     assert trained[1]["train/lr"] == max(row["train/lr"] for row in trained) == 1e-2
     summary = json.loads((pretrained_run / SUMMARY).read_text())
     assert summary["train_loss"] == trained[-1]["train/loss"]

@@ -118,6 +118,13 @@ def recording_names(path: Path, layout: ArrayLayout) -> list[str]:
     return [str(value) for value in values]
 
 
+def read_array(
+    path: Path, place: str, item: tuple[int, ...] = (), *, text: bool = False
+) -> np.ndarray:
+    """Return a dataset of a file, or one item of it; raises RecordError as `read_hdf5` does."""
+    return _read(_dataset(path, place, text=text), item, str(path))
+
+
 def _dataset(path: Path, place: str, *, text: bool = False) -> _Checked:
     """Return a dataset of numbers, or of text of fixed length where that is allowed."""
     try:
