@@ -19,10 +19,11 @@ from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
 from lamae.encoder import Encoder
 from lamae.files import open_whole
+from lamae.masking import valid_patches
 from lamae.pooling import Pooling, pool
 from lamae.preprocess import Preprocessor
 
-_LAYOUT = b"rows, features, unusable"
+_LAYOUT = b"rows, features, unusable; without padding"
 """What a kept file holds: one of another layout has another name."""
 _NOTHING = np.empty((0, 0), dtype=np.float32)
 
@@ -98,8 +99,15 @@ class EmbeddingCache:
     def _features(self, encoder: Encoder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
         present = None if batch.present is None else batch.present.to(device)
+        valid = None
+        if batch.samples is not None:
+            size = encoder.settings.patch_size
+            patches = batch.signal.shape[-1] // size
+            valid = valid_patches(batch.samples, patches=patches, patch_size=size).to(device)
         with torch.inference_mode():
-            latents = encoder(batch.signal.to(device), self._preprocessor.leads, present=present)
+            latents = encoder(
+                batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
+            )
             return pool(latents, self._pooling, present).float().cpu().numpy()
 
     def _fingerprint(self, encoder: Encoder, rows: np.ndarray) -> str:

@@ -48,6 +48,19 @@ def test_embeddings_are_those_of_each_recording_in_the_order_of_rows(
         np.testing.assert_allclose(embedding, oracle, atol=1e-5)
 
 
+def test_the_padding_behind_a_short_recording_changes_no_embedding(
+    corpus: Corpus, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    """Recordings of 5 s in a window of 8 s, pooled over patches, are those in a window of 5 s."""
+    rows, encoder = corpus.rows("val")[:3], make_encoder()
+    longer = PREPROCESSOR.model_copy(update={"duration_s": 8.0})
+    padded, exact = (
+        make_cache(corpus, accelerator, tmp_path, preprocessor=p).embed(encoder, rows, name="p")
+        for p in (longer, PREPROCESSOR)
+    )
+    np.testing.assert_allclose(padded.features, exact.features, atol=1e-5)
+
+
 def refuse(monkeypatch: pytest.MonkeyPatch, rows: list[int]) -> None:
     read = Corpus.sample
 
