@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
-from lamae.leads import derive_limb_lead
+from lamae.leads import select_leads
 from lamae.preprocess import SMALLEST_SCALE_MV, Preprocessor
-from lamae.signals import bandpass, resample
 
 
 class BatchPreprocessor:
@@ -32,7 +31,7 @@ class BatchPreprocessor:
         device: torch.device,
     ) -> None:
         """Compute both matrices on `device`, for recordings of (leads, samples)."""
-        mixing, present = _lead_matrix(preprocessor.leads, leads)
+        mixing, present = lead_matrix(preprocessor.leads, leads)
         self.present: Bool[Tensor, " l"] = torch.from_numpy(present).to(device)
         self._mixing = torch.from_numpy(mixing).to(device)
         filtering = _time_matrix(preprocessor, samples, sampling_rate)
@@ -68,23 +67,11 @@ class BatchPreprocessor:
         return offset, (deviation.square().sum((1, 2), keepdim=True) / share).sqrt()
 
 
-def present_leads(wanted: tuple[str, ...], recorded: tuple[str, ...]) -> np.ndarray:
-    """Return which leads are recorded, or follow from two limb leads that are: bool (wanted,)."""
-    return _lead_matrix(wanted, recorded)[1]
-
-
-def _lead_matrix(
+def lead_matrix(
     wanted: tuple[str, ...], recorded: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights (wanted, recorded) of the recorded leads, and which wanted ones there are."""
-    units = np.eye(len(recorded), dtype=np.float32)
-    rows = [
-        units[recorded.index(lead)] if lead in recorded else derive_limb_lead(lead, units, recorded)
-        for lead in wanted
-    ]
-    present = np.array([row is not None for row in rows])
-    empty = np.zeros(len(recorded), dtype=np.float32)
-    return np.stack([empty if row is None else row for row in rows]), present
+    return select_leads(wanted, np.eye(len(recorded), dtype=np.float32), recorded)
 
 
 def _time_matrix(preprocessor: Preprocessor, samples: int, sampling_rate: int) -> np.ndarray | None:
@@ -94,12 +81,4 @@ def _time_matrix(preprocessor: Preprocessor, samples: int, sampling_rate: int) -
     """
     if preprocessor.band_hz is None and preprocessor.sampling_rate == sampling_rate:
         return None
-    response = resample(
-        np.eye(samples), source_rate=sampling_rate, target_rate=preprocessor.sampling_rate
-    )
-    if preprocessor.band_hz is not None:
-        low_hz, high_hz = preprocessor.band_hz
-        response = bandpass(
-            response, sampling_rate=preprocessor.sampling_rate, low_hz=low_hz, high_hz=high_hz
-        )
-    return response[:, : preprocessor.samples].astype(np.float32)
+    return preprocessor.filter(np.eye(samples), sampling_rate=sampling_rate).astype(np.float32)

@@ -73,9 +73,7 @@ class Split:
 
     def recorded_samples(self, positions: np.ndarray) -> np.ndarray:
         """Return how many samples each recording has of those a model sees: int64 (positions,)."""
-        recorded, rates = self.corpus.lengths(self.rows[positions])
-        resampled = -(-recorded * self.preprocessor.sampling_rate // rates)
-        return np.minimum(resampled, self.preprocessor.samples)
+        return self.preprocessor.recorded_samples(*self.corpus.lengths(self.rows[positions]))
 
     def prepared(self, position: int) -> tuple[str, Prepared]:
         """Return key and prepared signal; raises InputError for a damaged sample."""

@@ -81,3 +81,25 @@ def derive_limb_lead(wanted: str, signal: np.ndarray, leads: Sequence[str]) -> n
     basis = np.array([_FROM_I_AND_II[leads[i]] for i in known])
     weights = np.array(_FROM_I_AND_II[wanted]) @ np.linalg.inv(basis)
     return (weights.astype(signal.dtype)[:, None] * signal[known]).sum(axis=0)
+
+
+def select_leads(
+    wanted: Sequence[str], signal: np.ndarray, leads: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wanted leads as rows, (wanted, samples), and which there are: bool (wanted,).
+
+    Args:
+        wanted: canonical names.
+        signal: (leads, samples), any unit that is the same for all leads.
+        leads: canonical names of the rows of `signal`.
+
+    A limb lead that is not among `leads` is computed from two that are; any other one that is not
+    is a row of zeros.
+    """
+    rows = {lead: signal[i] for i, lead in enumerate(leads)}
+    found = [
+        rows[lead] if lead in rows else derive_limb_lead(lead, signal, leads) for lead in wanted
+    ]
+    present = np.array([row is not None for row in found])
+    empty = np.zeros(signal.shape[-1], dtype=signal.dtype)
+    return np.stack([empty if row is None else row for row in found]), present

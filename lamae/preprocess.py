@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lamae.config import Settings
 from lamae.errors import RecordError
-from lamae.leads import INDEPENDENT_LEADS, LEADS, canonical_lead, derive_limb_lead
+from lamae.leads import INDEPENDENT_LEADS, LEADS, canonical_lead, select_leads
 from lamae.record import Record
 from lamae.signals import bandpass, crop_or_pad, interpolate_missing, resample
 
@@ -87,13 +87,7 @@ class Preprocessor(Settings):
         Raises RecordError if it has none of the leads or too many missing samples.
         """
         signal, present = self.select(record)
-        signal = resample(signal, source_rate=record.sampling_rate, target_rate=self.sampling_rate)
-        if self.band_hz:
-            low_hz, high_hz = self.band_hz
-            signal = bandpass(
-                signal, sampling_rate=self.sampling_rate, low_hz=low_hz, high_hz=high_hz
-            )
-        signal = signal[:, : self.samples]
+        signal = self.filter(signal, sampling_rate=record.sampling_rate)
         offset_mv, scale_mv = self._statistics(signal, present)
         normalised = (signal - offset_mv[:, None]) / scale_mv[:, None]
         normalised[~present] = 0.0
@@ -107,12 +101,7 @@ class Preprocessor(Settings):
         """
         signal, leads = self._recorded(record)
         signal = interpolate_missing(signal)
-        rows = {lead: signal[i] for i, lead in enumerate(leads)}
-        found = [
-            rows[lead] if lead in rows else derive_limb_lead(lead, signal, leads)
-            for lead in self.leads
-        ]
-        present = np.array([row is not None for row in found])
+        selected, present = select_leads(self.leads, signal, leads)
         if not present.any():
             raise RecordError(
                 f"recording {record.name}",
@@ -121,8 +110,22 @@ class Preprocessor(Settings):
                 expected=f"at least one of {', '.join(self.leads)}",
                 remedy="Leave it out, or name its leads in preprocess.leads.",
             )
-        empty = np.zeros(signal.shape[-1], dtype=np.float32)
-        return np.stack([empty if row is None else row for row in found]), present
+        return selected, present
+
+    def filter(self, signal: np.ndarray, *, sampling_rate: int) -> np.ndarray:
+        """Resample (..., samples) from `sampling_rate`, keep the band, and crop to the window."""
+        signal = resample(signal, source_rate=sampling_rate, target_rate=self.sampling_rate)
+        if self.band_hz:
+            low_hz, high_hz = self.band_hz
+            signal = bandpass(
+                signal, sampling_rate=self.sampling_rate, low_hz=low_hz, high_hz=high_hz
+            )
+        return signal[..., : self.samples]
+
+    def recorded_samples(self, samples: np.ndarray, sampling_rate: np.ndarray) -> np.ndarray:
+        """Return how many samples `filter` leaves of recordings of such lengths and rates."""
+        resampled = -(-samples * self.sampling_rate // sampling_rate)
+        return np.minimum(resampled, self.samples)
 
     def _recorded(self, record: Record) -> tuple[np.ndarray, list[str]]:
         """Return the leads that were recorded: one that is mostly missing counts as absent."""

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
 
-from lamae.batch_preprocess import BatchPreprocessor, present_leads
+from lamae.batch_preprocess import BatchPreprocessor, lead_matrix
 from lamae.corpus import Corpus, Shape
 from lamae.dataset import Batch, Split
 from lamae.errors import InputError
@@ -117,15 +117,15 @@ class OnDevice:
 
 def without_signal(raw: RawBatch, preprocessor: Preprocessor) -> Batch:
     """Return what is known of a raw batch before it is preprocessed: all but the signal."""
-    present = torch.from_numpy(present_leads(preprocessor.leads, raw.shape.leads))
-    recorded = -(-raw.shape.samples * preprocessor.sampling_rate // raw.shape.sampling_rate)
-    is_whole = recorded >= preprocessor.samples
-    b = len(raw.keys)
+    b, shape = len(raw.keys), raw.shape
+    present = torch.from_numpy(lead_matrix(preprocessor.leads, shape.leads)[1])
+    lengths = np.array([shape.samples]), np.array([shape.sampling_rate])
+    (recorded,) = preprocessor.recorded_samples(*lengths).tolist()
     return Batch(
         signal=torch.empty(b, len(preprocessor.leads), 0),
         present=None if present.all() else present.expand(b, -1),
         keys=raw.keys,
-        samples=None if is_whole else torch.full((b,), recorded),
+        samples=None if recorded == preprocessor.samples else torch.full((b,), recorded),
     )
 
 
