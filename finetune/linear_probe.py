@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Shaped
 from scipy.special import expit, softmax
 from torch import Tensor
 
-from lamae.bootstrap import stratify_patients
 from lamae.errors import InputError
 from lamae.metrics import class_scores, defined_classes, macro
+from lamae.resampling import stratify_patients
 
 L2_GRID = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Strengths that span a few hundred to tens of thousands of training records."""

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from lamae.errors import InputError
 from lamae.metrics import (
@@ -31,10 +31,10 @@ from lamae.metrics import (
     macro,
     weighted_class_scores,
 )
+from lamae.resampling import PatientStrata, draw_records, stratify_patients
 
 _CHUNK_NUMBERS = 2**18
 """Weights in work at once; more would leave the cache of the processor."""
-_MOST_REDRAWS = 1000
 
 
 class Interval(NamedTuple):
@@ -86,37 +86,6 @@ class BootstrapScores(NamedTuple):
     """Probability with which an interval is meant to cover."""
 
 
-class PatientStrata(NamedTuple):
-    """Patients as numbers, and the stratum of each."""
-
-    patient: Int[np.ndarray, " records"]
-    """Number of the patient of each record."""
-    stratum: Int[np.ndarray, " patients"]
-    """Number of the rarest positive class of each patient; the number of classes for none."""
-
-
-def stratify_patients(
-    labels: Bool[np.ndarray, "records classes"], patients: Sequence[str]
-) -> PatientStrata:
-    """Put each patient in the stratum of its rarest positive class, counted in patients.
-
-    Raises InputError unless there is one patient per record.
-    """
-    if len(patients) != len(labels) or len(labels) == 0:
-        raise InputError(
-            "patients",
-            value=f"{len(patients)} for {len(labels)} records",
-            expected="the patient of each of one or more records",
-            remedy="Give one name per record; a record of an unknown patient gets its own name.",
-        )
-    names, patient = np.unique(np.asarray(patients), return_inverse=True)
-    positive = np.zeros((len(names), labels.shape[1]), dtype=bool)
-    np.logical_or.at(positive, patient, labels)
-    frequency = np.where(positive, positive.sum(axis=0), len(names) + 1)
-    stratum = np.where(positive.any(axis=1), frequency.argmin(axis=1), labels.shape[1])
-    return PatientStrata(patient, stratum)
-
-
 def bootstrap_scores(
     labels: Bool[np.ndarray, "records classes"],
     scores: Mapping[str, np.ndarray],
@@ -131,7 +100,8 @@ def bootstrap_scores(
 
     Args:
         labels: True where a record is positive for a class.
-        scores: by model, (records, classes) numbers that are higher where a class is likelier.
+        scores: by model, (records, classes) numbers that are higher where a class is likelier; or
+            (runs, records, classes), and the model's measures are the means over its runs.
         patients: the patient of each record.
         classes: names of the columns of `labels`.
         generator: draws the patients.
@@ -181,16 +151,21 @@ def _score_resamples(
     generator: np.random.Generator,
 ) -> tuple[dict[str, ClassScores], int]:
     """Return by model (1 + resamples, classes), all records first; and the resamples redrawn."""
-    chunks = {model: [class_scores(labels, values)] for model, values in scores.items()}
+    runs = {model: values.reshape(-1, *labels.shape) for model, values in scores.items()}
+    chunks = {
+        model: [_mean([class_scores(labels, values) for values in of_model])]
+        for model, of_model in runs.items()
+    }
     size = max(1, _CHUNK_NUMBERS // len(labels))
     redrawn = 0
     for start in range(0, resamples, size):
-        weights, again = _draw_records(
+        weights, again = draw_records(
             labels, strata, classes, number=min(size, resamples - start), generator=generator
         )
         redrawn += again
-        for model, values in scores.items():
-            chunks[model].append(weighted_class_scores(labels, values, weights))
+        for model, of_model in runs.items():
+            found = [weighted_class_scores(labels, values, weights) for values in of_model]
+            chunks[model].append(_mean(found))
     stacked = {
         model: ClassScores(*(np.vstack(values) for values in zip(*parts, strict=True)))
         for model, parts in chunks.items()
@@ -198,44 +173,8 @@ def _score_resamples(
     return stacked, redrawn
 
 
-def _draw_records(
-    labels: np.ndarray,
-    strata: PatientStrata,
-    classes: Sequence[str],
-    *,
-    number: int,
-    generator: np.random.Generator,
-) -> tuple[Int[np.ndarray, "resamples records"], int]:
-    weights = _draw_patients(strata, number, generator)[:, strata.patient]
-    kept = defined_classes(labels)
-    redrawn = 0
-    for _ in range(_MOST_REDRAWS):
-        positives = weights @ labels.astype(np.float64)
-        lost = (positives == 0) | (positives == weights.sum(axis=1, keepdims=True))
-        lost &= kept
-        failed = np.flatnonzero(lost.any(axis=1))
-        if len(failed) == 0:
-            return weights, redrawn
-        redrawn += len(failed)
-        weights[failed] = _draw_patients(strata, len(failed), generator)[:, strata.patient]
-    lost_most = classes[int(lost.sum(axis=0).argmax())]
-    raise InputError(
-        f"class {lost_most}",
-        value=f"lost its positive or negative records in {_MOST_REDRAWS} resamples running",
-        expected="several patients with and several without the class",
-        remedy="Leave the class out, or score it without an interval.",
-    )
-
-
-def _draw_patients(
-    strata: PatientStrata, number: int, generator: np.random.Generator
-) -> Int[np.ndarray, "resamples patients"]:
-    drawn = np.empty((number, len(strata.stratum)), dtype=np.int64)
-    for stratum in np.unique(strata.stratum):
-        members = np.flatnonzero(strata.stratum == stratum)
-        even = np.full(len(members), 1 / len(members))
-        drawn[:, members] = generator.multinomial(len(members), even, size=number)
-    return drawn
+def _mean(of_runs: Sequence[ClassScores]) -> ClassScores:
+    return ClassScores(*(np.mean(values, axis=0) for values in zip(*of_runs, strict=True)))
 
 
 def _intervals(
@@ -276,7 +215,7 @@ def _check_request(
             expected="one name of its own for each column of the labels",
             remedy="Give the names in the order of the columns.",
         )
-    wrong = {model: v.shape for model, v in scores.items() if v.shape != labels.shape}
+    wrong = {model: v.shape for model, v in scores.items() if v.shape[-2:] != labels.shape}
     if wrong or not scores:
         raise InputError(
             "scores",

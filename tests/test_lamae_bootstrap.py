@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores, stratify_patients
+from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
 from lamae.errors import InputError
+from lamae.resampling import stratify_patients
 
 SHIFT = 1.2
 TRUE_AUROC = norm.cdf(SHIFT / np.sqrt(2))
@@ -192,3 +193,27 @@ def test_inputs_that_do_not_fit_together_are_refused() -> None:
             bootstrap_scores(labels, generator=np.random.default_rng(0), **arguments)
     with pytest.raises(InputError, match="no class with both"):
         _bootstrap(np.ones_like(labels), scores, patients)
+
+
+def test_a_model_of_several_runs_is_scored_by_the_mean_over_them() -> None:
+    generator = np.random.default_rng(3)
+    labels, first, patients = _simulate(generator, patients=40, records=2, noise=0.5)
+    second = first + generator.normal(size=first.shape)
+    aurocs = [roc_auc_score(labels[:, 0], scores[:, 0]) for scores in (first, second)]
+    measured = bootstrap_scores(
+        labels,
+        {
+            "both": np.stack([first, second]),
+            "first": first,
+            "first twice": np.stack([first, first]),
+        },
+        patients,
+        classes=["class"],
+        generator=np.random.default_rng(0),
+        resamples=50,
+    )
+    assert measured.models["both"].auroc_macro.estimate == pytest.approx(np.mean(aurocs))
+    assert measured.models["first twice"] == measured.models["first"]
+    difference = measured.differences["first"].auroc_macro
+    assert difference.estimate == pytest.approx((aurocs[1] - aurocs[0]) / 2)
+    assert difference.low < difference.estimate < difference.high
