@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lamae.files import open_whole
+from lamae.pages import write_page
 from lamae.plots import Interval, as_svg, interval_plot, learning_curve
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
@@ -18,14 +17,6 @@ ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
 _SUFFIXES = {ENCODER: "", RANDOM: "_random", DIFFERENCE: "_difference"}
 _UNKNOWN = (math.nan, math.nan, math.nan)
-
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class Row(NamedTuple):
@@ -73,7 +64,9 @@ def write_report(
         caption: what the reconstruction shows.
     """
     tables = metric_tables(summary)
-    page = _TEMPLATES.get_template("report.html.j2").render(
+    write_page(
+        path,
+        Path(__file__).with_name("report.html.j2"),
         title=title,
         findings=findings,
         tables=tables,
@@ -89,8 +82,6 @@ def write_report(
         versions=summary.get("versions", {}),
         number=format_number,
     )
-    with open_whole(path) as file:
-        file.write(page.encode())
 
 
 def metric_tables(summary: Mapping[str, Any]) -> list[Table]:

@@ -28,7 +28,12 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people: indented, whole or not at all."""
     with open_whole(path) as file:
-        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write(json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return JSON for people: indented, with a line's end."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 @contextmanager

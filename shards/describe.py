@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from pydantic import Field
 
 from lamae.config import FolderPath, Settings
 from lamae.corpus import INDEX, Corpus
-from lamae.files import open_whole, write_json
+from lamae.files import write_json
 from lamae.leads import LEADS
+from lamae.pages import write_page
 from lamae.plots import as_svg, save_png
 from lamae.samples import SPLITS, sample_key
 from shards.describe_examples import SECONDS, Examples, flagged_examples, rejected_examples
@@ -40,14 +40,6 @@ _COLUMNS = (
 )  # fmt: skip
 _ROWS_OF_A_TABLE = 8
 _DOTS_PER_INCH = 100
-
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class DescribeSettings(Settings):
@@ -135,7 +127,10 @@ def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
     drawing: _Drawing = {"most": settings.examples, "generator": generator}
     flagged = _saved(output, "flagged", flagged_examples(corpus, rows.flags, **drawing))
     rejected = _saved(output, "rejected", rejected_examples(settings.data, **drawing))
-    page = _TEMPLATES.get_template(f"{DESCRIPTION}.html.j2").render(
+    write_json(output / f"{DESCRIPTION}.json", description)
+    write_page(
+        output / f"{DESCRIPTION}.html",
+        Path(__file__).with_name(f"{DESCRIPTION}.html.j2"),
         found=description,
         svg={name: Markup(as_svg(figure)) for name, figure in figures.items()},
         flagged=flagged,
@@ -146,9 +141,6 @@ def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
         versions=corpus.manifest.get("versions", {}),
         number=_number,
     )
-    write_json(output / f"{DESCRIPTION}.json", description)
-    with open_whole(output / f"{DESCRIPTION}.html") as file:
-        file.write(page.encode())
     return description
 
 

@@ -37,7 +37,7 @@ from shards.export import METADATA, SIGNALS
 from shards.plan import BUILDING, PLAN, locked
 from shards.processes import share_work
 from shards.rejects import REJECTS
-from shards.report import MANIFEST_SHA256, checksum_line
+from shards.report import seal_manifest
 from shards.writer import ShardWriter
 
 # What is the same in all recordings as the file has them; each one's own is in its metadata.
@@ -232,11 +232,7 @@ def _finish(
     seconds = round(time.monotonic() - started, 1)
     records = shards[-1].stop
     summary = write_summary(output, settings, records=records, **found, seconds=seconds)
-    content = manifest | {"index": describe_index(output), "shards": listed}
-    written = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-    for name, content_bytes in ((MANIFEST_SHA256, checksum_line(written)), (MANIFEST, written)):
-        with open_whole(output / name) as file:
-            file.write(content_bytes)
+    seal_manifest(output, manifest | {"index": describe_index(output), "shards": listed})
     return summary
 
 

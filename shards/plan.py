@@ -132,18 +132,15 @@ def read_plan(output: Path) -> dict[str, Any]:
     """Return the plan of the build in a folder; raises InputError where there is none."""
     path = output / BUILDING / PLAN
     if not path.is_file():
+        is_finished = (output / MANIFEST).exists()
         raise InputError(
             f"output {output}",
-            value="no unfinished build" + ("; its shards are finished" * _has_manifest(output)),
+            value="no unfinished build" + ("; its shards are finished" * is_finished),
             expected="a folder where parts have been built",
             remedy="Build the parts first: part=0 parts=...",
         )
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def _has_manifest(output: Path) -> bool:
-    return (output / MANIFEST).exists()
 
 
 def plan_digest(content: Mapping[str, Any]) -> str:

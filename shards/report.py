@@ -1,14 +1,13 @@
 """What a folder of shards says of itself: counts and the manifest."""
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lamae.corpus import FORMAT, MANIFEST, describe_index
-from lamae.files import open_whole
+from lamae.files import json_bytes, open_whole
 from lamae.samples import SPLITS
 from shards.plan import plan_digest
 from shards.rejects import REJECTS, most_frequent_first
@@ -105,7 +104,12 @@ def write_manifest(
         "known": plan["known"],
         "versions": plan["versions"],
     }
-    written = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    seal_manifest(folder, content)
+
+
+def seal_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest and, before it, its checksum; a folder with a manifest is finished."""
+    written = json_bytes(content)
     for name, file_content in ((MANIFEST_SHA256, checksum_line(written)), (MANIFEST, written)):
         with open_whole(folder / name) as file:
             file.write(file_content)
