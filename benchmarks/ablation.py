@@ -1,9 +1,9 @@
 """LAMAE against independent, alignment and joint encoders, and masks against masks, on real data.
 
-.venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--seeds 3] [--steps 1200] [--json FILE]
+.venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--seeds 3] [--steps 1000] [--json FILE]
 Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, then fits the
-superclass probe of configs/finetune/ptbxl_superclass_probe.yaml on the same split and scores it on
-the validation split. All arms have equal steps, order of recordings and decoder, and, arms of
+superclass probe of configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the
+same for all, and scores it on the validation split. All arms have equal steps, order of recordings and decoder, and, arms of
 masking aside, differ in `encoder.method` alone. An interrupted run goes on where it was.
 
 An arm's figure is the mean over its seeds. Its interval and that of a paired difference are the
@@ -62,7 +62,8 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--probe-patients", type=int, default=5000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -70,7 +71,7 @@ def main() -> None:
     settings = load_settings(
         FinetuneSettings, [str(PROBE), "encoder=unused", f"data={arguments.shards}"]
     )
-    task = make_task(corpus, settings)
+    task = with_patients(make_task(corpus, settings), arguments.probe_patients)
     scores: dict[str, list[np.ndarray]] = {}
     losses: dict[str, list[float]] = {}
     for seed in range(arguments.seeds):
@@ -88,6 +89,13 @@ def main() -> None:
     print_table(results)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def with_patients(task: Task, number: int) -> Task:
+    """Keep the training recordings of some patients, drawn once."""
+    names = np.array(task.train.patients)
+    kept = np.random.default_rng(0).permutation(np.unique(names))[:number]
+    return task._replace(train=task.train.only(task.train.rows[np.isin(names, kept)]))
 
 
 def pretrain(arguments: list[str]) -> None:
@@ -159,7 +167,12 @@ def compare(
         }
         for arm, of_seeds in scores.items()
     }
-    return {"recordings": measured.records, "patients": measured.patients, "arms": arms}
+    return {
+        "probe_recordings": len(task.train.rows),
+        "recordings": measured.records,
+        "patients": measured.patients,
+        "arms": arms,
+    }
 
 
 def print_table(results: dict[str, Any]) -> None:
