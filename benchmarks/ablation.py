@@ -3,8 +3,9 @@
 .venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--seeds 3] [--steps 1000] [--json FILE]
 Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, then fits the
 superclass probe of configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the
-same for all, and scores it on the validation split. All arms have equal steps, order of recordings and decoder, and, arms of
-masking aside, differ in `encoder.method` alone. An interrupted run goes on where it was.
+same for all, and scores it on the validation split. All arms have equal steps, order of recordings
+and decoder, and, arms of masking aside, differ in `encoder.method` alone. An interrupted run goes
+on where it was.
 
 An arm's figure is the mean over its seeds. Its interval and that of a paired difference are the
 symmetric bootstrap over patients of that mean, the same patients for all arms and seeds; the spread
