@@ -1,11 +1,11 @@
 """LAMAE against independent, alignment and joint encoders, and masks against masks, on real data.
 
 .venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--seeds 3] [--steps 1000] [--json FILE]
-Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, then fits the
-superclass probe of configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the
-same for all, and scores it on the validation split. All arms have equal steps, order of recordings
-and decoder, and, arms of masking aside, differ in `encoder.method` alone. An interrupted run goes
-on where it was.
+Pretrains configs/pretrain/cpu.yaml, at half its batch size, once for each arm and seed on the
+training split, then fits the superclass probe of configs/finetune/ptbxl_superclass_probe.yaml on
+some patients of that split, the same for all, and scores it on the validation split. All arms have
+equal steps, order of recordings and decoder, and, arms of masking aside, differ in
+`encoder.method` alone. An interrupted run goes on where it was.
 
 An arm's figure is the mean over its seeds. Its interval and that of a paired difference are the
 symmetric bootstrap over patients of that mean, the same patients for all arms and seeds; the spread
@@ -103,7 +103,7 @@ def pretrain(arguments: list[str]) -> None:
     """Pretrain one arm in a process of its own, on one thread; an interrupted one goes on."""
     launch = [sys.executable, "-P", "-m", "accelerate.commands.launch", "--quiet"]
     single = ["--config_file", str(ROOT / "configs/accelerate/single.yaml")]
-    often = ["cpu_threads=1", "resume=true", "validate_every=250", "checkpoint_every=250"]
+    often = ["batch_size=16", "cpu_threads=1", "resume=true", "validate_every=250", "checkpoint_every=250"]
     program = [str(ROOT / "pretrain/main.py"), str(PRETRAIN)]
     subprocess.run([*launch, *single, *program, *often, *arguments], check=True)
 
