@@ -103,9 +103,10 @@ def pretrain(arguments: list[str]) -> None:
     """Pretrain one arm in a process of its own, on one thread; an interrupted one goes on."""
     launch = [sys.executable, "-P", "-m", "accelerate.commands.launch", "--quiet"]
     single = ["--config_file", str(ROOT / "configs/accelerate/single.yaml")]
-    often = ["batch_size=16", "cpu_threads=1", "resume=true", "validate_every=250", "checkpoint_every=250"]
+    cheap = ["batch_size=16", "cpu_threads=1", "resume=true"]
+    often = ["validate_every=250", "checkpoint_every=250"]
     program = [str(ROOT / "pretrain/main.py"), str(PRETRAIN)]
-    subprocess.run([*launch, *single, *program, *often, *arguments], check=True)
+    subprocess.run([*launch, *single, *program, *cheap, *often, *arguments], check=True)
 
 
 def probe(

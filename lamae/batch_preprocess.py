@@ -1,17 +1,22 @@
 """The preprocessor for whole batches, on the device of the model.
 
-Lead selection, resampling, band-pass and crop are linear in the samples of a recording of given
-length. Here they are two matrices, which the preprocessor's own functions make from unit impulses,
-so that the two ways cannot drift apart.
+Lead selection, resampling and band-pass are linear in the samples of a recording of given length.
+Here they are two matrices, which the preprocessor's own functions make from unit impulses, so that
+the two ways cannot drift apart.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16
+from einops import repeat
+from jaxtyping import Bool, Float, Int, Int16
 from torch import Tensor
 
 from lamae.leads import select_leads
 from lamae.preprocess import SMALLEST_SCALE_MV, Preprocessor
+
+_IMPULSES_AT_ONCE = 1024
+_LARGEST_MATRIX = 2**29
+"""Numbers in the larger matrix, 2 GiB: enough for a minute, resampled from 500 Hz to 250 Hz."""
 
 
 class BatchPreprocessor:
@@ -44,17 +49,33 @@ class BatchPreprocessor:
         digital: Int16[Tensor, "b recorded samples"],
         gain: Float[Tensor, "b recorded"],
         baseline: Float[Tensor, "b recorded"],
+        starts: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b l window"]:
-        """Return what the preprocessor makes of each recording, to rounding; zeros if absent."""
+        """Return what the preprocessor makes of each recording, to rounding; zeros if absent.
+
+        `starts` are those of the windows, as the preprocessor takes them; without, the first.
+        """
         signal_mv = (digital.float() - baseline[..., None]) / gain[..., None]
         signal = torch.einsum("b r s, l r -> b l s", signal_mv, self._mixing)
-        if self._filtering is not None:
-            signal = signal @ self._filtering
-        signal = signal[..., : self._samples]
+        signal = self._filtered_window(signal, starts)
         offset, scale = self._statistics(signal)
         signal = (signal - offset) / scale.where(scale > SMALLEST_SCALE_MV, 1.0)
         signal = signal * self.present[:, None]
         return torch.nn.functional.pad(signal, (0, self._samples - signal.shape[-1]))
+
+    def _filtered_window(self, signal: Tensor, starts: Tensor | None) -> Tensor:
+        filtering, window = self._filtering, self._samples
+        if starts is None:
+            chosen = filtering if filtering is None else filtering[:, :window]
+            return signal[..., :window] if chosen is None else signal @ chosen
+        if filtering is not None:
+            signal = signal @ filtering
+        length = signal.shape[-1]
+        if length <= window:  # zeros will stand behind it
+            return signal
+        first = starts.clamp(0, length - window)
+        times = first[:, None] + torch.arange(window, device=signal.device)
+        return signal.gather(-1, repeat(times, "b w -> b l w", l=signal.shape[1]))
 
     def _statistics(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         if self._normalisation == "lead":
@@ -65,6 +86,18 @@ class BatchPreprocessor:
         offset = signal.sum((1, 2), keepdim=True) / share  # absent leads are zeros
         deviation = (signal - offset) * self.present[:, None]
         return offset, (deviation.square().sum((1, 2), keepdim=True) / share).sqrt()
+
+
+def is_for_batches(
+    preprocessor: Preprocessor, *, leads: tuple[str, ...], samples: int, sampling_rate: int
+) -> bool:
+    """Return whether there is a batch preprocessor for such recordings.
+
+    There is none if they have none of the preprocessor's leads or are minutes long.
+    """
+    (length,) = preprocessor.lengths(np.array([samples]), np.array([sampling_rate])).tolist()
+    _, present = lead_matrix(preprocessor.leads, leads)
+    return samples * length <= _LARGEST_MATRIX and bool(present.any())
 
 
 def lead_matrix(
@@ -81,4 +114,9 @@ def _time_matrix(preprocessor: Preprocessor, samples: int, sampling_rate: int) -
     """
     if preprocessor.band_hz is None and preprocessor.sampling_rate == sampling_rate:
         return None
-    return preprocessor.filter(np.eye(samples), sampling_rate=sampling_rate).astype(np.float32)
+    blocks = []
+    for first in range(0, samples, _IMPULSES_AT_ONCE):
+        impulses = np.eye(min(_IMPULSES_AT_ONCE, samples - first), samples, first)
+        filtered = preprocessor.filter(impulses, sampling_rate=sampling_rate)
+        blocks.append(filtered.astype(np.float32))
+    return np.concatenate(blocks)

@@ -7,16 +7,25 @@ positive or all its negative records is drawn again, so every mean over classes 
 classes. Every model is scored on the same resamples, which makes differences paired.
 
 The interval is the symmetric bootstrap interval (Hall, Biometrika 1988): the estimate plus and
-minus the `level` quantile of |resampled - estimate|, cut where the measure itself ends. It holds
-its estimate by construction. A percentile, basic or bias-corrected interval does not, and misses
-it where resampling moves a measure to one side, as it does average precision over rare classes.
+minus the `level` quantile of |resampled - estimate|. Measures are compared by the logarithm of what
+they lack to 1, because near 1 one error fewer is worth more than its share; differences of models
+are compared as they are. Either holds its estimate by construction. A percentile, basic or
+bias-corrected interval does not, and misses it where resampling moves a measure to one side, as it
+does average precision over rare classes.
 A measure that no resample moves (a perfect ranking) gets a width of zero: no bootstrap sees
 errors that the records do not hold. Strata keep the frequencies of the classes, so an interval
-speaks of the mix at hand. With a dozen positive patients it is too narrow, for average precision
-more than for AUROC: read it beside `positive_patients`.
+speaks of the mix at hand.
+
+Coverage depends on the patients with a positive record. In 2,000 simulated studies each of 100 to
+150 patients, 40 of them positive, 95 % intervals covered an AUROC of 0.8 or 0.94 in 96 %, average
+precision in 94 to 97 % and differences of two models in 94 to 96 %. At an AUROC of 0.8, 20 positive
+patients gave 94, 96 and 93 %, 10 gave 92, 96 and 92 %, 5 gave 89, 95 and 91 %: read an interval
+beside `positive_patients`. Average precision over rare classes rises by chance in small samples, in
+every class the same way: its mean over 20 classes of 8 positive patients was covered in 80 %.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +34,12 @@ from jaxtyping import Bool, Float
 from lamae.errors import InputError
 from lamae.metrics import (
     ClassScores,
-    class_scores,
     defined_classes,
     left_out,
     macro,
     weighted_class_scores,
 )
-from lamae.resampling import PatientStrata, draw_records, stratify_patients
-
-_CHUNK_NUMBERS = 2**18
-"""Weights in work at once; more would leave the cache of the processor."""
+from lamae.resampling import resample_statistics, stratify_patients
 
 
 class Interval(NamedTuple):
@@ -112,20 +117,34 @@ def bootstrap_scores(
     no class has both positive and negative records, and where a class hangs on so few patients
     that resamples keep losing it.
     """
-    _check_request(labels, scores, classes, resamples=resamples, level=level)
+    check_request(labels, classes, resamples=resamples, level=level)
+    _check_scores(labels, scores)
     strata = stratify_patients(labels, patients)
-    draws, redrawn = _score_resamples(
-        labels, scores, strata, classes=classes, resamples=resamples, generator=generator
+    runs = {model: values.reshape(-1, *labels.shape) for model, values in scores.items()}
+    drawn = resample_statistics(
+        {model: partial(_mean_over_runs, labels, values) for model, values in runs.items()},
+        labels,
+        strata,
+        classes=classes,
+        resamples=resamples,
+        generator=generator,
     )
+    draws = {
+        model: ClassScores(values[:, : len(classes)], values[:, len(classes) :])
+        for model, values in drawn.values.items()
+    }
     first, *others = scores
     differences = {
         other: ClassScores(*(a - b for a, b in zip(draws[first], draws[other], strict=True)))
         for other in others
     }
     return BootstrapScores(
-        models={m: _intervals(draws[m], classes, level=level, lowest=0.0) for m in scores},
+        models={
+            m: _intervals(draws[m], classes, partial(shortfall_interval, level=level))
+            for m in scores
+        },
         differences={
-            other: _intervals(differences[other], classes, level=level, lowest=-1.0)
+            other: _intervals(differences[other], classes, partial(symmetric_interval, level=level))
             for other in others
         },
         positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
@@ -136,54 +155,23 @@ def bootstrap_scores(
         records=len(labels),
         patients=len(strata.stratum),
         resamples=resamples,
-        redrawn=redrawn,
+        redrawn=drawn.redrawn,
         level=level,
     )
 
 
-def _score_resamples(
-    labels: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    strata: PatientStrata,
-    *,
-    classes: Sequence[str],
-    resamples: int,
-    generator: np.random.Generator,
-) -> tuple[dict[str, ClassScores], int]:
-    """Return by model (1 + resamples, classes), all records first; and the resamples redrawn."""
-    runs = {model: values.reshape(-1, *labels.shape) for model, values in scores.items()}
-    chunks = {
-        model: [_mean([class_scores(labels, values) for values in of_model])]
-        for model, of_model in runs.items()
-    }
-    size = max(1, _CHUNK_NUMBERS // len(labels))
-    redrawn = 0
-    for start in range(0, resamples, size):
-        weights, again = draw_records(
-            labels, strata, classes, number=min(size, resamples - start), generator=generator
-        )
-        redrawn += again
-        for model, of_model in runs.items():
-            found = [weighted_class_scores(labels, values, weights) for values in of_model]
-            chunks[model].append(_mean(found))
-    stacked = {
-        model: ClassScores(*(np.vstack(values) for values in zip(*parts, strict=True)))
-        for model, parts in chunks.items()
-    }
-    return stacked, redrawn
-
-
-def _mean(of_runs: Sequence[ClassScores]) -> ClassScores:
-    return ClassScores(*(np.mean(values, axis=0) for values in zip(*of_runs, strict=True)))
+def _mean_over_runs(labels: np.ndarray, runs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return AUROC and average precision, (resamples, 2 * classes)."""
+    return np.mean([np.hstack(weighted_class_scores(labels, run, weights)) for run in runs], axis=0)
 
 
 def _intervals(
-    draws: ClassScores, classes: Sequence[str], *, level: float, lowest: float
+    draws: ClassScores, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
 ) -> ScoreIntervals:
-    means = [_interval(macro(values), level=level, lowest=lowest) for values in draws]
+    means = [interval(macro(values)) for values in draws]
     by_class = [
         {
-            name: _interval(values[:, i], level=level, lowest=lowest)
+            name: interval(values[:, i])
             for i, name in enumerate(classes)
             if not np.isnan(values[0, i])
         }
@@ -192,29 +180,42 @@ def _intervals(
     return ScoreIntervals(means[0], means[1], by_class[0], by_class[1])
 
 
-def _interval(
-    draws: Float[np.ndarray, " all_records_then_resamples"], *, level: float, lowest: float
+def symmetric_interval(
+    draws: Float[np.ndarray, " all_records_then_resamples"],
+    *,
+    level: float,
+    lowest: float = -1.0,
+    highest: float = 1.0,
 ) -> Interval:
+    """Return the symmetric bootstrap interval, cut where the measure ends."""
     estimate = float(draws[0])
     distance = float(np.quantile(np.abs(draws[1:] - estimate), level))
-    return Interval(estimate, max(lowest, estimate - distance), min(1.0, estimate + distance))
+    return Interval(estimate, max(lowest, estimate - distance), min(highest, estimate + distance))
 
 
-def _check_request(
-    labels: np.ndarray,
-    scores: Mapping[str, np.ndarray],
-    classes: Sequence[str],
+def shortfall_interval(
+    draws: Float[np.ndarray, " all_records_then_resamples"],
     *,
-    resamples: int,
     level: float,
-) -> None:
-    if len(classes) != labels.shape[1] or len(set(classes)) != len(classes):
-        raise InputError(
-            "classes",
-            value=f"{list(classes)} for {labels.shape[1]} columns",
-            expected="one name of its own for each column of the labels",
-            remedy="Give the names in the order of the columns.",
-        )
+    lowest: float = 0.0,
+    highest: float = 1.0,
+) -> Interval:
+    """Return the symmetric bootstrap interval of log(highest - measure), cut at the lowest value.
+
+    A perfect draw, whose logarithm is infinite, counts as half as far away as the nearest other.
+    """
+    lacking = highest - draws
+    nearest = np.min(lacking, initial=np.inf, where=lacking > 0)
+    logarithm = np.log(np.where(lacking > 0, lacking, nearest / 2 if nearest < np.inf else 1.0))
+    factor = np.exp(np.quantile(np.abs(logarithm[1:] - logarithm[0]), level))
+    estimate, wide = float(draws[0]), float(np.exp(logarithm[0]))
+    if factor == 1:
+        return Interval(estimate, estimate, estimate)
+    low, high = (float(highest - wide * times) for times in (factor, 1 / factor))
+    return Interval(estimate, max(lowest, min(estimate, low)), max(estimate, high))
+
+
+def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
     wrong = {model: v.shape for model, v in scores.items() if v.shape[-2:] != labels.shape}
     if wrong or not scores:
         raise InputError(
@@ -222,6 +223,23 @@ def _check_request(
             value=wrong or "no model",
             expected=f"one model or more, each of the shape of the labels, {labels.shape}",
             remedy="Score the same records and classes with every model.",
+        )
+
+
+def check_request(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    resamples: int,
+    level: float,
+) -> None:
+    """Raise InputError unless classes, resamples and level fit the labels."""
+    if len(classes) != labels.shape[1] or len(set(classes)) != len(classes):
+        raise InputError(
+            "classes",
+            value=f"{list(classes)} for {labels.shape[1]} columns",
+            expected="one name of its own for each column of the labels",
+            remedy="Give the names in the order of the columns.",
         )
     if not defined_classes(labels).any():
         raise InputError(

@@ -181,6 +181,11 @@ class Corpus:
         names = leads.names[leads.codes[rows[0]]]
         return Shape(tuple(names.split(",")), int(samples[0]), int(rates[0]))
 
+    def lead_sets(self, rows: Rows) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
+        """Return a number for the set of leads of each row, and the leads of each set."""
+        sets = self._index.lead_sets
+        return sets.codes[rows], tuple(tuple(name.split(",")) for name in sets.names)
+
     def scales(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and baseline of rows with the same leads: float32 (rows, leads) each."""
         return self._signals.scales(np.asarray(rows))

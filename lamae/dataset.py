@@ -2,9 +2,10 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from lamae.corpus import Corpus
 from lamae.errors import InputError, RecordError
+from lamae.leads import select_leads
 from lamae.preprocess import Prepared, Preprocessor
 
 _log = logging.getLogger(__name__)
 _REPLACEMENTS = 20
 
 T = TypeVar("T")
+Positions = Sequence[int] | np.ndarray
 
 
 class Batch(NamedTuple):
@@ -33,6 +36,8 @@ class Batch(NamedTuple):
     """Keys of the samples."""
     samples: Int[Tensor, " b"] | None = None
     """Recorded samples of each, zeros stand behind them; None where none is shorter."""
+    damaged: tuple[str, ...] = ()
+    """Keys of the damaged samples for which others stand in."""
 
 
 class Usable(NamedTuple):
@@ -71,43 +76,63 @@ class Split:
         """Return the number of recordings."""
         return len(self.rows)
 
-    def recorded_samples(self, positions: np.ndarray) -> np.ndarray:
-        """Return how many samples each recording has of those a model sees: int64 (positions,)."""
-        return self.preprocessor.recorded_samples(*self.corpus.lengths(self.rows[positions]))
+    def lengths(self, positions: np.ndarray) -> np.ndarray:
+        """Return samples of whole recordings at the preprocessor's rate: int64 (positions,)."""
+        return self.preprocessor.lengths(*self.corpus.lengths(self.rows[positions]))
 
-    def prepared(self, position: int) -> tuple[str, Prepared]:
-        """Return key and prepared signal; raises InputError for a damaged sample."""
-        sample = self.corpus.sample(int(self.rows[position]))
-        return sample.key, self.preprocessor(sample.record)
+    def present(self, positions: np.ndarray) -> np.ndarray:
+        """Return bool (positions, leads): the recording has the lead, or those that give it.
 
-    def batch(self, positions: Sequence[int] | np.ndarray) -> Batch:
-        """Prepare the recordings at the given positions; raises InputError for an unusable one."""
-        return _collate([self._one_usable(int(p)) for p in positions])
+        Missing samples, for which a lead may count as absent after all, are not looked at.
+        """
+        sets, names = self.corpus.lead_sets(self.rows[positions])
+        of_set = [select_leads(self.preprocessor.leads, np.eye(len(n)), n)[1] for n in names]
+        return np.stack(of_set)[sets]
 
-    def usable(self, positions: Sequence[int] | np.ndarray) -> Usable:
-        """Prepare those recordings at the given positions that can be used."""
-        found: dict[int, tuple[str, Prepared]] = {}
-        unusable = {}
-        for position in map(int, positions):
+    def prepared(self, position: int, start: int = 0) -> tuple[str, Prepared]:
+        """Return key and prepared window; raises InputError for a sample that cannot be used."""
+        row = int(self.rows[position])
+        return str(self.corpus.keys[row]), self.preprocessor(self.corpus.record(row), start)
+
+    def batch(self, positions: Positions, starts: np.ndarray | None = None) -> Batch:
+        """Prepare recordings by position; raises InputError for one that cannot be used.
+
+        `starts` says where the window of each begins, in samples at the preprocessor's rate, as
+        `Preprocessor` takes it; without, all begin at 0. A position may come more than once.
+        """
+        damaged: list[str] = []
+        samples = [self._one_usable(*each, damaged) for each in _windows(positions, starts)]
+        return _collate(samples)._replace(damaged=tuple(damaged))
+
+    def usable(self, positions: Positions, starts: np.ndarray | None = None) -> Usable:
+        """Prepare those recordings that can be used; the arguments are those of `batch`."""
+        used, samples, unusable = [], [], dict[str, str]()
+        for position, start in _windows(positions, starts):
             try:
-                found[position] = self.prepared(position)
+                samples.append(self.prepared(position, start))
+                used.append(position)
             except InputError as error:
                 reason = error.reason if isinstance(error, RecordError) else "damaged"
                 unusable[str(self.corpus.keys[self.rows[position]])] = reason
-        batch = _collate(list(found.values())) if found else None
-        return Usable(list(found), batch, unusable)
+        return Usable(used, _collate(samples) if samples else None, unusable)
 
-    def _one_usable(self, position: int) -> tuple[str, Prepared]:
+    def _one_usable(self, position: int, start: int, damaged: list[str]) -> tuple[str, Prepared]:
         for attempt in range(self._attempts):
-            row = int(self.rows[(position + attempt) % len(self)])
+            candidate = (position + attempt) % len(self)
             try:
-                record = self.corpus.record(row)
-                return str(self.corpus.keys[row]), self.preprocessor(record)
+                return self.prepared(candidate, start)
             except InputError as error:
                 if attempt == self._attempts - 1:
                     raise
+                if not isinstance(error, RecordError):
+                    damaged.append(str(self.corpus.keys[self.rows[candidate]]))
                 _log.warning("replaced by the next sample: %s", error)
         raise AssertionError("the last attempt returns or raises")
+
+
+def _windows(positions: Positions, starts: np.ndarray | None) -> Iterator[tuple[int, int]]:
+    begins = repeat(0, len(positions)) if starts is None else map(int, starts)
+    return zip(map(int, positions), begins, strict=True)
 
 
 def _collate(samples: Sequence[tuple[str, Prepared]]) -> Batch:
@@ -128,12 +153,20 @@ def shuffled_positions(start: int, stop: int, *, count: int, seed: int) -> np.nd
     epochs, places = walk // count, walk % count
     found = np.empty(len(walk), dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(count)
-        found[epochs == epoch] = order[places[epochs == epoch]]
+        found[epochs == epoch] = _epoch_order(count, seed, int(epoch))[places[epochs == epoch]]
     return found
 
 
-def prefetch(make: Callable[[int], T], *, start: int, stop: int, workers: int = 1) -> Iterator[T]:
+@lru_cache(maxsize=2)  # of ten million samples, drawing takes as long as many a step
+def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    order.setflags(write=False)
+    return order
+
+
+def prefetch(
+    make: Callable[[int], T], *, start: int, stop: int, workers: int = 1
+) -> Generator[T, None, None]:
     """Yield make(start), ..., make(stop - 1), in order, made ahead by threads.
 
     Twice as many as there are threads, and two, are made or in the making. Without workers, each is

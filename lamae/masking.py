@@ -78,6 +78,7 @@ def draw_mask(
     patches: int,
     mask_ratio: float,
     generator: torch.Generator,
+    rows: Int[Tensor, " b"] | None = None,
     present: Bool[Tensor, "b l"] | None = None,
     valid: Bool[Tensor, "b n"] | None = None,
 ) -> Mask:
@@ -86,6 +87,7 @@ def draw_mask(
     Args:
         kind: what is hidden together.
         batch: recordings.
+        rows: those whose masks are wanted, by default all; theirs are the same without the others.
         leads: rows of the signal.
         patches: patches of each lead.
         mask_ratio: share to hide, of the patches or of the leads.
@@ -96,14 +98,19 @@ def draw_mask(
     Raises InputError where leads are to be hidden and there is only one.
     """
     if kind == "lead":
-        seen = _draw_seen(batch, leads, mask_ratio, generator, present)
+        seen = _draw_seen(batch, leads, mask_ratio, generator, rows, present)
         every = torch.arange(patches).expand(*seen.shape, patches)
         return Mask(every, seen)
-    rows = 1 if kind == "tube" else leads
     visible = draw_visible(
-        batch, rows, patches, mask_ratio=mask_ratio, generator=generator, valid=valid
+        batch,
+        1 if kind == "tube" else leads,
+        patches,
+        mask_ratio=mask_ratio,
+        generator=generator,
+        rows=rows,
+        valid=valid,
     )
-    return Mask(visible.expand(batch, leads, -1))
+    return Mask(visible.expand(-1, leads, -1))
 
 
 def draw_visible(
@@ -113,15 +120,18 @@ def draw_visible(
     *,
     mask_ratio: float,
     generator: torch.Generator,
+    rows: Int[Tensor, " b"] | None = None,
     valid: Bool[Tensor, "b n"] | None = None,
 ) -> Int[Tensor, "b l v"]:
     """Draw the visible patches of each lead, independently and in equal number.
 
-    Of a recording with padding, the same share of its valid patches is visible, and padding fills
-    the rest of the count.
+    With `rows`, those of some recordings are returned. Of a recording with padding, the same share
+    of its valid patches is visible, and padding fills the rest of the count.
     """
     count = visible_count(patches, mask_ratio)
     order = torch.rand(batch, leads, patches, generator=generator)
+    if rows is not None:
+        order = order[rows]
     if valid is not None:
         order = _padding_as_filler(order, valid[:, None], mask_ratio)
     return order.argsort(dim=-1)[..., :count].sort(dim=-1).values
@@ -199,6 +209,7 @@ def _draw_seen(
     leads: int,
     mask_ratio: float,
     generator: torch.Generator,
+    rows: Tensor | None,
     present: Tensor | None,
 ) -> Int[Tensor, "b s"]:
     if leads < 2:
@@ -209,6 +220,8 @@ def _draw_seen(
             remedy="Set model.masking.lead=0, or add a lead to preprocess.leads.",
         )
     order = torch.rand(batch, leads, generator=generator)
+    if rows is not None:
+        order = order[rows]
     if present is not None:
         order = order + (~present).float() * 2
     return order.argsort(dim=-1)[:, : visible_count(leads, mask_ratio)].sort(dim=-1).values

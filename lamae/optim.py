@@ -1,12 +1,20 @@
 """The optimiser: AdamW with weight decay on matrices only."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def adamw(
-    model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]
-) -> torch.optim.AdamW:
+class AdamW(torch.optim.AdamW):
+    """torch's fused AdamW, which a number on the device can keep from changing anything."""
+
+    found_inf: Tensor | None = None
+    """float32 (): 1.0 where the next step is to change neither weights nor moments, else 0.0.
+
+    torch.optim.Optimizer hands it to the fused kernel, as torch.amp.GradScaler has it do: the host
+    does not look at it, and a step with 0.0 is the same to the last bit as one without."""
+
+
+def adamw(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:
     """Build AdamW that leaves biases, norms, tokens and embeddings without weight decay."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -17,4 +25,4 @@ def adamw(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+    return AdamW(groups, lr=lr, betas=betas, fused=True)

@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
     scale_mv: np.ndarray
     """float32 (leads,)."""
     samples: int
-    """Recorded samples of each lead; zeros stand behind them."""
+    """Recorded samples of each lead in the window; zeros stand behind them."""
 
     def millivolts(self, signal: np.ndarray) -> np.ndarray:
         """Undo the normalisation of an array shaped like `signal`."""
@@ -48,14 +48,14 @@ class Prepared(NamedTuple):
 
 
 class Preprocessor(Settings):
-    """Missing samples, leads, sampling rate, band, duration and normalisation, in this order."""
+    """Missing samples, leads, sampling rate, band, window and normalisation, in this order."""
 
     leads: Annotated[tuple[str, ...], BeforeValidator(_lead_names)] = LEADS
     """Leads in the order a model sees them: 12, 8 (the independent ones) or a list of names."""
     sampling_rate: int = Field(250, ge=50, le=2000)
     """Samples per second after resampling."""
     duration_s: float = Field(10.0, gt=0)
-    """Seconds; the start of a longer recording, zeros behind a shorter one."""
+    """Seconds that a model sees: a window of a longer recording, zeros behind a shorter one."""
     band_hz: tuple[float, float] | None = (0.67, 40.0)
     """Pass band of the zero-phase filter in Hz; null for none. Default: ST-MEM's."""
     normalisation: Literal["record", "lead", "none"] = "record"
@@ -81,13 +81,17 @@ class Preprocessor(Settings):
         """Samples per lead that a model sees."""
         return round(self.duration_s * self.sampling_rate)
 
-    def __call__(self, record: Record) -> Prepared:
-        """Prepare one recording.
+    def __call__(self, record: Record, start: int = 0) -> Prepared:
+        """Prepare the window of a recording that begins at `start`, in samples after resampling.
 
-        Raises RecordError if it has none of the leads or too many missing samples.
+        All of the recording is filtered, and the window alone is normalised. A window that would
+        reach beyond the recording is moved into it; one of a short recording begins at 0.
+        Raises RecordError if there is none of the leads or too many samples are missing.
         """
         signal, present = self.select(record)
         signal = self.filter(signal, sampling_rate=record.sampling_rate)
+        start = max(min(start, signal.shape[1] - self.samples), 0)
+        signal = signal[:, start : start + self.samples]
         offset_mv, scale_mv = self._statistics(signal, present)
         normalised = (signal - offset_mv[:, None]) / scale_mv[:, None]
         normalised[~present] = 0.0
@@ -113,19 +117,18 @@ class Preprocessor(Settings):
         return selected, present
 
     def filter(self, signal: np.ndarray, *, sampling_rate: int) -> np.ndarray:
-        """Resample (..., samples) from `sampling_rate`, keep the band, and crop to the window."""
+        """Resample (..., samples) from `sampling_rate`, and keep the band."""
         signal = resample(signal, source_rate=sampling_rate, target_rate=self.sampling_rate)
         if self.band_hz:
             low_hz, high_hz = self.band_hz
             signal = bandpass(
                 signal, sampling_rate=self.sampling_rate, low_hz=low_hz, high_hz=high_hz
             )
-        return signal[..., : self.samples]
+        return signal
 
-    def recorded_samples(self, samples: np.ndarray, sampling_rate: np.ndarray) -> np.ndarray:
-        """Return how many samples `filter` leaves of recordings of such lengths and rates."""
-        resampled = -(-samples * self.sampling_rate // sampling_rate)
-        return np.minimum(resampled, self.samples)
+    def lengths(self, samples: np.ndarray, sampling_rate: np.ndarray) -> np.ndarray:
+        """Return how many samples `filter` makes of recordings of such lengths and rates."""
+        return -(-samples * self.sampling_rate // sampling_rate)
 
     def _recorded(self, record: Record) -> tuple[np.ndarray, list[str]]:
         """Return the leads that were recorded: one that is mostly missing counts as absent."""

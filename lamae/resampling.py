@@ -1,15 +1,33 @@
-"""Resamples of patients, who bring all their records, within strata of their rarest class."""
+"""Resamples of patients, who bring all their records, within strata of their rarest class.
 
-from collections.abc import Sequence
+A statistic is any function from weights (resamples, records), which say how often each record is
+drawn, to measures (resamples, measures). One row of ones gives it on all records.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from lamae.errors import InputError
 from lamae.metrics import defined_classes
 
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""From weights (resamples, records) to measures (resamples, measures)."""
+
 _MOST_REDRAWS = 1000
+_CHUNK_NUMBERS = 2**18
+"""Weights in work at once; more would leave the cache of the processor."""
+
+
+class ResampledStatistics(NamedTuple):
+    """Statistics of several models on the same resamples of patients."""
+
+    values: dict[str, Float[np.ndarray, "all_records_then_resamples measures"]]
+    """By model; the first row is on all records."""
+    redrawn: int
+    """Resamples drawn again because a class lost its positive or its negative records."""
 
 
 class PatientStrata(NamedTuple):
@@ -41,6 +59,34 @@ def stratify_patients(
     frequency = np.where(positive, positive.sum(axis=0), len(names) + 1)
     stratum = np.where(positive.any(axis=1), frequency.argmin(axis=1), labels.shape[1])
     return PatientStrata(patient, stratum)
+
+
+def resample_statistics(
+    statistics: Mapping[str, Statistic],
+    labels: Bool[np.ndarray, "records classes"],
+    strata: PatientStrata,
+    *,
+    classes: Sequence[str],
+    resamples: int,
+    generator: np.random.Generator,
+) -> ResampledStatistics:
+    """Compute every statistic on all records and on the same resamples of patients.
+
+    Raises InputError where a class hangs on so few patients that resamples keep losing it.
+    """
+    once = np.ones((1, len(labels)), dtype=np.int64)
+    chunks = {model: [statistic(once)] for model, statistic in statistics.items()}
+    size = max(1, _CHUNK_NUMBERS // len(labels))
+    redrawn = 0
+    for start in range(0, resamples, size):
+        weights, again = draw_records(
+            labels, strata, classes, number=min(size, resamples - start), generator=generator
+        )
+        redrawn += again
+        for model, statistic in statistics.items():
+            chunks[model].append(statistic(weights))
+    values = {model: np.concatenate(parts) for model, parts in chunks.items()}
+    return ResampledStatistics(values, redrawn)
 
 
 def draw_records(

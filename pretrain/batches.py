@@ -1,6 +1,7 @@
-"""What a step reads: recordings and masks, a function of (seed, step) alone."""
+"""What a step reads: recordings, windows, changes and masks, a function of (seed, step) alone."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -19,9 +20,13 @@ from lamae.masking import (
     valid_patches,
 )
 from lamae.raw_batches import OnDevice, RawBatch, Resident, Stream, without_signal
+from pretrain.augmentation import Changes, augment, draw_changes, remaining_leads
+from pretrain.damage import DamageCount
+from pretrain.pinning import pinning
 from pretrain.settings import PretrainSettings
 
 _VALIDATION_STEP = -1
+_STARTS, _CHANGES = 1, 2  # after seed and step, so that draws are apart from each other and masks
 
 
 class MaskedBatch(NamedTuple):
@@ -37,16 +42,26 @@ class MaskedBatch(NamedTuple):
     """bool (b, n): False for a patch of padding; None where there is none."""
     counted: int
     """Patches that enter the loss."""
+    changes: Changes | None = None
+    """Augmentations, made on the device; None where there is none."""
 
     def arguments(self, device: torch.device, preprocess: OnDevice) -> dict[str, Tensor | None]:
         """Return what the autoencoder is called with, on a device."""
-        present, mask, signal = self.batch.present, self.mask.to(device), self.batch.signal
+        mask, batch = self.mask.to(device), self.batch
+        present, samples, valid = (
+            None if value is None else value.to(device, non_blocking=True)
+            for value in (batch.present, batch.samples, self.valid)
+        )
+        signal = preprocess(self.raw) if self.raw else batch.signal.to(device, non_blocking=True)
+        if self.changes:
+            changes = self.changes.to(device)
+            signal = augment(signal, changes, present=present, samples=samples)
         return {
-            "signal": preprocess(self.raw) if self.raw else signal.to(device, non_blocking=True),
+            "signal": signal,
             "visible": mask.visible,
             "seen": mask.seen,
-            "present": None if present is None else present.to(device, non_blocking=True),
-            "valid": None if self.valid is None else self.valid.to(device, non_blocking=True),
+            "present": present,
+            "valid": valid,
         }
 
 
@@ -65,11 +80,16 @@ class Reader:
         ):
             self._raw = Stream(data)
 
-    def __call__(self, positions: np.ndarray) -> tuple[Batch, RawBatch | None]:
-        """Return a batch; without its signal, and raw as well, where the device prepares it."""
-        raw = self._raw(positions) if self._raw else None
+    def __call__(
+        self, positions: np.ndarray, starts: np.ndarray | None
+    ) -> tuple[Batch, RawBatch | None]:
+        """Return a batch of windows that begin at `starts`, or all at 0.
+
+        Where the device prepares it, it comes without its signal, and raw as well.
+        """
+        raw = self._raw(positions, starts) if self._raw else None
         if raw is None:
-            return self.data.batch(positions), None
+            return self.data.batch(positions, starts), None
         return without_signal(raw, self.data.preprocessor), raw
 
 
@@ -77,60 +97,142 @@ def training_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, *, first_step: int
 ) -> Iterator[list[MaskedBatch]]:
     """Yield this process's parts of each remaining step, read ahead by threads."""
-    make = partial(step_batches, settings, accelerator, read)
-    return prefetch(make, start=first_step, stop=settings.steps, workers=settings.data_workers)
+    make = pinning(partial(step_batches, settings, accelerator, read), accelerator.device)
+    workers = settings.data_workers
+    damage = DamageCount(read.data.corpus.folder, largest_share=settings.max_damaged)
+    with closing(prefetch(make, start=first_step, stop=settings.steps, workers=workers)) as steps:
+        for parts in steps:
+            for part in parts:
+                damage.add(part.batch)
+            yield parts
 
 
 def step_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, step: int
 ) -> list[MaskedBatch]:
-    """Make this process's parts of one step: a slice of samples and masks of (seed, step)."""
+    """Make this process's parts of one step: a slice of what (seed, step) says of all of it."""
     size = settings.batch_size
     first = step * size
     positions = shuffled_positions(first, first + size, count=len(read.data), seed=settings.seed)
-    mask = _draw_masks(settings, read.data, positions, step)
+    starts = _draw_starts(settings, read.data, positions, step)
+    changes = _draw_changes(settings, step)
     parts = accelerator.num_processes * settings.accumulation
     mine = range(accelerator.process_index, parts, accelerator.num_processes)
-    rows = [torch.arange(size)[part::parts] for part in mine]
-    return [masked_batch(settings, *read(positions[r.numpy()]), mask=mask.take(r)) for r in rows]
+    own = torch.cat([torch.arange(size)[part::parts] for part in mine])
+    kept = None if changes is None else changes.kept
+    own_mask = _draw_masks(settings, read.data, positions, step, own, kept)
+    made = []
+    for of_own in torch.arange(len(own)).split(size // parts):
+        rows = own[of_own]
+        places = rows.numpy()
+        batch, raw = read(positions[places], None if starts is None else starts[places])
+        own_changes = None if changes is None else changes.take(rows)
+        mask = own_mask.take(of_own)
+        made.append(masked_batch(settings, batch, raw, mask=mask, changes=own_changes))
+    return made
 
 
 def validation_batches(
     settings: PretrainSettings, accelerator: Accelerator, data: Split
 ) -> Iterator[MaskedBatch]:
-    """Yield this process's share of the first recordings, with the same masks each time."""
+    """Yield this process's share of the first recordings, with the same masks each time.
+
+    They are seen from their beginning, and as they are: neither cropped at random nor augmented.
+    """
     count = min(settings.validation_samples, len(data))
-    mask = _draw_masks(settings, data, np.arange(count), _VALIDATION_STEP)
     mine = torch.arange(count)[accelerator.process_index :: accelerator.num_processes]
-    for rows in mine.split(64) if len(mine) else ():
-        yield masked_batch(settings, data.batch(rows.numpy()), mask=mask.take(rows))
+    if not len(mine):
+        return
+    mask = _draw_masks(settings, data, np.arange(count), _VALIDATION_STEP, mine)
+    damage = DamageCount(data.corpus.folder, largest_share=settings.max_damaged)
+    for of_mine in torch.arange(len(mine)).split(64):
+        batch = data.batch(mine[of_mine].numpy())
+        damage.add(batch)
+        yield masked_batch(settings, batch, mask=mask.take(of_mine))
 
 
-def _draw_masks(settings: PretrainSettings, data: Split, positions: np.ndarray, step: int) -> Mask:
-    """Draw the masks of a whole batch, whichever process computes which part of it."""
-    generator = torch.Generator().manual_seed(_mask_seed(settings.seed, step))
+def _draw_starts(
+    settings: PretrainSettings, data: Split, positions: np.ndarray, step: int
+) -> np.ndarray | None:
+    """Draw where the windows of a whole batch begin; None where all do at 0."""
+    if settings.crop == "first":
+        return None
+    spare = np.maximum(data.lengths(positions) - settings.preprocess.samples, 0)
+    return np.random.default_rng([settings.seed, step + 1, _STARTS]).integers(spare + 1)
+
+
+def _draw_changes(settings: PretrainSettings, step: int) -> Changes | None:
+    """Draw the augmentations of a whole batch; None where all are off."""
+    if not settings.augmentation.is_on:
+        return None
+    return draw_changes(
+        settings.augmentation,
+        batch=settings.batch_size,
+        leads=len(settings.preprocess.leads),
+        sampling_rate=settings.preprocess.sampling_rate,
+        generator=_generator(settings.seed, step + 1, _CHANGES),
+    )
+
+
+def _draw_masks(
+    settings: PretrainSettings,
+    data: Split,
+    positions: np.ndarray,
+    step: int,
+    rows: Tensor,
+    kept: Tensor | None = None,
+) -> Mask:
+    """Draw the masks of some rows of a batch: the same whichever process computes which part."""
+    generator = _generator(settings.seed, step + 1)
     kind = draw_kind(settings.model.masking, generator)
-    samples = torch.from_numpy(data.recorded_samples(positions))
+    own = positions[rows.numpy()]
+    samples = np.minimum(data.lengths(own), settings.preprocess.samples)
     return draw_mask(
         kind,
         batch=len(positions),
+        rows=rows,
         leads=len(settings.preprocess.leads),
         patches=settings.patches,
         mask_ratio=settings.model.mask_ratio,
         generator=generator,
-        valid=_valid(settings, samples),
+        present=remaining_leads(
+            torch.from_numpy(data.present(own)), None if kept is None else kept[rows]
+        ),
+        valid=_valid(settings, torch.from_numpy(samples)),
     )
 
 
 def masked_batch(
-    settings: PretrainSettings, batch: Batch, raw: RawBatch | None = None, *, mask: Mask
+    settings: PretrainSettings,
+    batch: Batch,
+    raw: RawBatch | None = None,
+    *,
+    mask: Mask,
+    changes: Changes | None = None,
 ) -> MaskedBatch:
-    """Put recordings and masks together, and count the patches that enter the loss."""
+    """Put recordings, masks and changes together, and count the patches that enter the loss."""
+    if changes is not None:
+        batch = batch._replace(present=remaining_leads(batch.present, changes.kept))
+    mask = _seeing_some_lead(mask, batch.present)
     valid = None if batch.samples is None else _valid(settings, batch.samples)
     leads = len(settings.preprocess.leads)
     hidden = hidden_patches(mask.visible, settings.patches, leads=leads, seen=mask.seen)
     counted = counted_patches(hidden, present=batch.present, valid=valid).sum()
-    return MaskedBatch(batch, raw, mask, valid, int(counted))
+    return MaskedBatch(batch, raw, mask, valid, int(counted), changes)
+
+
+def _seeing_some_lead(mask: Mask, present: Tensor | None) -> Mask:
+    """Let a recording be seen by a lead that it has, where a mask of whole leads shows none.
+
+    Masks are drawn before recordings are read. One whose leads are mostly missing samples, or that
+    stands in for a damaged one, can have others than the mask was drawn for.
+    """
+    if mask.seen is None or present is None:
+        return mask
+    blind = ~present.gather(1, mask.seen).any(dim=1, keepdim=True)
+    some = present.int().argmax(dim=1, keepdim=True)
+    seen = torch.cat([torch.where(blind, some, mask.seen[:, :1]), mask.seen[:, 1:]], dim=1)
+    return mask._replace(seen=seen.sort(dim=1).values)
 
 
 def _valid(settings: PretrainSettings, samples: Tensor) -> Tensor | None:
@@ -140,6 +242,6 @@ def _valid(settings: PretrainSettings, samples: Tensor) -> Tensor | None:
     return None if valid.all() else valid
 
 
-def _mask_seed(seed: int, step: int) -> int:
-    sequence = np.random.SeedSequence([seed, step + 1])
-    return int(sequence.generate_state(1, dtype=np.uint64)[0] >> 1)
+def _generator(*numbers: int) -> torch.Generator:
+    seed = np.random.SeedSequence(numbers).generate_state(1, dtype=np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed >> 1))

@@ -17,14 +17,16 @@ from lamae.autoencoder import LAMAE, Reconstruction
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
-from lamae.optim import adamw
+from lamae.optim import AdamW
 from lamae.raw_batches import OnDevice
-from lamae.run_folder import Attempt, newest_checkpoint
+from lamae.run_folder import Attempt
 from lamae.schedule import warmup_cosine
 from lamae.training_state import load_checkpoint, save_checkpoint
 from pretrain.attempt import begin_attempt
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.error_totals import ErrorTotals
+from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
+from pretrain.launch import check_batch_size
 from pretrain.retention import VALIDATION_LOSS, apply_retention
 from pretrain.settings import (
     PretrainSettings,
@@ -33,6 +35,7 @@ from pretrain.settings import (
     warn_of_another_schedule,
 )
 from pretrain.stopping import Agreement
+from pretrain.zero import Zero, optimizer_of, uses_zero
 
 _log = logging.getLogger(__name__)
 _KEYS_NAMED = 5
@@ -45,9 +48,18 @@ class Training:
     settings: PretrainSettings
     accelerator: Accelerator
     model: nn.Module
+    """What computes a part of a batch: the autoencoder, or what accelerate wraps around it."""
     optimizer: torch.optim.Optimizer
     step: int = 0
-    """Optimiser steps done."""
+    """Optimiser steps done, or asked for and not yet looked at."""
+    bare_model: LAMAE = field(kw_only=True)
+    """The model without what accelerate wraps around it."""
+    bare_optimizer: AdamW = field(kw_only=True)
+    """The optimiser without what accelerate wraps around it."""
+    zero: Zero | None = field(default=None, kw_only=True)
+    """DeepSpeed, where the program was launched under it."""
+    finite: FiniteSteps = field(kw_only=True)
+    """Steps that were not finite, and change nothing."""
     corpus_digest: str = field(kw_only=True)
     """What the shards hold, which resuming compares."""
     attempt: Attempt | None = field(kw_only=True)
@@ -58,8 +70,6 @@ class Training:
     """The preprocessor for batches that the host has not prepared."""
     validated: tuple[int, float] | None = None
     """Step and loss of the newest validation."""
-    skipped_in_a_row: int = 0
-    """Steps that were not finite since the last one that was."""
     earlier_seconds: float = 0.0
     """Time that the steps before a resumption took."""
     started: float = field(default_factory=time.monotonic)
@@ -71,53 +81,65 @@ class Training:
         return self.earlier_seconds + time.monotonic() - self.started
 
     @property
-    def autoencoder(self) -> LAMAE:
-        """The model without what accelerate wraps around it."""
-        return self.accelerator.unwrap_model(self.model)
+    def lr(self) -> float:
+        """Learning rate of the step that comes next."""
+        steps, warmup_steps = self.settings.steps, self.settings.warmup_steps
+        return self.settings.lr * warmup_cosine(self.step, steps=steps, warmup_steps=warmup_steps)
 
     @property
-    def bare_optimizer(self) -> torch.optim.Optimizer:
-        """The optimiser without what accelerate wraps around it."""
-        return getattr(self.optimizer, "optimizer", self.optimizer)
+    def autoencoder(self) -> LAMAE:
+        """The whole model; every process must ask for it, as its weights may be spread."""
+        return self.zero.whole_model() if self.zero else self.bare_model
 
-    def refuse(self, parts: Sequence[MaskedBatch], found: str) -> None:
-        """Stop at a step that is not finite, or count it where the settings say to skip it.
+    @property
+    def skipped_in_a_row(self) -> int:
+        """Steps that were not finite since the last one that was, as far as the host knows."""
+        return self.finite.in_a_row
 
-        Raises InputError on every process.
+    def settle(self, *, leave: int = 0) -> None:
+        """Look how the steps went that were asked for, but for the newest `leave`.
+
+        Raises InputError, on every process, where one was not finite and may not be skipped; no
+        weight has changed since then.
         """
-        keys = [key for part in parts for key in part.batch.keys]
-        named = f"{found} with records {', '.join(keys[:_KEYS_NAMED])}, ..."
-        self.skipped_in_a_row += 1
-        settings = self.settings
-        if settings.non_finite == "stop" or self.skipped_in_a_row > settings.most_skipped:
-            raise _not_finite(self, named)
-        _log.warning("step %d skipped: %s", self.step + 1, named)
+        for found in self.finite.read(leave=leave):
+            if found.in_a_row > self.finite.most_in_a_row:
+                raise not_finite(self.settings.run_dir, found.step, found.text)
+            _log.warning("step %d skipped: %s", found.step.number + 1, found.text)
 
     def save(self) -> None:
         """Write a checkpoint, on the main process; the others wait.
 
         Raises InputError if weights or moments are not finite.
         """
-        moments = (
-            value for state in self.bare_optimizer.state.values() for value in state.values()
-        )
-        if not _are_finite([*self.autoencoder.state_dict().values(), *moments]):
-            raise _not_finite(self, "weights or moments of AdamW")
+        self.settle()
+        if self.zero:
+            model, optimizer, is_finite = self.zero.gather()
+        else:
+            model, optimizer = self.bare_model, self.bare_optimizer
+            moments = (value for state in optimizer.state.values() for value in state.values())
+            is_finite = are_finite([*model.state_dict().values(), *moments])
+        if not is_finite:
+            raise not_finite(self.settings.run_dir, self.now(), "weights or moments of AdamW")
         error = None
-        if self.attempt is not None:
+        if self.attempt is not None and model is not None and optimizer is not None:
             try:
-                self._write_checkpoint(self.attempt)
+                self._write_checkpoint(self.attempt, model, optimizer)
             except (InputError, OSError) as found:
                 error = found
         self.agreement.raise_together(error)
 
-    def _write_checkpoint(self, attempt: Attempt) -> None:
+    def now(self, keys: Sequence[str] = ()) -> Step:
+        """Return the step that comes next, with the first of its recordings."""
+        return Step(self.step, self.lr, tuple(keys[:_KEYS_NAMED]))
+
+    def _write_checkpoint(self, attempt: Attempt, model: LAMAE, optimizer: AdamW) -> None:
         step, loss = self.validated or (-1, None)
         save_checkpoint(
             self.settings.run_dir,
             step=self.step,
-            model=self.autoencoder,
-            optimizer=self.bare_optimizer,
+            model=model,
+            optimizer=optimizer,
             preprocessor=self.settings.preprocess,
             state={
                 "settings": self.settings.model_dump(mode="json"),
@@ -137,12 +159,10 @@ def start_training(
 
     Raises InputError where run_dir holds another run, or one on other data.
     """
-    _check_batch_size(settings, accelerator)
+    check_batch_size(settings, accelerator)
     torch.manual_seed(settings.seed)
     model = LAMAE(settings.model).to(accelerator.device)
-    optimizer = adamw(
-        model, lr=settings.lr, weight_decay=settings.weight_decay, betas=settings.betas
-    )
+    optimizer = optimizer_of(settings, model)
     agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
     attempt, newest = begin_attempt(settings, accelerator, agreement)
     state: dict[str, Any] = {}
@@ -155,13 +175,19 @@ def start_training(
             warn_of_another_schedule(state["settings"], settings)
     if settings.compile:
         model.compile(dynamic=False)
-    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
+    zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
+    prepared: tuple[Any, Any] = zero.prepared if zero else accelerator.prepare(model, optimizer)
+    most = settings.most_skipped if settings.non_finite == "skip" else 0
+    ahead = 0 if zero else None  # DeepSpeed passes over such a step, but would go on after too many
     return Training(
         settings,
         accelerator,
-        prepared_model,
-        prepared_optimizer,
+        *prepared,
         state.get("step", 0),
+        bare_model=model,
+        bare_optimizer=optimizer,
+        zero=zero,
+        finite=FiniteSteps(accelerator.device, most_in_a_row=most, steps_ahead=ahead),
         corpus_digest=corpus.digest,
         attempt=attempt,
         agreement=agreement,
@@ -173,32 +199,47 @@ def start_training(
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:
     """Do one optimiser step; return gradient norm, and loss as its share on this process.
 
-    The mean of the shares over all processes is the loss of the batch. Raises InputError on every
-    process, and changes no weight, if loss or gradient are not finite and may not be skipped.
+    The mean of the shares over all processes is the loss of the batch. A step whose loss or
+    gradient is not finite changes no weight. Raises InputError on every process if it may not be
+    skipped; on a GPU that is found out, and raised, up to two steps later.
     """
     settings, accelerator = training.settings, training.accelerator
-    factor = warmup_cosine(training.step, steps=settings.steps, warmup_steps=settings.warmup_steps)
     for group in training.optimizer.param_groups:
-        group["lr"] = settings.lr * factor
+        group["lr"] = training.lr
     loss = torch.zeros((), device=accelerator.device)
     weights = part_weights(parts, accelerator)
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = number == len(parts) - 1
-        with nullcontext() if is_last else accelerator.no_sync(training.model):
+        with nullcontext() if is_last or training.zero else accelerator.no_sync(training.model):
             arguments = model_arguments(training, part)
             share = weight * reconstruct(training, training.model, arguments).loss
-            accelerator.backward(share)
-        loss += share.detach()
-    norm = accelerator.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
-    is_bad = torch.isfinite(torch.stack([loss, norm])).logical_not().sum()
-    if accelerator.reduce(is_bad, reduction="sum"):
-        training.refuse(parts, f"loss {loss:.4g}, gradient norm {norm:.4g}")
-    else:
-        training.skipped_in_a_row = 0
-        training.optimizer.step()
-    training.optimizer.zero_grad()
+            loss = loss + share.detach()
+            _backward(training, poisoned(share, loss) if is_last else share, is_last=is_last)
+    norm = _update(training)
+    keys = [key for part in parts for key in part.batch.keys]
+    training.finite.note(training.now(keys), loss=loss, norm=norm)
     training.step += 1
+    training.settle(leave=training.finite.steps_ahead if training.step % settings.log_every else 0)
     return {"train/loss": loss, "train/grad_norm": norm}
+
+
+def _backward(training: Training, share: Tensor, *, is_last: bool) -> None:
+    if training.zero:
+        training.zero.backward(share, is_last=is_last)
+    else:
+        training.accelerator.backward(share)
+
+
+def _update(training: Training) -> Tensor:
+    """Do the optimiser's step unless it is not finite, without a look at it; return the norm."""
+    if training.zero:
+        return training.zero.step().to(training.accelerator.device)
+    parameters, clip_norm = training.model.parameters(), training.settings.clip_norm
+    norm = training.accelerator.clip_grad_norm_(parameters, clip_norm)
+    training.bare_optimizer.found_inf = training.finite.found_inf(norm)
+    training.optimizer.step()
+    training.optimizer.zero_grad()
+    return norm
 
 
 def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tensor:
@@ -207,8 +248,8 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
     These weights make the loss and, once averaged over the processes, the gradient those of the
     undivided batch.
     """
-    counts = [part.counted for part in parts]
-    counted = torch.tensor(counts, dtype=torch.float32, device=accelerator.device)
+    shape = {"size": (), "device": accelerator.device}  # filled there: no copy to wait for
+    counted = torch.stack([torch.full(fill_value=float(part.counted), **shape) for part in parts])
     return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
@@ -218,6 +259,7 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
     `totals` is added what each group of leads contributes. Raises InputError if the mean is not
     finite.
     """
+    training.settle()
     settings, accelerator = training.settings, training.accelerator
     total = torch.zeros(2, device=accelerator.device)
     model = training.autoencoder.eval()
@@ -234,7 +276,7 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
     if not torch.isfinite(mean):
-        raise _not_finite(training, f"validation loss {mean:.4g}")
+        raise not_finite(settings.run_dir, training.now(), f"validation loss {mean:.4g}")
     training.validated = (training.step, mean.item())
     return mean.item()
 
@@ -254,32 +296,5 @@ def reconstruct(
     training: Training, model: nn.Module, arguments: Mapping[str, Any]
 ) -> Reconstruction:
     """Reconstruct one part of a batch in the precision of the run."""
-    with training.accelerator.autocast():
+    with (training.zero or training.accelerator).autocast():
         return model(leads=training.settings.preprocess.leads, **arguments)
-
-
-def _check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> None:
-    parts = accelerator.num_processes * settings.accumulation
-    if settings.batch_size % parts:
-        raise InputError(
-            "batch_size",
-            value=str(settings.batch_size),
-            expected=f"a multiple of {parts} (processes x accumulation)",
-            remedy="Change batch_size, accumulation or the number of processes.",
-        )
-
-
-def _are_finite(tensors: Sequence[Tensor]) -> bool:
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-
-
-def _not_finite(training: Training, found: str) -> InputError:
-    newest = newest_checkpoint(training.settings.run_dir)
-    lr = training.optimizer.param_groups[0]["lr"]
-    return InputError(
-        f"training after {training.step} steps, lr {lr:.4g}",
-        value=found,
-        expected="finite numbers",
-        remedy="Train again with a lower lr or more warmup_steps in another run_dir; the newest "
-        f"good checkpoint is {newest or 'none'}.",
-    )

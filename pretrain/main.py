@@ -6,14 +6,12 @@ summary.json.
 
 import sys
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 
 if not __package__:  # run as a file: import this checkout, and never pretrain/ as top level
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from lamae.checkpoint import save_model
 from lamae.config import exit_with, settings_from_command_line
@@ -26,6 +24,7 @@ from lamae.threads import use_cores
 from lamae.tracking import started_by_launcher, write_summary
 from pretrain.batches import Reader, training_batches
 from pretrain.evaluation import Evaluation
+from pretrain.launch import make_accelerator
 from pretrain.loop import Training, start_training, train_step
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
@@ -55,6 +54,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     ):
         reason = run(training, train, evaluation, progress, stopping, watchdog)
 
+    model = training.autoencoder
     if training.attempt and training.step < settings.steps:
         mark_resumable(settings.run_dir, reason, first_step=first_step, step=training.step)
         sys.stdout.write(
@@ -64,13 +64,13 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     elif training.attempt:
         training.attempt.check()
         model_folder = settings.run_dir / MODEL_FOLDER
-        save_model(model_folder, training.autoencoder, settings.preprocess, step=training.step)
+        save_model(model_folder, model, settings.preprocess, step=training.step)
         write_summary(
             settings.run_dir,
             settings,
             seed=settings.seed,
             counts={"train": len(train), "val": len(val)},
-            parameters=parameter_report(training.autoencoder),
+            parameters=parameter_report(model),
             first_step=first_step,
             steps=training.step,
             epochs=training.step * settings.batch_size / len(train),
@@ -119,9 +119,7 @@ def run(
 if __name__ == "__main__":
     try:
         chosen = settings_from_command_line(PretrainSettings)
-        limit = InitProcessGroupKwargs(timeout=timedelta(seconds=chosen.timeout_s))
-        precision = {"fp32": "no", "bf16": "bf16"}[chosen.precision]
-        pretrain(chosen, Accelerator(mixed_precision=precision, kwargs_handlers=[limit]))
+        pretrain(chosen, make_accelerator(chosen))
     except InputError as error:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from lamae.errors import InputError
 from lamae.leads import LEAD_GROUPS
 from lamae.preprocess import Preprocessor
 from lamae.tracking import TrackingSettings
+from pretrain.augmentation import AugmentationSettings
 from pretrain.online_probe import ProbeSettings
 from pretrain.pictures import PictureSettings
 from pretrain.retention import Retention
@@ -25,7 +26,12 @@ _DECIDE_TRAINING = (
     "weight_decay",
     "warmup_steps",
     "clip_norm",
+    "crop",
+    "augmentation",
 )  # not steps, which may be raised; architecture and preprocessor are checked with the weights
+
+_BEFORE_THEY_WERE = {"crop": "first", "augmentation": AugmentationSettings().model_dump()}
+"""How versions without these settings trained."""
 
 
 class PretrainSettings(Settings):
@@ -38,7 +44,7 @@ class PretrainSettings(Settings):
     resume: bool = False
     """Go on from the newest checkpoint in run_dir."""
     seed: int = Field(0, ge=0)
-    """Decides weights, order of samples and masks."""
+    """Decides weights, order of samples, windows, augmentations and masks."""
     cpu_threads: int | None = Field(None, gt=0)
     """Threads of each process where there is no GPU; by default its share of the cores."""
     preprocess: Preprocessor = Preprocessor()
@@ -57,6 +63,14 @@ class PretrainSettings(Settings):
     """Where recordings are filtered and normalised: by the host on a CPU, else on the device."""
     residency: Literal["stream", "ram", "device"] = "stream"
     """Where recordings are kept: in the shards, or all in the memory of host or device."""
+    crop: Literal["first", "random"] = "first"
+    """The window of a recording that is longer than one, in training; validation sees the first."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """Random changes of the recordings that are trained on, off by default."""
+    max_damaged: float = Field(0.01, ge=0, le=1)
+    """Share of damaged samples, which others stand in for, past which the run ends.
+
+    Each process counts what it has read since it began; ten damaged samples end no run."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the model; weights, loss and optimiser are always fp32."""
     compile: bool = False
@@ -127,6 +141,7 @@ def check_same_training(
 ) -> None:
     """Refuse to go on with settings under which the steps already done would have been others."""
     now = settings.model_dump(mode="json")
+    before = _BEFORE_THEY_WERE | before
     for key in _DECIDE_TRAINING:
         if before.get(key) != now[key]:
             raise InputError(

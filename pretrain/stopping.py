@@ -203,7 +203,8 @@ def clear_markers(run_dir: Path) -> None:
 def mark_resumable(run_dir: Path, reason: Reason, *, first_step: int, step: int) -> None:
     """Say that the run was saved after `step` and is not finished.
 
-    `steps_gained` is for batch scripts, which should not requeue for ever a run that gains none.
+    A batch script that finds the same `step` as after the attempt before should not requeue again;
+    slurm/pretrain.sbatch does so.
     """
     content = {"step": step, "steps_gained": step - first_step, "reason": reason.text}
     write_json(run_dir / RESUME, content)

@@ -1,17 +1,22 @@
 """What every test shares: one thread, repeatable draws, a small corpus and a run on it."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lamae.corpus import Corpus
+from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
+from lamae.samples import encode_signal
 from shards.build import build_shards
 from shards.settings import ShardsSettings
 from shards.simulate import SimulateSettings, simulate
@@ -69,6 +74,67 @@ def simulated_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(simulated_shards: Path) -> Corpus:
     """Open the simulated shards."""
     return Corpus(simulated_shards)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulate 24 recordings; one is there twice, one is damaged."""
+    folder = tmp_path_factory.mktemp("recordings") / "recordings"
+    simulate(SimulateSettings(output=folder, records=24, sampling_rate=100, duration_s=5))
+    headers = sorted(folder.rglob("*.hea"))
+    copy, damaged = headers[-1], headers[3]
+    copy.with_suffix(".dat").write_bytes(headers[0].with_suffix(".dat").read_bytes())
+    copy.write_text(headers[0].read_text().replace(headers[0].stem, copy.stem))
+    damaged.write_text("nothing of use")
+    return folder
+
+
+CorpusWith = Callable[..., Corpus]
+
+
+@pytest.fixture
+def corpus_with_damage(simulated_shards: Path, tmp_path: Path) -> CorpusWith:
+    """Return a function that copies the shards and flips a bit in some recordings of its splits."""
+
+    def copy(**positions: list[int]) -> Corpus:
+        folder = tmp_path / "damaged"
+        shutil.copytree(simulated_shards, folder)
+        whole = Corpus(folder)
+        index = pq.read_table(folder / INDEX)
+        for row in (int(r) for split, at in positions.items() for r in whole.rows(split)[at]):
+            fields = index.slice(row, 1).to_pylist()[0]
+            content = bytearray((folder / fields["shard"]).read_bytes())
+            content[fields["offset"] + 7] ^= 1
+            (folder / fields["shard"]).write_bytes(content)
+        return Corpus(folder)
+
+    return copy
+
+
+@pytest.fixture
+def corpus_with_limb_leads(corpus: Corpus, tmp_path: Path) -> CorpusWith:
+    """Return a function that copies the shards, with the first six leads alone of some rows."""
+
+    def copy(of: Sequence[int]) -> Corpus:
+        folder = tmp_path / "limb"
+        shutil.copytree(corpus.folder, folder)
+        rows, stored = pq.read_table(folder / INDEX).to_pylist(), b""
+        for row in map(int, of):
+            whole = corpus.record(row)
+            few = {name: getattr(whole, name)[:6] for name in ("leads", "gain", "baseline")}
+            signal = encode_signal(replace(whole, digital=whole.digital[:6], **few), "npy")
+            rows[row] |= few | {"codec": "npy", "shard": "limb.tar", "offset": len(stored)}
+            rows[row] |= {"bytes": signal.stored, "crc32": signal.crc32}
+            stored += signal.member[-signal.stored :]
+        (folder / "limb.tar").write_bytes(stored)
+        write_index(folder / INDEX, rows)
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest.pop("index")
+        manifest["shards"].append({"file": "limb.tar", "bytes": len(stored)})
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        return Corpus(folder)
+
+    return copy
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +244,7 @@ def make_probe(pretrained_run: Path, simulated_shards: Path, tmp_path: Path) -> 
             "encoder": pretrained_run,
             "data": simulated_shards,
             "run_dir": tmp_path / "probe",
+            "baselines": ("random",),
             "label_set": "class",
             "multi_label": False,
             "l2_grid": (1.0, 0.01),
@@ -187,3 +254,28 @@ def make_probe(pretrained_run: Path, simulated_shards: Path, tmp_path: Path) -> 
         return FinetuneSettings.model_validate(values | changes)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Start a SLURM of three nodes for a test file; return a function that runs a command in it.
+
+    It returns what the command prints, and raises AssertionError where it fails.
+    """
+    folder, program = tmp_path_factory.mktemp("slurm") / "it", ROOT / "slurm" / "one_machine.sh"
+    places = {"LAMAE_SLURM": str(folder), "SLURM_CONF": str(folder / "slurm.conf")}
+    search = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    more = {"MASTER_ADDR": "127.0.0.1", "HOLD_S": "5", "OMP_NUM_THREADS": "1", "PATH": search}
+
+    def run(*command: object, **environment: str) -> str:
+        words, env = [str(word) for word in command], os.environ | places | more | environment
+        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    up = [str(program), "up", "3"]
+    begun = subprocess.run(up, env=os.environ | places | more, stderr=subprocess.PIPE, text=True)
+    if begun.returncode:
+        pytest.skip(f"needs a SLURM on this machine: {begun.stderr}")
+    yield run
+    run(program, "down")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lamae.batch_preprocess import BatchPreprocessor
+from lamae.batch_preprocess import BatchPreprocessor, is_for_batches
 from lamae.leads import INDEPENDENT_LEADS, LEADS
 from lamae.preprocess import Preprocessor
 from lamae.record import Record
@@ -33,9 +33,11 @@ def record(seed: int, leads: tuple[str, ...], samples: int, rate: int) -> Record
     ],
 )
 @pytest.mark.parametrize("leads", [LEADS, INDEPENDENT_LEADS, ("II", "aVL", "V2")])
+@pytest.mark.parametrize("starts", [None, (0, 611, 9999)])
 def test_a_batch_is_what_the_preprocessor_makes_of_each_recording(
-    changes: dict[str, Any], leads: tuple[str, ...]
+    changes: dict[str, Any], leads: tuple[str, ...], starts: tuple[int, ...] | None
 ) -> None:
+    """Windows of all or of the first, a middle and the last stretch of 10-s recordings."""
     preprocessor = Preprocessor.model_validate(changes)
     records = [record(seed, leads, 5000, 500) for seed in range(3)]
     whole = BatchPreprocessor(
@@ -45,9 +47,10 @@ def test_a_batch_is_what_the_preprocessor_makes_of_each_recording(
         torch.from_numpy(np.stack([r.digital for r in records])),
         torch.tensor([r.gain for r in records]),
         torch.tensor([r.baseline for r in records], dtype=torch.float32),
+        starts if starts is None else torch.tensor(starts),
     )
-    for row, one in zip(found, records, strict=True):
-        expected = preprocessor(one)
+    for row, one, start in zip(found, records, starts or (0, 0, 0), strict=True):
+        expected = preprocessor(one, start)
         assert np.array_equal(whole.present.numpy(), expected.present)
         scale = np.abs(expected.signal).max()
         assert np.abs(row.numpy() - expected.signal).max() < 2e-5 * scale + 1e-5
@@ -61,3 +64,15 @@ def test_a_flat_recording_stays_flat() -> None:
     )
     found = whole(flat, torch.full((1, 12), 200.0), torch.zeros(1, 12))
     assert found.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("leads", "samples", "expected"),
+    [(LEADS, 5000, True), (LEADS, 30_000, True), (LEADS, 900_000, False), (("V1",), 5000, False)],
+)
+def test_recordings_of_a_minute_are_for_batches_and_those_of_half_an_hour_or_other_leads_not(
+    leads: tuple[str, ...], samples: int, expected: bool
+) -> None:
+    preprocessor = Preprocessor(leads=("I", "II", "V2"))
+    found = is_for_batches(preprocessor, leads=leads, samples=samples, sampling_rate=500)
+    assert found == expected

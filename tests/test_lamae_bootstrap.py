@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
+from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores, shortfall_interval
 from lamae.errors import InputError
 from lamae.resampling import stratify_patients
 
@@ -45,14 +45,52 @@ def _width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
-def test_intervals_cover_the_true_auroc_about_as_often_as_they_say() -> None:
+def test_intervals_cover_the_true_auroc_as_often_as_they_say() -> None:
     generator = np.random.default_rng(1)
     covered = []
-    for _ in range(150):
-        drawn = _simulate(generator, patients=120, records=2, noise=0.5)
+    for _ in range(1500):
+        drawn = _simulate(generator, patients=100, records=2, noise=0.5)
         interval = _bootstrap(*drawn).models["model"].auroc_macro
         covered.append(interval.low <= TRUE_AUROC <= interval.high)
-    assert 0.89 <= np.mean(covered) <= 0.99
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_intervals_of_average_precision_cover_it_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(3)
+    positive, patients = np.arange(100) < 40, [*map(str, range(100))]
+    threshold = np.linspace(-8, 12, 20_001)
+    recall, false_alarms = norm.sf(threshold - SHIFT), norm.sf(threshold)
+    precision = 0.4 * recall / (0.4 * recall + 0.6 * false_alarms)
+    truth = np.trapezoid(precision[::-1], recall[::-1])
+    covered = []
+    for _ in range(1500):
+        score = SHIFT * positive + generator.normal(size=100)
+        result = _bootstrap(positive[:, None], score[:, None], patients).models["model"]
+        covered.append(result.auprc_macro.low <= truth <= result.auprc_macro.high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_an_interval_reaches_as_far_in_what_is_lacking_as_the_resamples() -> None:
+    for draws, expected in (
+        ([0.9, 0.8, 0.94], (0.8, 0.95)),  # lacks twice as much or half as much
+        ([0.9, 0.96, 1.0], (0.5, 0.98)),  # perfect counts as half of the nearest, 0.02
+        ([0.3, -3.0, 0.3], (0.0, 0.8775)),
+        ([1.0, 1.0, 1.0], (1.0, 1.0)),
+    ):
+        interval = shortfall_interval(np.array(draws), level=1.0)
+        assert interval == pytest.approx((draws[0], *expected))
+
+
+def test_five_positive_patients_are_too_few_for_an_interval() -> None:
+    generator = np.random.default_rng(2)
+    covered = []
+    for _ in range(500):
+        positive = np.arange(60) < 5
+        score = SHIFT * positive + generator.normal(size=60)
+        drawn = (positive[:, None], score[:, None], [*map(str, range(60))])
+        interval = _bootstrap(*drawn).models["model"].auroc_macro
+        covered.append(interval.low <= TRUE_AUROC <= interval.high)
+    assert 0.8 < np.mean(covered) < 0.93
 
 
 def test_drawing_records_of_one_patient_as_if_independent_covers_too_seldom() -> None:
@@ -65,7 +103,8 @@ def test_drawing_records_of_one_patient_as_if_independent_covers_too_seldom() ->
         wrong = _bootstrap(labels, scores, records).models["model"].auroc_macro
         by_patient.append(right.low <= TRUE_AUROC <= right.high)
         by_record.append(wrong.low <= TRUE_AUROC <= wrong.high)
-        narrower.append(_width(right) / _width(wrong))
+        widths = [np.log((1 - i.low) / (1 - i.high)) for i in (right, wrong)]
+        narrower.append(widths[0] / widths[1])
     assert np.median(narrower) == pytest.approx(np.sqrt(10), rel=0.2)
     assert np.mean(by_patient) > 0.85
     assert np.mean(by_record) < 0.6

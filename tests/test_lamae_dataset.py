@@ -1,28 +1,23 @@
 """Batches in an order that the seed decides, read ahead, and robust to a damaged sample."""
 
-import json
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
+from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
-from lamae.samples import encode_signal
 
+CorpusWith = Callable[..., Corpus]
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
 
 
@@ -102,19 +97,8 @@ def test_closing_prefetch_ends_its_thread() -> None:
     assert next(batches) == 0
     (thread,) = _threads_since(before)
     assert thread.is_alive()
-    batches.close()  # type: ignore[attr-defined]  # a generator
+    batches.close()
     assert _wait_until(lambda: not thread.is_alive())
-
-
-def _damage(folder: Path, position: int, to: Path) -> Corpus:
-    """Copy a corpus and flip a bit in the raw samples of a training recording."""
-    shutil.copytree(folder, to)
-    row = int(Corpus(to).rows("train")[position])
-    fields = pq.read_table(to / INDEX).slice(row, 1).to_pylist()[0]
-    content = bytearray((to / fields["shard"]).read_bytes())
-    content[fields["offset"] + 7] ^= 1
-    (to / fields["shard"]).write_bytes(content)
-    return Corpus(to)
 
 
 def _split(corpus: Corpus, **options: bool) -> Split:
@@ -122,9 +106,9 @@ def _split(corpus: Corpus, **options: bool) -> Split:
 
 
 def test_a_damaged_sample_is_an_error_that_names_key_and_checksum(
-    simulated_shards: Path, tmp_path: Path
+    corpus_with_damage: CorpusWith,
 ) -> None:
-    damaged = _damage(simulated_shards, 3, tmp_path / "damaged")
+    damaged = corpus_with_damage(train=[3])
     split, key = _split(damaged), damaged.keys[damaged.rows("train")[3]]
     with pytest.raises(InputError, match=rf"sample {key}: checksum [0-9a-f]{{8}}; expected"):
         split.batch([2, 3])
@@ -133,9 +117,9 @@ def test_a_damaged_sample_is_an_error_that_names_key_and_checksum(
 
 @pytest.mark.parametrize("position", [3, -1])
 def test_in_training_the_next_sample_stands_in_for_a_damaged_one(
-    simulated_shards: Path, tmp_path: Path, position: int, caplog: pytest.LogCaptureFixture
+    corpus_with_damage: CorpusWith, position: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    damaged = _damage(simulated_shards, position, tmp_path / "damaged")
+    damaged = corpus_with_damage(train=[position])
     rows = damaged.rows("train")
     position %= len(rows)
     expected = damaged.keys[rows[[1, (position + 1) % len(rows)]]]
@@ -151,18 +135,16 @@ def test_in_training_the_next_sample_stands_in_for_a_damaged_one(
 
 
 def test_a_split_of_which_nothing_is_usable_is_an_error_even_in_training(
-    simulated_shards: Path, tmp_path: Path
+    corpus_with_damage: CorpusWith,
 ) -> None:
-    damaged = _damage(simulated_shards, 0, tmp_path / "damaged")
+    damaged = corpus_with_damage(train=[0])
     lone = Split(damaged, damaged.rows("train")[:1], PREPROCESSOR, replace_unusable=True)
     with pytest.raises(InputError, match="checksum"):
         lone.batch([0])
 
 
-def test_what_can_be_used_is_told_from_what_cannot_and_why(
-    simulated_shards: Path, tmp_path: Path
-) -> None:
-    damaged = _damage(simulated_shards, 3, tmp_path / "damaged")
+def test_what_can_be_used_is_told_from_what_cannot_and_why(corpus_with_damage: CorpusWith) -> None:
+    damaged = corpus_with_damage(train=[3])
     keys = damaged.keys[damaged.rows("train")]
     found = _split(damaged).usable([4, 3, 2])
     assert found.positions == [4, 2]
@@ -173,10 +155,10 @@ def test_what_can_be_used_is_told_from_what_cannot_and_why(
 
 
 def test_the_reason_of_a_refusal_is_that_of_the_preprocessor(
-    corpus: Corpus, tmp_path: Path
+    corpus: Corpus, corpus_with_limb_leads: CorpusWith
 ) -> None:
     rows = corpus.rows("train")
-    partial = _with_limb_leads_only(corpus, int(rows[0]), tmp_path / "partial")
+    partial = corpus_with_limb_leads(rows[:1])
     preprocessor = PREPROCESSOR.model_copy(update={"leads": ("V1", "V6")})
     found = Split(partial, rows, preprocessor).usable([0, 1])
     assert found.positions == [1]
@@ -191,34 +173,11 @@ def test_a_batch_holds_what_the_preprocessor_makes_of_each_recording(corpus: Cor
     assert batch.signal.shape == (2, len(LEADS), PREPROCESSOR.samples)
 
 
-def _with_limb_leads_only(corpus: Corpus, row: int, folder: Path) -> Corpus:
-    """Copy a corpus in which one recording has only its first six leads, in a shard of its own."""
-    shutil.copytree(corpus.folder, folder)
-    rows = pq.read_table(folder / INDEX).to_pylist()
-    whole = corpus.record(row)
-    limb = replace(
-        whole,
-        digital=whole.digital[:6],
-        leads=LEADS[:6],
-        gain=whole.gain[:6],
-        baseline=whole.baseline[:6],
-    )
-    signal = encode_signal(limb, "npy")
-    (folder / "limb.tar").write_bytes(signal.member[-signal.stored :])
-    rows[row] |= {name: getattr(limb, name) for name in ("leads", "gain", "baseline")}
-    rows[row] |= {"codec": "npy", "shard": "limb.tar", "offset": 0}
-    rows[row] |= {"bytes": signal.stored, "crc32": signal.crc32}
-    write_index(folder / INDEX, rows)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest.pop("index")
-    manifest["shards"].append({"file": "limb.tar", "bytes": signal.stored})
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return Corpus(folder)
-
-
-def test_a_recording_that_lacks_leads_says_which(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_recording_that_lacks_leads_says_which(
+    corpus: Corpus, corpus_with_limb_leads: CorpusWith
+) -> None:
     rows = corpus.rows("train")
-    partial = _with_limb_leads_only(corpus, int(rows[0]), tmp_path / "partial")
+    partial = corpus_with_limb_leads(rows[:1])
     preprocessor = PREPROCESSOR.model_copy(update={"leads": ("V6", "aVF", "V1")})
     split = Split(partial, rows, preprocessor)
     batch = split.batch([1, 0])
@@ -228,11 +187,38 @@ def test_a_recording_that_lacks_leads_says_which(corpus: Corpus, tmp_path: Path)
     assert split.batch([1, 2]).present is None
 
 
-def test_recorded_samples_are_those_that_a_preprocessor_finds(corpus: Corpus) -> None:
+def test_lengths_are_those_that_a_preprocessor_makes_of_whole_recordings(corpus: Corpus) -> None:
     longer = PREPROCESSOR.model_copy(update={"duration_s": 8.0})
     split = Split(corpus, corpus.rows("train"), longer)
-    found = split.recorded_samples(np.arange(4))
+    found = split.lengths(np.arange(4))
     assert found.tolist() == [split.prepared(position)[1].samples for position in range(4)]
     batch = split.batch(range(4))
     assert batch.samples is not None and batch.samples.tolist() == found.tolist()
     assert _split(corpus).batch(range(4)).samples is None
+
+
+@pytest.mark.parametrize("starts", [[0, 1, 100], [5, 249, 150]])
+def test_windows_of_a_recording_are_cut_where_they_are_asked_for(
+    corpus: Corpus, starts: list[int]
+) -> None:
+    """Recordings of 250 samples: a window of 100 begins at 150 at the latest."""
+    window = PREPROCESSOR.model_copy(update={"duration_s": 2.0, "normalisation": "none"})
+    split = Split(corpus, corpus.rows("train"), window)
+    whole = _split(corpus).batch([3]).signal[0]
+    scale = torch.from_numpy(_split(corpus).prepared(3)[1].scale_mv)[:, None]
+    offset = torch.from_numpy(_split(corpus).prepared(3)[1].offset_mv)[:, None]
+    batch = split.batch([3, 3, 3], starts=np.array(starts))
+    for signal, start in zip(batch.signal, (min(s, 150) for s in starts), strict=True):
+        expected = (whole * scale + offset)[:, start : start + 100]
+        torch.testing.assert_close(signal, expected, rtol=1e-5, atol=1e-5)
+    again = split.usable([3, 3, 3], starts=np.array(starts))
+    assert again.positions == [3, 3, 3] and again.batch is not None
+    assert torch.equal(again.batch.signal, batch.signal)
+
+
+def test_a_window_of_a_short_recording_is_all_of_it(corpus: Corpus) -> None:
+    longer = PREPROCESSOR.model_copy(update={"duration_s": 8.0})
+    split = Split(corpus, corpus.rows("train"), longer)
+    moved, first = (split.batch([2], starts) for starts in (np.array([70]), None))
+    assert torch.equal(moved.signal, first.signal)
+    assert moved.samples is not None and moved.samples.tolist() == [250]

@@ -221,3 +221,29 @@ def test_patches_of_a_short_recording_are_valid_up_to_its_last_whole_patch(
     valid = valid_patches(torch.tensor([prepared.samples]), patches=20, patch_size=50)
     assert valid[0].tolist() == [True] * recorded + [False] * (20 - recorded)
     assert all(first >= second for first, second in pairwise(valid[0].tolist()))
+
+
+@pytest.mark.parametrize("kind", ["random", "tube", "lead"])
+def test_the_masks_of_some_recordings_are_those_of_the_whole_batch(kind: MaskKind) -> None:
+    rows = torch.tensor([5, 0, 3])
+    present = torch.rand(6, 8, generator=torch.Generator().manual_seed(1)) < 0.7
+    valid = torch.arange(10) < torch.tensor([10, 4, 7, 5, 10, 6])[:, None]
+
+    def draw(rows: torch.Tensor | None, of: slice | torch.Tensor) -> Mask:
+        return draw_mask(
+            kind,
+            batch=6,
+            leads=8,
+            patches=10,
+            mask_ratio=0.5,
+            generator=torch.Generator().manual_seed(0),
+            rows=rows,
+            present=present[of],
+            valid=valid[of],
+        )
+
+    some, all_ = draw(rows, rows), draw(None, slice(None)).take(rows)
+    assert torch.equal(some.visible, all_.visible)
+    assert (some.seen is None) == (kind != "lead")
+    if some.seen is not None and all_.seen is not None:
+        assert torch.equal(some.seen, all_.seen)

@@ -79,6 +79,21 @@ def test_the_order_of_the_leads_is_that_of_the_settings() -> None:
     np.testing.assert_allclose(prepared.signal, make_record().signal_mv()[[11, 1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("start", [-3, 0, 700, 1250, 5000])
+def test_a_window_shows_a_stretch_of_the_filtered_recording_and_is_normalised_alone(
+    start: int,
+) -> None:
+    record = make_record(seconds=10)
+    whole = Preprocessor(normalisation="none")(record).signal
+    first = min(max(start, 0), 1250)
+    stretch = whole[:, first : first + 1250]
+    prepared = Preprocessor(duration_s=5)(record, start)
+    expected = (stretch - stretch.mean()) / stretch.std()
+    np.testing.assert_allclose(prepared.signal, expected, atol=1e-5)
+    np.testing.assert_allclose(prepared.millivolts(prepared.signal), stretch, atol=1e-5)
+    assert prepared.samples == 1250
+
+
 def test_a_flat_record_stays_finite() -> None:
     record = make_record()
     flat = Record("r", np.zeros_like(record.digital), LEADS, 500, record.gain, record.baseline)

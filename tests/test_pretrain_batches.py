@@ -158,6 +158,33 @@ def test_every_method_learns_under_every_mask(
     assert validate(training, val) < before
 
 
+def test_masks_of_whole_leads_show_some_lead_of_every_recording(
+    make_settings: MakeSettings,
+    corpus: Corpus,
+    corpus_with_limb_leads: Callable[..., Corpus],
+    accelerator: Accelerator,
+    tiny_values: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Attention among absent leads alone is not finite; masks know the leads, or do not."""
+    model = tiny_values["model"] | {"masking": {"random": 0.0, "lead": 1.0}}
+    dropout = {"dropout_probability": 1.0, "dropout_strength": 0.8}
+    settings = make_settings(model=model, augmentation=dropout)
+    limb = corpus_with_limb_leads(corpus.rows("train")[::2])
+    training = start_training(settings, accelerator, limb)
+    data = Split(limb, limb.rows("train"), settings.preprocess)
+    read = Reader(data, settings, CPU)
+    for _ in ("foretold", "unaware"):
+        for step in range(5):
+            (part,) = step_batches(settings, accelerator, read, step)
+            present, seen = part.batch.present, part.mask.seen
+            assert present is not None and seen is not None
+            assert present.gather(1, seen).any(1).all()
+            assert (seen.diff(dim=1) > 0).all()
+            assert np.isfinite(train_loss(training, part))
+        monkeypatch.setattr(data, "present", lambda some: np.ones((len(some), 12), dtype=bool))
+
+
 def test_bf16_trains_beside_fp32(
     make_settings: MakeSettings,
     corpus: Corpus,

@@ -1,6 +1,7 @@
-"""A run goes on with any number of processes: the same batches, the same losses."""
+"""A run goes on with any number of processes: the same batches, however changed, and losses."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +13,8 @@ from lamae.tracking import read_metrics
 from pretrain.main import pretrain
 from pretrain.settings import PretrainSettings
 
+WINDOWS = {"sampling_rate": 50, "duration_s": 4, "band_hz": None}
+AUGMENTATION = {f"{name}_probability": 0.5 for name in ("scale", "noise", "wander", "dropout")}
 AT_ONCE = "max_hours=1e-9"  # a step is done, then the time is up
 
 
@@ -21,9 +24,10 @@ def test_two_processes_then_one_then_two_train_as_one_does(
     launch: Callable[..., CompletedProcess[str]],
     tmp_path: Path,
 ) -> None:
-    alone = make_settings(data_workers=0)
+    make = partial(make_settings, preprocess=WINDOWS, crop="random", augmentation=AUGMENTATION)
+    alone = make(data_workers=0)
     pretrain(alone, accelerator)
-    moved = make_settings(run_dir=tmp_path / "moved", data_workers=2, accumulation=2)
+    moved = make(run_dir=tmp_path / "moved", data_workers=2, accumulation=2)
     config = tmp_path / "moved.yaml"
     config.write_text(as_yaml(moved))
     for processes, further in ((2, [AT_ONCE]), (1, ["resume=true", AT_ONCE]), (2, ["resume=true"])):

@@ -167,7 +167,15 @@ def test_a_failure_on_another_process_ends_this_one(
     training = start_training(settings, accelerator, corpus)
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     parts = step_batches(settings, accelerator, Reader(data, settings, torch.device("cpu")), 0)
-    monkeypatch.setattr(accelerator, "reduce", lambda value, reduction: value + 1)
+    parameters = list(training.model.parameters())
+
+    def averaged_with_another(loss: torch.Tensor) -> None:
+        """What the gradient is where that of another process, with which it is averaged, is NaN."""
+        loss.backward()
+        for parameter in parameters:
+            parameter.grad = None if parameter.grad is None else parameter.grad * float("nan")
+
+    monkeypatch.setattr(accelerator, "backward", averaged_with_another)
     with pytest.raises(InputError, match="training after 0 steps"):
         train_step(training, parts)
 

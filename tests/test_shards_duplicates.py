@@ -9,21 +9,6 @@ from lamae.corpus import Corpus
 from lamae.errors import InputError
 from shards.build import build_part, build_shards
 from shards.settings import ShardsSettings
-from shards.simulate import SimulateSettings, simulate
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulate 24 recordings; one is there twice, one is damaged."""
-    folder = tmp_path_factory.mktemp("duplicates") / "recordings"
-    simulate(SimulateSettings(output=folder, records=24, sampling_rate=100, duration_s=5))
-    headers = sorted(folder.rglob("*.hea"))
-    copy, damaged = headers[-1], headers[3]
-    copy.with_suffix(".dat").write_bytes(headers[0].with_suffix(".dat").read_bytes())
-    copy.write_text(headers[0].read_text().replace(headers[0].stem, copy.stem))
-    damaged.write_text("nothing of use")
-    return folder
-
 
 HASHED = {"hash_ids": True, "label_columns": ["class"]}
 

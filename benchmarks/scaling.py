@@ -1,0 +1,300 @@
+"""How the cost of a step grows, measured; and what 1, 8 and 64 GPUs need, computed.
+
+.venv/bin/python benchmarks/scaling.py [--rounds 3] [--json FILE]
+.venv/bin/python benchmarks/scaling.py --plan
+
+Measured at size tiny, fp32, one thread, in milliseconds, the best of rounds in which all take
+turns: reading 128 simulated recordings at random, bytes of the index; order and masks of a step;
+steps of 2 ECGs by leads and patches, and of 4 shared by processes over gloo. `kept` is what blocks
+keep for backward, computed. An exponent is the slope of the logarithms, of processes -1 at best.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import Accelerator
+
+from lamae.autoencoder import LAMAE, AutoencoderSettings
+from lamae.config import load_settings
+from lamae.corpus import Corpus
+from lamae.dataset import Split, shuffled_positions
+from lamae.flops import step_flops, visible_patches
+from lamae.leads import LEADS
+from lamae.masking import Mask, draw_mask
+from lamae.optim import adamw
+from lamae.preprocess import Preprocessor
+from lamae.raw_batches import Stream
+from pretrain.settings import PretrainSettings
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"
+METHODS, SIZES = ("independent", "lamae", "joint"), ("tiny", "small", "base")
+CORPORA, EPOCHS, BATCHES = (128, 512, 2048), (10_000, 100_000, 800_035, 10_000_000), (256, 1024)
+LEAD_COUNTS, PATCH_COUNTS = (1, 2, 4, 8, 12), (25, 50, 100, 200, 300)  # 5 to 60 s at 250 Hz
+KEPT_FP32, KEPT_BF16 = 64, 36  # bytes for each token, block and unit of width
+Key = tuple[str, str, int]  # what grows, what it costs, how large
+
+# Measured on one core, how is told in docs/scaling.md; the second line by benchmarks/shards.py.
+ORDER_S, MASK_S, INDEX_BYTES = {800_035: 0.015, 10_000_000: 0.43}, 20e-6, 295
+READ_PER_S, BUILD_PER_S = 9_998, 450
+# bf16 peak (H200 reported, A100 nominal), bytes, nominal bytes/s to the other GPUs of a node.
+GPUS = {"H200": (788e12, 139 * 2**30, 450e9), "A100": (312e12, 80 * 2**30, 300e9)}
+# Assumed: share of bytes left, of a link's nominal speed, bytes of a GPU for all else.
+COMPRESSED, LINK_SHARE, SPARE = (0.25, 0.40), 0.7, 8e9
+COUNTS, MFUS, NODE = (1, 8, 64), (0.3, 0.5), 8
+RECORDING_BYTES, STATE_BYTES = 240, 16  # for a sample per second; for a parameter, fp32 and AdamW
+PLAN_HEADERS = (
+    "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, 8 x int16 GB, H200, A100",
+    "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100",
+    "size, GPU, MFU, ECG/s, 1 GPU, 8, 64, 10 M: 1, 8, 64",
+    "size, GPUs, ECGs each, compute, NVLink, 400 Gb/s, 200, order 0.8 M, 10 M, masks, read, GB/s",
+)
+
+
+def main() -> None:
+    """Measure, print tables, and write JSON where asked to; or print the plan."""
+    if not (__package__ or sys.flags.safe_path):  # else benchmarks/shards.py hides the package
+        os.execv(sys.executable, [sys.executable, "-P", *sys.argv])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.plan:
+        print(plan())
+        return
+    torch.set_num_threads(1)
+    results: dict[str, object] = {"load_at_start": os.getloadavg()[0], "torch": torch.__version__}
+    found = measure_records(arguments.rounds) | measure_shapes(arguments.rounds)
+    groups = grouped(found | measure_processes(arguments.rounds))
+    for name, rows in groups.items():
+        header = [name, *next(iter(rows.values()))]
+        print(f"{table(header, ([cost, *row.values()] for cost, row in rows.items()))}\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results | {"growth": groups}, indent=2) + "\n")
+
+
+def settings_of(size: str) -> PretrainSettings:
+    """Return the settings of a configuration, with places that are not used."""
+    unused = ["data=unused", "run_dir=unused"]
+    return load_settings(PretrainSettings, [str(CONFIGS / f"{size}.yaml"), *unused])
+
+
+def grouped(found: Mapping[Key, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return values by what grows, cost and size, and the exponent of each series."""
+    groups: dict[str, dict[str, dict[str, float]]] = {}
+    for (group, cost, size), value in found.items():
+        groups.setdefault(group, {}).setdefault(cost, {})[str(size)] = value
+    for series in (series for group in groups.values() for series in group.values()):
+        series["exponent"] = exponent([float(size) for size in series], list(series.values()))
+    return groups
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return p of the law values = c * sizes**p that fits their logarithms best."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """Return Markdown, numbers to three digits."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    lines = [[cell(value) for value in row] for row in ([*header], *rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def measure_records(rounds: int) -> dict[Key, float]:
+    """Return what corpora of growing size cost, and the order and the masks of a step."""
+    from shards.build import build_shards
+    from shards.settings import ShardsSettings
+    from shards.simulate import SimulateSettings, simulate
+
+    work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
+    with tempfile.TemporaryDirectory() as place:
+        for count in CORPORA:
+            source, output = (Path(place) / f"{kind}-{count}" for kind in ("records", "shards"))
+            simulate(SimulateSettings(output=source, records=count))
+            built = {"source": source, "output": output, "source_kind": "mimic_iv_ecg"}
+            build_shards(ShardsSettings.model_validate(built | {"workers": 1}))
+            for _ in range(2):  # the first imports what it needs
+                tracemalloc.start()
+                before, corpus = pa.total_allocated_bytes(), Corpus(output)
+                read = Stream(Split(corpus, np.arange(len(corpus)), Preprocessor()))
+                read(np.arange(1))
+                held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
+                tracemalloc.stop()
+            found["recordings", "bytes held", count] = held
+            chosen = np.random.default_rng(0).integers(len(corpus), size=128)
+            work["recordings", "reading 128", count] = partial(read, chosen)
+        for count in EPOCHS:
+            order = partial(shuffled_positions, 0, 256, count=count, seed=0)
+            work["recordings of an epoch", "order of a step", count] = order
+        for count in BATCHES:
+            work["recordings of a batch", "masks of a step", count] = partial(masks, count, 12, 50)
+        return found | best_ms(work, rounds)
+
+
+def masks(batch: int, leads: int, patches: int) -> Mask:
+    """Draw the masks of a batch, three quarters hidden."""
+    draw = partial(draw_mask, "random", mask_ratio=0.75, generator=torch.Generator())
+    return draw(batch=batch, leads=leads, patches=patches)
+
+
+def measure_shapes(rounds: int) -> dict[Key, float]:
+    """Return time, memory and arithmetic of a step of each method by leads and by patches."""
+    shapes = [("leads", count, count, 50) for count in LEAD_COUNTS]
+    shapes += [("patches", count, 12, count) for count in PATCH_COUNTS]
+    work, counted = dict[Key, Callable[[], object]](), dict[Key, float]()
+    for method in METHODS:
+        model = model_of(method)
+        train = trainer(model, model)
+        for group, size, leads, patches in shapes:
+            work[group, f"{method}, step", size] = partial(train, 2, leads, patches)
+            flops = step_flops(model.settings, batch=2, leads=leads, patches=patches)
+            kept = 2 * kept_bytes(model.settings, KEPT_FP32, leads=leads, patches=patches)
+            counted[group, f"{method}, GFLOP", size] = flops / 1e9
+            counted[group, f"{method}, kept, MB", size] = kept / 1e6
+    return best_ms(work, rounds) | counted
+
+
+def model_of(method: str) -> LAMAE:
+    """Build the autoencoder of a method, at size tiny."""
+    settings = settings_of("tiny").model
+    encoder = settings.encoder.model_copy(update={"method": method})
+    return LAMAE(settings.model_copy(update={"encoder": encoder}))
+
+
+def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], None]:
+    """Return a function that does a step on some ECGs, leads and patches of noise."""
+    optimizer = adamw(bare, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95))
+
+    def train(batch: int, leads: int, patches: int) -> None:
+        signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
+        visible = masks(batch, leads, patches).visible
+        model(signal, LEADS[:leads], visible=visible).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return train
+
+
+def measure_processes(rounds: int) -> dict[Key, float]:
+    """Return times of steps that one process does, or two together."""
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        return next(pool.map(partial(step_together, port=port, rounds=rounds), range(2)))
+
+
+def step_together(rank: int, *, port: int, rounds: int) -> dict[Key, float]:
+    """Do steps with another process; those of one process, the first does while both wait."""
+    os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": f"{port}", "OMP_NUM_THREADS": "1"}
+    accelerator = Accelerator(cpu=True)
+    torch.set_num_threads(1)
+    work: dict[Key, Callable[[], object]] = {}
+    for method in METHODS:
+        alone, shared = model_of(method), model_of(method)
+        step = partial(trainer(alone, alone), 4, 12, 50)
+        work["processes", f"{method}, step", 1] = (lambda: None) if rank else step
+        together = trainer(accelerator.prepare(shared), shared)
+        work["processes", f"{method}, step", 2] = partial(together, 2, 12, 50)
+    for count in (10**6, 10**7):
+        sum_up = partial(torch.distributed.all_reduce, torch.zeros(count))
+        work["parameters", "all-reduce, two processes", count] = sum_up
+    found = best_ms(work, rounds, together=accelerator.wait_for_everyone)
+    torch.distributed.destroy_process_group()
+    return found
+
+
+def best_ms(
+    work: Mapping[Key, Callable[[], object]], rounds: int, together: Callable[[], object] = int
+) -> dict[Key, float]:
+    """Return the shortest time of each, after a first one that is not counted."""
+    best = dict.fromkeys(work, float("inf"))
+    for number in range(rounds + 1):
+        for key, function in work.items():
+            together()
+            started = time.perf_counter()
+            function()
+            if number:
+                best[key] = min(best[key], 1e3 * (time.perf_counter() - started))
+    return best
+
+
+def kept_bytes(settings: AutoencoderSettings, unit: int, *, leads: int, patches: int) -> float:
+    """Return what the blocks keep of an ECG for backward, where attention is fused.
+
+    A block keeps, for each token, the inputs of both norms (fp32); those of query, key and value,
+    of the output, of both layers of the MLP and of its activation; query, key and value.
+    """
+    encoder, decoder = settings.encoder, settings.decoder
+    seen = visible_patches(settings, leads=leads, patches=patches) + leads
+    encoded = seen * encoder.width * (encoder.depth + encoder.latent_depth)
+    return unit * (encoded + leads * (patches + 1) * decoder.width * decoder.depth)
+
+
+def plan() -> str:
+    """Return the tables of corpora, sizes, epochs, and of steps at half of the H200's peak."""
+    tables: list[list[list[object]]] = [[[*header.split(", ")]] for header in PLAN_HEADERS]
+    corpora, sizes, epochs, steps = tables
+    for count in ORDER_S:
+        for rate in (500, 250):
+            raw = count * rate * RECORDING_BYTES
+            held = [int(-(-raw // (memory - SPARE))) for _, memory, _ in GPUS.values()]
+            stored = [share * raw / 1e9 for share in (1, *COMPRESSED)]
+            host = [count / BUILD_PER_S / 3600, count * INDEX_BYTES / 1e9, NODE * raw / 1e9]
+            corpora.append([count, rate, *stored, *host, *held])
+    for size in SIZES:
+        settings = settings_of(size)
+        with torch.device("meta"):
+            parameters = sum(each.numel() for each in LAMAE(settings.model).parameters())
+        flops = step_flops(settings.model, batch=1, leads=12, patches=settings.patches)
+        kept = kept_bytes(settings.model, KEPT_BF16, leads=12, patches=settings.patches)
+        most = [int((m - SPARE - STATE_BYTES * parameters) / kept) for _, m, _ in GPUS.values()]
+        cost = [flops / 1e9, parameters * STATE_BYTES / 1e9, kept / 1e6]
+        sizes.append([size, parameters / 1e6, *cost, *most])
+        for name, (peak, _, _) in GPUS.items():
+            for mfu in MFUS:
+                one = [count * flops / mfu / peak for count in ORDER_S]
+                seconds = [each / gpus for each in one for gpus in COUNTS]
+                epochs.append([size, name, mfu, mfu * peak / flops, *seconds])
+        for gpus in COUNTS:
+            steps.append([size, gpus, *step_row(settings.batch_size, gpus, flops, parameters)])
+    return "\n\n".join(table(rows[0], rows[1:]) for rows in tables)
+
+
+def step_row(batch: int, gpus: int, flops: float, parameters: int) -> list[float]:
+    """Return ECGs of each H200, then milliseconds of a step's parts, then GB/s of a node."""
+    peak, _, link = GPUS["H200"]
+    local = min(gpus, NODE)
+    compute = batch * flops / gpus / (MFUS[-1] * peak)
+    inside, between = (8 * parameters * (n - 1) / n for n in (local, gpus // local))
+    network = [inside / link, between / 50e9, between / 25e9]  # 400 and 200 Gb/s
+    host = [*ORDER_S.values(), MASK_S * batch, batch / gpus / READ_PER_S]
+    times = [1e3 * each for each in (compute, *(n / LINK_SHARE for n in network), *host)]
+    return [batch // gpus, *times, batch * local / gpus * 500 * RECORDING_BYTES / compute / 1e9]
+
+
+if __name__ == "__main__":
+    main()
