@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save
-from tqdm import tqdm
+from torch import Tensor
 
+from finetune.windows import Reading, average_over_windows
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
 from lamae.encoder import Encoder
@@ -23,9 +22,8 @@ from lamae.masking import valid_patches
 from lamae.pooling import Pooling, pool
 from lamae.preprocess import Preprocessor
 
-_LAYOUT = b"rows, features, unusable; without padding"
+_LAYOUT = b"rows, features, unusable; without padding; mean over windows"
 """What a kept file holds: one of another layout has another name."""
-_NOTHING = np.empty((0, 0), dtype=np.float32)
 
 
 class Embedded(NamedTuple):
@@ -34,7 +32,7 @@ class Embedded(NamedTuple):
     rows: Int[np.ndarray, " records"]
     """Their rows in the corpus, in the order asked for."""
     features: Float[np.ndarray, "records features"]
-    """One vector for each of them."""
+    """One vector for each of them, the mean over its windows."""
     unusable: dict[str, str]
     """By key of a recording that was left out, the reason."""
 
@@ -55,14 +53,22 @@ class EmbeddingCache:
         batch_size: int,
         accelerator: Accelerator,
         folder: Path,
+        min_leads: int | None = None,
+        workers: int = 1,
     ) -> None:
-        """Keep embeddings in `folder`."""
+        """Keep embeddings in `folder`.
+
+        A recording with fewer than `min_leads` leads, by default all, is unusable; `workers`
+        threads prepare batches ahead.
+        """
         self._corpus = corpus
         self._preprocessor = preprocessor
         self._pooling: Pooling = pooling
         self._batch_size = batch_size
         self._accelerator = accelerator
         self._folder = folder
+        self._min_leads = len(preprocessor.leads) if min_leads is None else min_leads
+        self._workers = workers
 
     def embed(self, encoder: Encoder, rows: Int[np.ndarray, " records"], *, name: str) -> Embedded:
         """Embed the usable recordings of `rows`, in their order; `name` is for the progress bar.
@@ -72,8 +78,16 @@ class EmbeddingCache:
         kept = self._folder / f"{self._fingerprint(encoder, rows)}.safetensors"
         if kept.is_file():
             return _read(kept)
-        parts = self._embed_own_share(encoder, Split(self._corpus, rows, self._preprocessor), name)
-        embedded = _join(gather_object(parts))
+        encoder = encoder.to(self._accelerator.device).eval()
+        data = Split(self._corpus, rows, self._preprocessor)
+        positions, features, unusable = average_over_windows(
+            data,
+            lambda batch: self._features(encoder, batch),
+            Reading(self._batch_size, self._min_leads, self._workers),
+            accelerator=self._accelerator,
+            name=f"embed {name}",
+        )
+        embedded = Embedded(rows[positions], features, unusable)
         if self._accelerator.is_main_process:
             with open_whole(kept) as file:
                 arrays = {"rows": embedded.rows, "features": embedded.features}
@@ -81,30 +95,12 @@ class EmbeddingCache:
         self._accelerator.wait_for_everyone()
         return embedded
 
-    def _embed_own_share(self, encoder: Encoder, data: Split, name: str) -> list[Embedded]:
-        accelerator = self._accelerator
-        shares = np.array_split(np.arange(len(data)), accelerator.num_processes)
-        own = shares[accelerator.process_index]
-        starts = range(0, len(own), self._batch_size)
-        batches = [own[start : start + self._batch_size] for start in starts]
-        encoder = encoder.to(accelerator.device).eval()
-        hide = not accelerator.is_main_process
-        parts = []
-        for batch in tqdm(batches, desc=f"embed {name}", unit="batch", disable=hide):
-            positions, usable, unusable = data.usable(batch)
-            features = _NOTHING if usable is None else self._features(encoder, usable)
-            parts.append(Embedded(data.rows[positions], features, unusable))
-        return parts
-
     def _features(self, encoder: Encoder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
         present = None if batch.present is None else batch.present.to(device)
-        valid = None
-        if batch.samples is not None:
-            size = encoder.settings.patch_size
-            patches = batch.signal.shape[-1] // size
-            valid = valid_patches(batch.samples, patches=patches, patch_size=size).to(device)
-        with torch.inference_mode():
+        valid = patches_recorded(batch, encoder.settings.patch_size)
+        valid = None if valid is None else valid.to(device)
+        with torch.inference_mode(), self._accelerator.autocast():
             latents = encoder(
                 batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
             )
@@ -121,19 +117,19 @@ class EmbeddingCache:
             self._preprocessor.model_dump_json(),
             self._corpus.digest,
             self._pooling,
+            f"{self._min_leads} {self._accelerator.mixed_precision}",
         ]
         digest.update("\n".join(parts).encode())
         digest.update(rows.astype(np.int64).tobytes())
         return digest.hexdigest()[:32]
 
 
-def _join(parts: Sequence[Embedded]) -> Embedded:
-    filled = [part.features for part in parts if len(part.rows)]
-    return Embedded(
-        np.concatenate([part.rows for part in parts]).astype(np.int64),
-        np.concatenate(filled) if filled else _NOTHING,
-        {key: reason for part in parts for key, reason in part.unusable.items()},
-    )
+def patches_recorded(batch: Batch, patch_size: int) -> Bool[Tensor, "b n"] | None:
+    """Return which patches hold recorded signal alone; None where all do."""
+    if batch.samples is None:
+        return None
+    patches = batch.signal.shape[-1] // patch_size
+    return valid_patches(batch.samples, patches=patches, patch_size=patch_size)
 
 
 def _read(kept: Path) -> Embedded:

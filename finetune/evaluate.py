@@ -1,20 +1,22 @@
-"""Linear probes of several encoders on one task, and what the summary says of them."""
+"""Embeddings of several encoders on one task, measures of all contenders, and their summary."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from finetune.contenders import RANDOM, SUPERVISED
 from finetune.embeddings import Embedded, EmbeddingCache
 from finetune.linear_probe import LinearProbe, fit_linear_probe
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
+from finetune.usable import by_reason, check_unusable
 from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
 from lamae.encoder import Encoder
 from lamae.errors import InputError
 
-RANDOM = "random"
-"""Name of the encoder with random weights; the encoder in question comes first."""
+DIFFERENCES = {RANDOM: "_difference", SUPERVISED: "_supervised_difference"}
+"""By baseline, what the summary appends to a measure for the paired difference over it."""
 
 
 class Features(NamedTuple):
@@ -47,8 +49,8 @@ def embed_all(
             evaluation=task.evaluation.only(evaluation[first].rows),
         ),
         {
-            "train": _by_reason(train[first].unusable),
-            "evaluation": _by_reason(evaluation[first].unusable),
+            "train": by_reason(train[first].unusable),
+            "evaluation": by_reason(evaluation[first].unusable),
         },
     )
 
@@ -71,52 +73,33 @@ def _embed_split(
                 expected="the same recordings with each encoder",
                 remedy="The shards have changed since: delete the folder of embeddings.",
             )
-        _check_unusable(split, first.unusable, len(part.rows), max_unusable)
+        check_unusable(split, first.unusable, len(part.rows), max_unusable)
     return found
 
 
-def _by_reason(unusable: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for key, reason in unusable.items():
-        found.setdefault(reason, []).append(key)
-    return found
+def fit_probe(
+    features: np.ndarray, part: LabelledRows, task: Task, settings: FinetuneSettings
+) -> LinearProbe:
+    """Fit a probe on the features of some recordings of a task; the seed decides its hold-out."""
+    return fit_linear_probe(
+        features,
+        part.labels,
+        part.patients,
+        classes=task.classes,
+        multi_label=settings.multi_label,
+        generator=np.random.default_rng([settings.seed, 0]),
+        l2_grid=settings.l2_grid,
+    )
 
 
-def _check_unusable(split: str, unusable: Mapping[str, str], records: int, most: float) -> None:
-    if len(unusable) > most * records:
-        key, reason = next(iter(unusable.items()))
-        raise InputError(
-            f"{split} split",
-            value=f"{len(unusable)} of {records} recordings unusable, e.g. {key}: {reason}",
-            expected=f"at most the share {most:g}",
-            remedy="Build or copy the shards again, or raise max_unusable=.",
-        )
+def measure(
+    scores: Mapping[str, np.ndarray], task: Task, settings: FinetuneSettings
+) -> BootstrapScores:
+    """Score all contenders on the same resamples of the evaluation patients.
 
-
-def probe_all(
-    features: Mapping[str, tuple[np.ndarray, np.ndarray]], task: Task, settings: FinetuneSettings
-) -> tuple[dict[str, LinearProbe], BootstrapScores]:
-    """Fit a probe on each encoder's features and score all on the same resamples of patients.
-
-    Args:
-        features: by encoder, (records, width) of the training and of the evaluation recordings.
-        task: labels and patients of both.
-        settings: penalties, resamples and seed.
+    `scores` are by name, (records, classes), the classifier in question first.
     """
-    probes = {
-        name: fit_linear_probe(
-            train,
-            task.train.labels,
-            task.train.patients,
-            classes=task.classes,
-            multi_label=settings.multi_label,
-            generator=np.random.default_rng([settings.seed, 0]),
-            l2_grid=settings.l2_grid,
-        )
-        for name, (train, _) in features.items()
-    }
-    scores = {name: probes[name].scores(evaluation) for name, (_, evaluation) in features.items()}
-    measured = bootstrap_scores(
+    return bootstrap_scores(
         task.evaluation.labels,
         scores,
         task.evaluation.patients,
@@ -124,15 +107,21 @@ def probe_all(
         generator=np.random.default_rng([settings.seed, 1]),
         resamples=settings.resamples,
     )
-    return probes, measured
 
 
 def summarise(measured: BootstrapScores) -> dict[str, Any]:
-    """Arrange scores for summary.json: the encoder, the random one, and the paired difference."""
+    """Arrange scores for summary.json: the classifier, its baselines, the paired differences.
+
+    `auroc_macro` is the classifier's, `auroc_macro_random` and `auroc_macro_supervised` are those
+    of the baselines, `auroc_macro_difference` is over random weights and
+    `auroc_macro_supervised_difference` over the supervised network; likewise for each class.
+    """
     own, *_ = measured.models.values()
     parts = {"": own}
-    if RANDOM in measured.differences:
-        parts |= {"_random": measured.models[RANDOM], "_difference": measured.differences[RANDOM]}
+    for baseline, difference in DIFFERENCES.items():
+        if baseline in measured.differences:
+            parts[f"_{baseline}"] = measured.models[baseline]
+            parts[difference] = measured.differences[baseline]
     macros = {
         f"{metric}_macro{suffix}": _as_dict(getattr(part, f"{metric}_macro"))
         for suffix, part in parts.items()

@@ -1,8 +1,8 @@
 """A linear probe: how much of the diagnosis a straight line finds in frozen features.
 
-The loss is the mean over records of the cross-entropy (summed over classes where a record may
-have several) plus l2 / 2 times the squared weights; the biases are free. `l2` therefore equals
-1 / (C * records) of scikit-learn's LogisticRegression on standardised features.
+It is the logistic regression of finetune/logistic_regression.py on standardised features, whose
+`l2` equals 1 / (C * records) of scikit-learn's LogisticRegression. The strength of the penalty is
+chosen on held-out patients.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,30 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from scipy.special import expit, softmax
-from torch import Tensor
 
+from finetune.hold_out import draw_hold_out
+from finetune.logistic_regression import Line, LogisticRegression
 from lamae.errors import InputError
-from lamae.metrics import class_scores, defined_classes, macro
-from lamae.resampling import stratify_patients
+from lamae.metrics import class_scores, macro
 
 L2_GRID = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Strengths that span a few hundred to tens of thousands of training records."""
 
-HOLD_OUT = 0.15
-"""Share of the training patients on which the strength of the penalty is chosen."""
-
 GRADIENT_TOLERANCE = 1e-5
 """Largest entry of the gradient of the mean loss at which a fit has converged."""
 
-_MOST_ITERATIONS = 300
-_MOST_DRAWS = 100
+_ROUGHLY, _FINELY = 3.0, 0.1
+
+
+class HeldOut(NamedTuple):
+    """What a probe says of the patients that it was not fitted to, at the chosen strength."""
+
+    records: Bool[np.ndarray, " records"]
+    """True for their records, among those of training."""
+    probabilities: Float[np.ndarray, "held_out classes"]
+    """Of each of them, by the fit to the others."""
 
 
 class LinearProbe(NamedTuple):
@@ -51,6 +55,8 @@ class LinearProbe(NamedTuple):
     """Macro AUROC on the held-out training patients by strength; empty where it was given."""
     gradient: float
     """Largest entry of the gradient at the end; above 1e-5 the fit has not converged."""
+    held_out: HeldOut | None = None
+    """For thresholds and calibration, the first of several; None where nothing was held out."""
 
     @property
     def converged(self) -> bool:
@@ -66,13 +72,14 @@ class LinearProbe(NamedTuple):
         """
         _check_features(features, width=len(self.mean))
         logits = ((features - self.mean) / self.scale) @ self.weight.T + self.bias
-        return expit(logits) if self.multi_label else softmax(logits, axis=1)
+        return probabilities(logits, multi_label=self.multi_label)
 
 
-class _Line(NamedTuple):
-    weight: Tensor
-    bias: Tensor
-    gradient: float
+def probabilities(
+    logits: Shaped[np.ndarray, "*records classes"], *, multi_label: bool
+) -> np.ndarray:
+    """Return what logits stand for: of a sigmoid for several classes, of a softmax for one."""
+    return expit(logits) if multi_label else softmax(logits, axis=-1)
 
 
 def fit_linear_probe(
@@ -84,6 +91,7 @@ def fit_linear_probe(
     multi_label: bool,
     generator: np.random.Generator,
     l2_grid: Sequence[float] = L2_GRID,
+    hold_outs: Sequence[Bool[np.ndarray, " records"]] | None = None,
 ) -> LinearProbe:
     """Fit a linear probe by full-batch L-BFGS and choose its penalty on held-out patients.
 
@@ -95,6 +103,8 @@ def fit_linear_probe(
         multi_label: False where each record has exactly one class.
         generator: draws the held-out patients; nothing else is random.
         l2_grid: strengths to choose from; with a single one nothing is held out.
+        hold_outs: True for the records held out, once or several times as in inner folds; macro
+            AUROC is then the mean over these. By default one is drawn.
 
     Of strengths with equal macro AUROC the strongest wins. The chosen one is fitted again on all
     records, starting from the fit without the held-out patients.
@@ -106,21 +116,30 @@ def fit_linear_probe(
     _check_features(features, width=features.shape[1])
     _check_labels(features, labels, classes, multi_label=multi_label)
     strengths = _descending(l2_grid)
-    values = features.astype(np.float64)
-    mean, scale = values.mean(axis=0), values.std(axis=0)
+    mean = features.mean(axis=0, dtype=np.float64)
+    centred = features - mean
+    scale = np.sqrt(np.einsum("rw,rw->w", centred, centred) / len(centred))
     scale[scale <= np.finfo(np.float32).eps * np.abs(mean)] = 1.0
-    standardised = torch.from_numpy((values - mean) / scale)
-    line: _Line | None = None
+    standardised = torch.from_numpy((centred / scale).astype(np.float32))
+    regression = LogisticRegression(standardised, labels, multi_label=multi_label)
+    line: Line | None = None
+    held_out: HeldOut | None = None
     hold_out_auroc: dict[float, float] = {}
     l2 = strengths[0]
     if len(strengths) > 1:
-        held_out = _draw_hold_out(labels, patients, generator)
-        lines, hold_out_auroc = _try_strengths(
-            standardised, labels, held_out, strengths, multi_label=multi_label
-        )
+        if hold_outs is None:
+            hold_outs = [draw_hold_out(labels, patients, generator=generator)]
+        tried = [
+            _try_strengths(regression, labels, records, strengths, multi_label=multi_label)
+            for records in hold_outs
+        ]
+        hold_out_auroc = {s: float(np.mean([found[s] for _, found in tried])) for s in strengths}
         l2 = max(hold_out_auroc, key=lambda strength: hold_out_auroc[strength])
+        records, lines = hold_outs[0], tried[0][0]
         line = lines[l2]
-    line = _fit(standardised, labels, l2=l2, multi_label=multi_label, start=line)
+        found = probabilities(regression.logits(line, records), multi_label=multi_label)
+        held_out = HeldOut(records, found)
+    line = regression.fit(l2=l2, start=line, tolerance=_FINELY * GRADIENT_TOLERANCE)
     return LinearProbe(
         line.weight.numpy(),
         line.bias.numpy(),
@@ -130,103 +149,30 @@ def fit_linear_probe(
         l2,
         hold_out_auroc,
         line.gradient,
+        held_out,
     )
 
 
 def _try_strengths(
-    features: Tensor,
+    regression: LogisticRegression,
     labels: np.ndarray,
     held_out: np.ndarray,
     strengths: Sequence[float],
     *,
     multi_label: bool,
-) -> tuple[dict[float, _Line], dict[float, float]]:
-    kept_features, held_out_features = features[~held_out], features[held_out]
-    lines: dict[float, _Line] = {}
+) -> tuple[dict[float, Line], dict[float, float]]:
+    """Fit without the held-out records, and score on them, which needs no more than a rough fit."""
+    lines: dict[float, Line] = {}
     aurocs: dict[float, float] = {}
     line = None
     for l2 in strengths:
-        line = _fit(kept_features, labels[~held_out], l2=l2, multi_label=multi_label, start=line)
-        logits = F.linear(held_out_features, line.weight, line.bias)
-        ranking = logits if multi_label else logits.softmax(dim=1)
-        lines[l2] = line
-        aurocs[l2] = float(macro(class_scores(labels[held_out], ranking.numpy()).auroc))
-    return lines, aurocs
-
-
-def _fit(
-    features: Tensor, labels: np.ndarray, *, l2: float, multi_label: bool, start: _Line | None
-) -> _Line:
-    target = torch.from_numpy(labels.astype(np.float64))
-    if start is None:
-        start = _Line(
-            torch.zeros(labels.shape[1], features.shape[1], dtype=torch.float64),
-            torch.zeros(labels.shape[1], dtype=torch.float64),
-            0.0,
+        line = regression.fit(
+            l2=l2, records=~held_out, start=line, tolerance=_ROUGHLY * GRADIENT_TOLERANCE
         )
-    weight = start.weight.clone().requires_grad_()
-    bias = start.bias.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_MOST_ITERATIONS,
-        max_eval=2 * _MOST_ITERATIONS,
-        history_size=20,
-        tolerance_grad=GRADIENT_TOLERANCE,
-        tolerance_change=0.0,
-        line_search_fn="strong_wolfe",
-    )
-
-    def evaluate() -> Tensor:
-        optimiser.zero_grad()
-        logits = F.linear(features, weight, bias)
-        if multi_label:
-            data_loss = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-        else:
-            data_loss = F.cross_entropy(logits, target, reduction="sum")
-        loss = data_loss / len(features) + l2 / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimiser.step(evaluate)
-    evaluate()
-    gradient = max(float(p.grad.abs().max()) for p in (weight, bias) if p.grad is not None)
-    return _Line(weight.detach(), bias.detach(), gradient)
-
-
-def _draw_hold_out(
-    labels: np.ndarray, patients: Sequence[str], generator: np.random.Generator
-) -> Bool[np.ndarray, " records"]:
-    """Hold out a share of the patients, evenly over strata, so that both sides can be scored."""
-    strata = stratify_patients(labels, patients)
-    for _ in range(_MOST_DRAWS):
-        held_out = _draw_patients(strata.stratum, generator)[strata.patient]
-        both_sides = held_out.any() and defined_classes(labels[held_out]).any()
-        if both_sides and defined_classes(labels[~held_out]).all():
-            return held_out
-    raise InputError(
-        "training patients",
-        value=f"{len(strata.stratum)} with {len(labels)} records",
-        expected=f"enough to hold out {HOLD_OUT:.0%} and keep every class in the rest",
-        remedy="Give a single strength of the penalty as l2_grid; then nothing is held out.",
-    )
-
-
-def _draw_patients(
-    stratum: np.ndarray, generator: np.random.Generator
-) -> Bool[np.ndarray, " patients"]:
-    """Return True for every patient at which the running share passes a whole number.
-
-    Patients come by stratum and at random within it, so a stratum of n gives n times the share,
-    rounded up or down; the only patient of a stratum is never drawn.
-    """
-    order = generator.permutation(len(stratum))
-    order = order[np.argsort(stratum[order], kind="stable")]
-    sizes = np.bincount(stratum)
-    order = order[sizes[stratum[order]] > 1]
-    passed = np.floor(np.arange(len(order) + 1) * HOLD_OUT + generator.random())
-    drawn = np.zeros(len(stratum), dtype=bool)
-    drawn[order] = np.diff(passed) > 0
-    return drawn
+        lines[l2] = line
+        ranking = probabilities(regression.logits(line, held_out), multi_label=multi_label)
+        aurocs[l2] = float(macro(class_scores(labels[held_out], ranking).auroc))
+    return lines, aurocs
 
 
 def _descending(l2_grid: Sequence[float]) -> list[float]:

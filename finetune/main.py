@@ -1,90 +1,87 @@
-"""Evaluate an encoder: `accelerate launch finetune/main.py CONFIG.yaml encoder=RUN data=SHARDS`.
+"""Train a classifier and evaluate it beside its baselines, or predict with one that was trained.
 
-Leaves in run_dir: report.html, the embeddings, and when all is done summary.json.
+accelerate launch finetune/main.py CONFIG.yaml encoder=RUN data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py cross_validate CONFIG.yaml data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py protocols encoder=RUN data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py predict classifier=FOLDER data=SHARDS output=FILE.csv
+Leaves in run_dir: classifier/, predictions.csv, report.html, embeddings of probes, and when all is
+done summary.json. Any setting can be given as key=value; --print-config shows all of them.
 """
 
-import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # run as a file: import this checkout, and never finetune/ as top level
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
-import torch
 from accelerate import Accelerator
 
-from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import RANDOM, Features, embed_all, probe_all, summarise
-from finetune.linear_probe import GRADIENT_TOLERANCE, LinearProbe
-from finetune.reconstruction import draw_reconstruction
-from finetune.report import write_report
+from finetune.audit import audit_leakage
+from finetune.classifier_folder import CLASSIFIER_FOLDER
+from finetune.compare import Comparison
+from finetune.contenders import make_contest
+from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
+from finetune.evaluate import measure, summarise
+from finetune.findings import counts, doubts, mean_lead_weights, sentences
+from finetune.predict import PREDICTIONS, PredictSettings, predict
+from finetune.protocol_scores import ProtocolsSettings
+from finetune.protocol_table import tabulate_protocols
+from finetune.results import keep_predictions, report, saver, warn_of_unusable
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
-from lamae.checkpoint import load_autoencoder
 from lamae.config import exit_with, settings_from_command_line
 from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.encoder import Encoder
 from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.threads import use_cores
-from lamae.tracking import SUMMARY, read_metrics, run_summary
-
-_log = logging.getLogger(__name__)
+from lamae.tracking import SUMMARY, run_summary
 
 
 def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
-    """Probe the frozen encoder against the same encoder at random weights, and report."""
+    """Train the classifier and its baselines, score all on the same patients, and report."""
     started = time.monotonic()
     use_cores(accelerator, settings.cpu_threads)
     run_dir = choose_run_dir(settings)
     corpus = Corpus(settings.data)
     task = make_task(corpus, settings)
-    loaded = load_autoencoder(settings.encoder)
-    torch.manual_seed(settings.seed)
-    encoders = {"pretrained": loaded.model.encoder, RANDOM: Encoder(loaded.model.settings.encoder)}
-
-    cache = EmbeddingCache(
-        corpus,
-        loaded.preprocessor,
-        pooling=settings.pooling,
-        batch_size=settings.batch_size,
-        accelerator=accelerator,
-        folder=settings.cache or run_dir / "embeddings",
-    )
-    features = embed_all(cache, encoders, task, max_unusable=settings.max_unusable)
-    embedded = time.monotonic()
+    audit = audit_leakage(corpus, task, settings)
+    contest = make_contest(settings, task.classes)
+    cache = settings.cache or run_dir / "embeddings"
+    comparison = Comparison(corpus, task, contest, settings, accelerator=accelerator, cache=cache)
+    compared = comparison.run(saver(run_dir, settings, accelerator))
+    trained = time.monotonic()
     if not accelerator.is_main_process:
         return
 
-    warn_of_unusable(features)
-    probes, measured = probe_all(features.by_encoder, features.task, settings)
+    warn_of_unusable(compared.unusable)
+    outcomes = compared.outcomes
+    scores = {name: outcome.probabilities for name, outcome in outcomes.items()}
+    measured = measure(scores, compared.task, settings)
     summary = run_summary(
         settings,
         seed=settings.seed,
+        model=next(iter(outcomes)),
         **summarise(measured),
-        counts=counts(features),
-        unusable=features.unusable,
-        l2={name: probe.l2 for name, probe in probes.items()},
-        gradient={name: probe.gradient for name, probe in probes.items()},
-        features=features.by_encoder[RANDOM][0].shape[1],
-        seconds={"embeddings": embedded - started, "probes": time.monotonic() - embedded},
+        counts=counts(compared),
+        unusable=compared.unusable,
+        audit=audit,
+        contenders={name: outcome.facts for name, outcome in outcomes.items()},
+        **mean_lead_weights(compared, contest.preprocess.leads),
+        seconds={"training": trained - started, "evaluation": time.monotonic() - trained},
     )
-    evaluation = Split(corpus, features.task.evaluation.rows, loaded.preprocessor)
-    picture = draw_reconstruction(loaded, evaluation, seed=settings.seed, device=accelerator.device)
-    findings = [*sentences(summary, settings), *doubts(probes)]
-    write_report(
-        run_dir / "report.html",
-        title=f"LAMAE: {settings.label_set}, {settings.mode}",
+    keep_predictions(run_dir / PREDICTIONS, corpus, compared, settings)
+    findings = [*sentences(summary, settings), *audit["sentences"], *doubts(outcomes)]
+    report(
+        run_dir,
+        corpus,
+        compared,
+        contest,
+        settings=settings,
         findings=findings,
         summary=summary,
-        curve=read_metrics(settings.encoder),
-        reconstruction=picture.figure,
-        caption=picture.caption,
+        device=accelerator.device,
     )
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
     sys.stdout.write("\n".join([*findings, f"Report: {run_dir / 'report.html'}", ""]))
@@ -105,71 +102,51 @@ def choose_run_dir(settings: FinetuneSettings) -> Path:
     return settings.run_dir
 
 
-def counts(features: Features) -> dict[str, dict[str, Any]]:
-    """Return recordings, patients and recordings left out, by split."""
-    parts = {"train": features.task.train, "evaluation": features.task.evaluation}
-    return {
-        name: {
-            "records": len(part.rows),
-            "patients": len(np.unique(part.patients)),
-            "unlabelled": part.unlabelled,
-            "without_class": part.without_class,
-            "unusable": {reason: len(keys) for reason, keys in features.unusable[name].items()},
-        }
-        for name, part in parts.items()
-    }
-
-
-def warn_of_unusable(features: Features) -> None:
-    """Name what is left out of each split because it cannot be used."""
-    for split, unusable in features.unusable.items():
-        for reason, keys in unusable.items():
-            shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
-            _log.warning("%s split: %d left out, %s: %s", split, len(keys), reason, shown)
-
-
-def sentences(summary: dict[str, Any], settings: FinetuneSettings) -> list[str]:
-    """Say what was found, the most important first."""
-
-    def written(key: str) -> str:
-        found = summary[key]
-        return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
-
-    return [
-        f"Macro AUROC of the linear probe on {settings.label_set} ({settings.eval_split} split): "
-        f"{written('auroc_macro')}.",
-        f"The same encoder at random weights: {written('auroc_macro_random')}; "
-        f"paired difference {written('auroc_macro_difference')}.",
-    ]
-
-
-def doubts(probes: Mapping[str, LinearProbe]) -> list[str]:
-    """Name the probes whose numbers may still move, because the fit has not converged."""
-    return [
-        f"The fit of the linear probe on the encoder {name!r} did not converge: its gradient "
-        f"is {probe.gradient:.1e}, above {GRADIENT_TOLERANCE:.0e}."
-        for name, probe in probes.items()
-        if not probe.converged
-    ]
-
-
 def interruption(settings: FinetuneSettings) -> str:
     """Say what is left of an interrupted run."""
-    if settings.cache is None and settings.run_dir is None:
+    if settings.run_dir is None and (settings.cache is None or settings.mode != "probe"):
         return "interrupted: with run_dir= or cache=, the next run takes up finished embeddings"
+    if settings.mode != "probe":
+        kept = f"{settings.run_dir}/{CLASSIFIER_FOLDER}"
+        return f"interrupted: the best classifier so far, if an epoch was finished, is in {kept}"
     folder = settings.cache or f"{settings.run_dir}/embeddings"
     return f"interrupted: finished embeddings are kept in {folder}"
 
 
-def main(settings: FinetuneSettings) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run, and end with one line where the input is wrong or the user interrupts."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    message = "interrupted"
     try:
-        finetune(settings, Accelerator())
+        if arguments[:1] == ["predict"]:
+            asked = settings_from_command_line(PredictSettings, arguments[1:])
+            accelerator = start(asked.precision)
+            use_cores(accelerator, asked.cpu_threads)
+            told = predict(asked, accelerator)
+            if accelerator.is_main_process:
+                sys.stdout.write(f"{told}\n")
+            return
+        if arguments[:1] == ["protocols"]:
+            protocols = settings_from_command_line(ProtocolsSettings, arguments[1:])
+            tabulate_protocols(protocols, start(protocols.precision))
+            return
+        if arguments[:1] == ["cross_validate"]:
+            cohort = settings_from_command_line(CrossValidateSettings, arguments[1:])
+            cross_validate_cohort(cohort, start(cohort.precision))
+            return
+        settings = settings_from_command_line(FinetuneSettings, arguments)
+        message = interruption(settings)
+        finetune(settings, start(settings.precision))
     except InputError as error:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:
-        exit_with(interruption(settings), status=130)
+        exit_with(message, status=130)
+
+
+def start(precision: str) -> Accelerator:
+    """Return the accelerator of a precision, fp32 or bf16."""
+    return Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[precision])
 
 
 if __name__ == "__main__":
-    main(settings_from_command_line(FinetuneSettings))
+    main()

@@ -1,4 +1,4 @@
-"""The report of a probe: one HTML file with its numbers, figures and how they came about."""
+"""The report of a classifier: one HTML file with its numbers, figures and how they came about."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,16 @@ from lamae.pages import write_page
 from lamae.plots import Interval, as_svg, interval_plot, learning_curve
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
+SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
-_SUFFIXES = {ENCODER: "", RANDOM: "_random", DIFFERENCE: "_difference"}
+_SUFFIXES = {
+    ENCODER: "",
+    RANDOM: "_random",
+    DIFFERENCE: "_difference",
+    SUPERVISED: "_supervised",
+    SUPERVISED_DIFFERENCE: "_supervised_difference",
+}
 _UNKNOWN = (math.nan, math.nan, math.nan)
 
 
@@ -31,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One metric of the encoder beside the same encoder with random weights."""
+    """One metric of a classifier beside its baselines."""
 
     metric: str
     """AUROC or AUPRC."""
@@ -87,9 +94,10 @@ def write_report(
 def metric_tables(summary: Mapping[str, Any]) -> list[Table]:
     """Arrange the summary as one table for each metric that it holds.
 
-    It is read from `auroc_macro`, `auroc_macro_random` and `auroc_macro_difference`, for each
-    class from `per_class[name]` with `positives`, `auroc`, `auroc_random` and `auroc_difference`,
-    and from the same for `auprc`; each is `{estimate, low, high}`, and all but the first optional.
+    It is read from `auroc_macro`, `auroc_macro_random`, `auroc_macro_difference`,
+    `auroc_macro_supervised` and `auroc_macro_supervised_difference`, for each class from
+    `per_class[name]` with `positives`, `auroc`, `auroc_random` and so on, and from the same for
+    `auprc`; each is `{estimate, low, high}`, and all but the first optional.
     """
     classes = summary.get("per_class", {})
     names = sorted(classes, key=lambda name: -classes[name]["positives"])
@@ -178,7 +186,8 @@ def _duration(seconds: float) -> str:
 
 
 def _forest(table: Table) -> Figure:
-    models = [column for column in table.columns if column != DIFFERENCE]
+    differences = (DIFFERENCE, SUPERVISED_DIFFERENCE)
+    models = [column for column in table.columns if column not in differences]
     rows = [(row.name, {model: row.intervals[model] for model in models}) for row in table.rows]
     return interval_plot(rows, xlabel=table.metric)
 

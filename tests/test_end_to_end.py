@@ -29,7 +29,7 @@ RECORDINGS = 100
 
 SIMULATED = ["records=96", "classes=[sinus, LBBB, AF]", "duration_s=5", "sampling_rate=100"]
 SPLIT = ["split.train=0.6", "split.val=0.4", "split.test=0.0"]
-QUICK = ["resamples=50", "l2_grid=[1.0, 0.01]", "cpu_threads=1"]
+QUICK = ["resamples=50", "l2_grid=[1.0, 0.01]", "cpu_threads=1", "baselines=[random]"]
 
 
 def succeed(outcome: CompletedProcess[str]) -> str:

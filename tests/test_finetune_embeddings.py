@@ -13,7 +13,7 @@ from lamae.corpus import Corpus
 from lamae.encoder import Encoder, EncoderSettings
 from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
-from lamae.samples import Sample
+from lamae.record import Record
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
 
@@ -62,14 +62,14 @@ def test_the_padding_behind_a_short_recording_changes_no_embedding(
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, rows: list[int]) -> None:
-    read = Corpus.sample
+    read = Corpus.record
 
-    def sample(self: Corpus, row: int) -> Sample:
+    def record(self: Corpus, row: int) -> Record:
         if row in rows:
             raise InputError("sample", value="damaged", expected="whole", remedy="Copy it again.")
         return read(self, row)
 
-    monkeypatch.setattr(Corpus, "sample", sample)
+    monkeypatch.setattr(Corpus, "record", record)
 
 
 def _refuse(*_: object) -> None:

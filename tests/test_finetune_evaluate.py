@@ -71,6 +71,7 @@ def test_features_and_labels_of_what_is_left_belong_together(
     settings = make_probe()
     keys = corpus.keys[corpus.rows("train")[[0, 9, 10]]].tolist()
     damaged = Corpus(_damage(corpus.folder, tmp_path / "damaged", keys))
+    assert settings.encoder is not None
     loaded = load_autoencoder(settings.encoder)
     cache = EmbeddingCache(
         damaged,
@@ -101,7 +102,13 @@ def test_two_processes_give_the_numbers_of_one(
     val = corpus.keys[corpus.rows("val")].tolist()
     settings = make_probe(data=_damage(corpus.folder, tmp_path / "damaged", [val[1], val[-1]]))
     options = [f"encoder={settings.encoder}", f"data={settings.data}", "label_set=class"]
-    options += ["multi_label=false", "l2_grid=[1.0, 0.01]", "resamples=100", "cpu_threads=1"]
+    options += [
+        "multi_label=false",
+        "l2_grid=[1.0, 0.01]",
+        "resamples=100",
+        "cpu_threads=1",
+        "baselines=[random]",
+    ]
     found = []
     for processes in (1, 2):
         places = [f"run_dir={tmp_path / str(processes)}", "max_unusable=0.1"]
@@ -113,8 +120,10 @@ def test_two_processes_give_the_numbers_of_one(
         assert warned == [f"evaluation split: 2 left out, damaged: {val[1]}, {val[-1]}"]
         found.append(json.loads((tmp_path / str(processes) / SUMMARY).read_text()))
     one, two = found
-    for key in ("unusable", "counts", "l2", "resamples", "features"):
+    for key in ("unusable", "counts", "resamples"):
         assert one[key] == two[key]
+    for name, found in one["contenders"].items():
+        assert found["l2"] == two["contenders"][name]["l2"]
     for suffix in ("", "_random", "_difference"):
         key = f"auroc_macro{suffix}"
         assert one[key] == pytest.approx(two[key], abs=1e-3), key

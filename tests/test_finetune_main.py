@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from finetune import linear_probe
-from finetune import main as finetune_main
+from finetune import logistic_regression, results
 from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import probe_all, summarise
+from finetune.evaluate import fit_probe, measure, summarise
 from finetune.main import choose_run_dir, finetune, interruption
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task, make_task
@@ -40,7 +39,7 @@ def probe_run(
     run_dir = tmp_path_factory.mktemp("probe") / "run"
     values = {"encoder": pretrained_run, "data": simulated_shards, "run_dir": run_dir}
     options = {"label_set": "class", "multi_label": False, "l2_grid": (1.0, 0.01), "seed": 4}
-    quick = {"resamples": 100, "cpu_threads": 1}
+    quick = {"resamples": 100, "cpu_threads": 1, "baselines": ("random",)}
     finetune(FinetuneSettings.model_validate(values | options | quick), accelerator)
     return run_dir
 
@@ -71,7 +70,7 @@ def test_the_summary_holds_intervals_that_hold_their_estimates(summary: dict[str
 def test_the_summary_tells_how_its_numbers_came_about(
     summary: dict[str, Any], probe_run: Path, corpus: Corpus
 ) -> None:
-    assert {"command", "versions", "seconds", "l2"} <= summary.keys()
+    assert {"command", "versions", "seconds", "contenders"} <= summary.keys()
     assert summary["seed"] == summary["config"]["seed"] == 4
     assert FinetuneSettings.model_validate(summary["config"]).run_dir == probe_run
     labels = corpus.labels("class")
@@ -82,8 +81,9 @@ def test_the_summary_tells_how_its_numbers_came_about(
         counts = {"records": len(rows), "patients": patients, **left_out}
         assert summary["counts"][name] == counts
         assert summary["unusable"][name] == {}
-    assert summary["gradient"].keys() == summary["l2"].keys() == {"pretrained", "random"}
-    assert max(summary["gradient"].values()) <= 1e-5
+    assert list(summary["contenders"]) == ["pretrained", "random"]
+    assert all(found["l2"] in (1.0, 0.01) for found in summary["contenders"].values())
+    assert max(found["gradient"] for found in summary["contenders"].values()) <= 1e-5
     positives = {name: found["positives"] for name, found in summary["per_class"].items()}
     evaluated = [labels[row] for row in corpus.rows("val")]
     assert positives == {name: evaluated.count((name,)) for name in CLASSES}
@@ -101,7 +101,7 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     assert f"{summary['auroc_macro']['estimate']:.3f}" in page
     assert f"{summary['auroc_macro_random']['estimate']:.3f}" in page
     assert page.count("<svg") == 3  # intervals, learning curve, reconstruction
-    promised = {SUMMARY, "report.html", "embeddings"}
+    promised = {SUMMARY, "report.html", "embeddings", "classifier", "predictions.csv"}
     assert {path.name for path in probe_run.iterdir()} == promised
 
 
@@ -112,7 +112,7 @@ def test_a_failed_report_does_not_block_the_next_run(
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetune_main, "write_report", fail)
+        patch.setattr(results, "write_report", fail)
         with pytest.raises(OSError, match="no space"):
             finetune(make_probe(), accelerator)
     finetune(make_probe(), accelerator)
@@ -125,7 +125,7 @@ def test_embeddings_are_taken_from_another_folder_where_one_is_given(
     finetune(make_probe(cache=cache), accelerator)
     assert len(list(cache.glob("*.safetensors"))) == 4  # two encoders, two splits
     assert not (tmp_path / "probe" / "embeddings").exists()
-    monkeypatch.setattr(EmbeddingCache, "_embed_own_share", None)  # called, it would raise
+    monkeypatch.setattr(EmbeddingCache, "_features", None)  # called, it would raise
     finetune(make_probe(cache=cache, run_dir=tmp_path / "other"), accelerator)
 
 
@@ -143,7 +143,7 @@ def test_a_fit_that_has_not_converged_is_a_finding(
 ) -> None:
     finetune(make_probe(), accelerator)
     assert "did not converge" not in capsys.readouterr().out
-    monkeypatch.setattr(linear_probe, "_MOST_ITERATIONS", 1)
+    monkeypatch.setattr(logistic_regression, "_MOST_ITERATIONS", 1)
     settings = make_probe(overwrite=True)
     finetune(settings, accelerator)
     assert settings.run_dir
@@ -192,6 +192,7 @@ def test_labels_that_are_random_cannot_be_predicted(
     make_probe: MakeProbe, corpus: Corpus, accelerator: Accelerator, tmp_path: Path
 ) -> None:
     settings = make_probe(l2_grid=(1e-2, 1e-4))
+    assert settings.encoder is not None
     task, loaded = make_task(corpus, settings), load_autoencoder(settings.encoder)
     cache = EmbeddingCache(
         corpus,
@@ -219,7 +220,8 @@ def test_labels_that_are_random_cannot_be_predicted(
 def _auroc(
     train: np.ndarray, evaluation: np.ndarray, task: Task, settings: FinetuneSettings
 ) -> dict[str, float]:
-    _, measured = probe_all({"pretrained": (train, evaluation)}, task, settings)
+    probe = fit_probe(train, task.train, task, settings)
+    measured = measure({"pretrained": probe.scores(evaluation)}, task, settings)
     interval: dict[str, float] = summarise(measured)["auroc_macro"]
     return interval
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetune.label_rules import Icd10Settings, icd10_classes
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Task, make_task
 from lamae.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
@@ -102,13 +103,75 @@ def test_an_unknown_label_set_is_named_beside_those_there_are(tmp_path: Path) ->
         task(tmp_path, label_set="rhythm")
 
 
-@pytest.mark.parametrize("classes", [["MI"], ["MI", "CD"], ["MI", "MI"]])
+@pytest.mark.parametrize(
+    ("classes", "named"), [(["MI"], "MI"), (["MI", "CD"], "CD"), (["MI", "MI"], "MI, MI")]
+)
 def test_one_class_or_one_that_training_lacks_is_refused(
-    tmp_path: Path, classes: list[str]
+    tmp_path: Path, classes: list[str], named: str
 ) -> None:
-    message = rf"classes of label set 'superclass': {', '.join(classes)}; .*HYP, MI, NORM"
+    message = rf"classes of label set 'superclass': {named}; .*HYP, MI, NORM"
     with pytest.raises(InputError, match=message):
         task(tmp_path, classes=classes, multi_label=False)
+
+
+def test_a_class_that_training_lacks_is_left_out_where_asked(tmp_path: Path) -> None:
+    found = task(tmp_path, classes=["MI", "CD", "HYP"], absent_classes="leave_out")
+    assert found.classes == ("MI", "HYP")
+
+
+def test_equivalent_codes_are_one_class(tmp_path: Path) -> None:
+    found = task(tmp_path, classes=["MI|HYP", "NORM"])
+    assert found.train.labels.astype(int).tolist() == [[0, 1], [1, 0], [0, 0], [1, 0]]
+
+
+def test_recordings_with_several_classes_are_left_out_where_asked(tmp_path: Path) -> None:
+    found = task(tmp_path, multi_label=False, several_classes="leave_out")
+    assert found.train.rows.tolist() == [1, 6]
+    assert (found.train.several_classes, found.train.without_class) == (1, 1)
+
+
+def test_only_recordings_that_a_condition_names_are_used(tmp_path: Path) -> None:
+    found = task(tmp_path, where={"superclass": ["HYP", "NORM"]}, classes=["HYP", "NORM"])
+    assert found.train.rows.tolist() == [1, 2, 6]
+    assert found.evaluation.rows.tolist() == [7]
+    only = task(tmp_path, evaluate_where={"superclass": ["MI"]})
+    assert (only.train.rows.tolist(), only.evaluation.rows.tolist()) == ([1, 2, 3, 6], [0])
+    with pytest.raises(InputError, match=r"where\.superclass: none such, which no recording has"):
+        task(tmp_path, where={"superclass": ["none such"]})
+
+
+def test_a_share_of_the_patients_that_loses_a_class_is_refused(tmp_path: Path) -> None:
+    found = task(tmp_path, label_fraction=0.75, classes=["HYP", "NORM"])
+    assert len(set(found.train.patients)) == 2
+    assert found.train.labels.any(axis=0).all()
+    rows: list[Row] = [("train", "p1", ("MI",)), ("train", "p2", ("HYP",)), ("val", "p3", ("MI",))]
+    with pytest.raises(InputError, match=r"label_fraction 0\.5.*1 patients, without positive"):
+        task(tmp_path, rows, label_fraction=0.5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["1", "0", "nan"], "'nan', a label of recording k2; expected no sign for a missing"),
+        (["1", "0", "2", "high"], "'high', a label of recording k3; expected a number"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(
+    tmp_path: Path, labels: list[str], message: str
+) -> None:
+    rows: list[Row] = [("train", f"p{number}", (name,)) for number, name in enumerate(labels)]
+    with pytest.raises(InputError, match=message):
+        task(tmp_path, [*rows, ("val", "p9", ("1",))])
+
+
+def test_icd10_codes_bring_their_ancestors_and_rare_ones_are_dropped() -> None:
+    labels = [("I4891", "S72001A"), ("I48.1",), None, ("I10", "T45X")]
+    found = icd10_classes(labels, Icd10Settings(fewest=1))
+    assert found[0] == ("I48", "I489", "I4891", "S72", "S720", "S7200")  # five characters
+    assert found[1:] == [("I48", "I481"), None, ("I10", "T45")]
+    assert icd10_classes(labels, Icd10Settings(fewest=2)) == [("I48",), ("I48",), None, ()]
+    most = icd10_classes(labels, Icd10Settings(fewest=1, ancestors=False, most_frequent=1))
+    assert most == [(), (), None, ("I10",)]  # of equally frequent ones the first by name
 
 
 def test_a_training_split_of_one_class_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,275 @@
+"""CNN-Attention-BiLSTM (Thota et al., arXiv 2511.08650), as released and without its shortcut.
+
+Sizes, order of layers, initial weights and padding are those of the authors' Keras code, and the
+counts of parameters are the paper's. The code pads recordings of 6 to 60 s to one length and then
+averages over all of it, so it can read a recording's length off the padding, as a shortcut to its
+source; `padding="ignore"` leaves the padding out of every layer.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from finetune.outputs import Outputs
+from lamae.config import Settings
+from lamae.errors import InputError
+
+L2 = 1e-3
+"""Keras adds L2 times the sum of squares to the loss; torch.optim.Adam does so, to the last
+gradient, with weight_decay 2 * L2 on the same parameters."""
+
+_KERNEL_SIZE = 15
+_CHANNELS = (32, 64, 128)
+_BLOCK_DROPOUTS = (0.2, 0.3, 0.3)
+_BATCH_NORM_EPS = 1e-3
+_TRUNCATED_SD = 0.87962566
+"""Standard deviation of a normal variable cut at two, by which Keras divides."""
+
+
+class CnnAttentionBilstmSettings(Settings):
+    """Parts of the network; the switches are the paper's ablations."""
+
+    attention: bool = True
+    """Weight each feature at each time by a sigmoid of all features at that time."""
+    bilstm: bool = True
+    """Read the features in both directions by two layers of LSTM before they are averaged."""
+    padding: Literal["ignore", "as_released"] = "ignore"
+    """ignore: no layer sees what stands behind the recorded samples. as_released: they are signal
+    like any other, so that the length of a recording shows."""
+    batch_norm_momentum: float = Field(0.01, gt=0, le=1)
+    """Share of a batch in the running statistics. Default: Keras', for thousands of steps; a run
+    of a few hundred needs 0.1."""
+
+
+class Convolution(nn.Module):
+    """A convolution with batch normalisation and ReLU, which can leave padding out.
+
+    It pads as Keras' "same" does: steps / stride of them come out, rounded up, and an odd sample
+    of padding goes to the end. Where steps behind the recorded ones are to be left out, they are
+    read as zero, come out as zero, and take no part in the statistics.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel_size: int,
+        stride: int = 1,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        """Build the layer; eps and momentum are the batch normalisation's."""
+        super().__init__()
+        self.convolve = nn.Conv1d(inputs, outputs, kernel_size, stride=stride)
+        self.norm = nn.BatchNorm1d(outputs, eps=eps, momentum=momentum)
+        self.kernel_size, self.stride = kernel_size, stride
+
+    def forward(
+        self, signal: Float[Tensor, "b inputs t"], recorded: Int[Tensor, " b"] | None
+    ) -> Float[Tensor, "b outputs u"]:
+        """Convolve; `recorded` counts the steps of `signal` that are no padding, None for all."""
+        if recorded is not None:
+            is_recorded = recorded_steps(recorded, signal.shape[2])
+            signal = signal.masked_fill(~is_recorded[:, None], 0.0)
+        padding = _keras_padding(signal.shape[2], kernel_size=self.kernel_size, stride=self.stride)
+        features = self.convolve(F.pad(signal, padding))
+        if recorded is None:
+            return self.norm(features).relu()
+        is_recorded = recorded_steps(-(-recorded // self.stride), features.shape[2])
+        steps = rearrange(features, "b d t -> b t d")
+        normalised = self.norm(steps[is_recorded]).relu()
+        placed = normalised.new_zeros(steps.shape)
+        placed[is_recorded] = normalised
+        return rearrange(placed, "b t d -> b d t")
+
+
+class BiLstm(nn.Module):
+    """An LSTM in both directions with one vector of biases, as Keras has it; torch has two.
+
+    The biases are the last column of the input weights, which a constant input of 1 meets.
+    """
+
+    def __init__(self, width: int, units: int) -> None:
+        """Build with Keras' initial weights: a forget gate that starts open."""
+        super().__init__()
+        self.lstm = nn.LSTM(width + 1, units, bias=False, bidirectional=True, batch_first=True)
+        for name, weight in self.lstm.named_parameters():
+            if name.startswith("weight_hh"):
+                nn.init.orthogonal_(weight)
+                continue
+            with torch.no_grad():
+                nn.init.xavier_uniform_(weight[:, :-1])
+                weight[:, -1] = 0.0
+                weight[units : 2 * units, -1] = 1.0  # gates are input, forget, cell, output
+
+    def forward(
+        self, steps: Float[Tensor, "b t width"], recorded: Int[Tensor, " b"] | None
+    ) -> Float[Tensor, "b t both"]:
+        """Return the states of both directions at each step, zero behind the recorded ones."""
+        steps = F.pad(steps, (0, 1), value=1.0)
+        if recorded is None:
+            return self.lstm(steps)[0]
+        packed = pack_padded_sequence(steps, recorded.cpu(), batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(
+            self.lstm(packed)[0], batch_first=True, total_length=steps.shape[1]
+        )
+        return states
+
+
+class CnnAttentionBilstm(nn.Module):
+    """Three blocks of convolutions, feature attention, two BiLSTM, the mean over time, an MLP."""
+
+    def __init__(
+        self, settings: CnnAttentionBilstmSettings, *, leads: Sequence[str], classes: int
+    ) -> None:
+        """Build with random weights; `leads` names the rows of a signal, in their order."""
+        super().__init__()
+        self.settings = settings
+        self.leads = tuple(leads)
+        self.blocks = nn.ModuleList()
+        width = len(self.leads)
+        for channels in _CHANNELS:
+            for stride, inputs in ((2, width), (1, channels)):
+                self.blocks.append(self._convolution(inputs, channels, stride))
+            width = channels
+        self.attention = nn.Conv1d(width, width, 1) if settings.attention else None
+        self.bilstm = nn.ModuleList(
+            [BiLstm(width, 128), BiLstm(256, 64)] if settings.bilstm else []
+        )
+        self.hidden = nn.Linear(128, 128)
+        self.classify = nn.Linear(128, classes)
+        self._initialise()
+
+    def _convolution(self, inputs: int, outputs: int, stride: int) -> Convolution:
+        return Convolution(
+            inputs,
+            outputs,
+            kernel_size=_KERNEL_SIZE,
+            stride=stride,
+            eps=_BATCH_NORM_EPS,
+            momentum=self.settings.batch_norm_momentum,
+        )
+
+    def _initialise(self) -> None:
+        """Initialise block 1 by He's normal, the rest by Glorot's uniform, biases by zero."""
+        he = [block.convolve for block in self._convolutions()[:2]]
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for convolve in he:
+            fan_in = convolve.weight[0].numel()
+            sd = (2 / fan_in) ** 0.5 / _TRUNCATED_SD
+            nn.init.trunc_normal_(convolve.weight, std=sd, a=-2 * sd, b=2 * sd)
+
+    def _convolutions(self) -> list[Convolution]:
+        return [block for block in self.blocks if isinstance(block, Convolution)]
+
+    def l2_penalised(self) -> list[Tensor]:
+        """Return the weights that the authors' code penalises by `L2`, which have no biases."""
+        return [*(block.convolve.weight for block in self._convolutions()), self.hidden.weight]
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        *,
+        present: Bool[Tensor, "b l"] | None = None,
+        valid: Bool[Tensor, "b n"] | None = None,
+        samples: Int[Tensor, " b"] | None = None,
+    ) -> Outputs:
+        """Classify.
+
+        Args:
+            signal: as the preprocessor gives it.
+            present: False for a lead that a recording lacks; all present without it.
+            valid: patches of an encoder, of which there is none here.
+            samples: recorded samples of each window, before its padding; all without it.
+
+        Raises InputError for a signal of other leads.
+        """
+        check_rows(signal, self.leads)
+        if present is not None:
+            signal = signal.masked_fill(~present[..., None], 0.0)
+        recorded = samples if self.settings.padding == "ignore" else None
+        if recorded is not None:
+            recorded = recorded.clamp(min=1)
+        features, recorded = self._convolve(signal, recorded)
+        steps = rearrange(features, "b d t -> b t d")
+        for bilstm in self.bilstm:
+            steps = bilstm(steps, recorded)
+        if self.bilstm:
+            steps = self._dropout(steps, 0.3)
+        pooled = self._dropout(mean_over_recorded(steps, recorded), 0.5)
+        return Outputs(self.classify(self._dropout(self.hidden(pooled).relu(), 0.4)))
+
+    def _convolve(
+        self, signal: Float[Tensor, "b l samples"], recorded: Tensor | None
+    ) -> tuple[Float[Tensor, "b d t"], Tensor | None]:
+        """Return the features before the BiLSTM, and how many of their steps are recorded.
+
+        Without attention the last halving stays, so that the ablations differ in one thing.
+        """
+        features = signal
+        convolutions = self._convolutions()
+        for number, dropout in enumerate(_BLOCK_DROPOUTS):
+            for convolution in convolutions[2 * number : 2 * number + 2]:
+                features = convolution(features, recorded)
+                recorded = _strided(recorded, convolution.stride)
+            features, recorded = self._halve(features, recorded, dropout)
+        if self.attention is not None:
+            features = features * self.attention(features).sigmoid()
+        return self._halve(features, recorded, 0.4)
+
+    def _halve(
+        self, features: Tensor, recorded: Tensor | None, dropout: float
+    ) -> tuple[Tensor, Tensor | None]:
+        pooled = F.max_pool1d(features, 2, ceil_mode=True)  # Keras' "same"
+        return self._dropout(pooled, dropout), _strided(recorded, 2)
+
+    def _dropout(self, features: Tensor, share: float) -> Tensor:
+        return F.dropout(features, share, training=self.training)
+
+
+def check_rows(signal: Float[Tensor, "b l samples"], leads: Sequence[str]) -> None:
+    """Raise InputError unless `signal` has one row for each of `leads`."""
+    if signal.shape[1] != len(leads):
+        raise InputError(
+            "signal",
+            value=f"{signal.shape[1]} rows",
+            expected=f"one for each of {', '.join(leads)}",
+            remedy="Give the leads for which the classifier was built, in their order.",
+        )
+
+
+def recorded_steps(recorded: Int[Tensor, " b"], steps: int) -> Bool[Tensor, "b t"]:
+    """Return True for the first `recorded` of `steps`."""
+    return torch.arange(steps, device=recorded.device) < recorded[:, None]
+
+
+def mean_over_recorded(
+    steps: Float[Tensor, "b t d"], recorded: Int[Tensor, " b"] | None
+) -> Float[Tensor, "b d"]:
+    """Return the mean over the recorded steps, over all without a count."""
+    if recorded is None:
+        return steps.mean(dim=1)
+    is_recorded = recorded_steps(recorded, steps.shape[1])
+    return (steps * is_recorded[..., None]).sum(dim=1) / recorded[:, None]
+
+
+def _strided(recorded: Tensor | None, stride: int) -> Tensor | None:
+    """Return how many recorded steps a layer that takes every stride-th leaves, rounded up."""
+    return None if recorded is None else -(-recorded // stride)
+
+
+def _keras_padding(steps: int, *, kernel_size: int, stride: int) -> tuple[int, int]:
+    total = max((-(-steps // stride) - 1) * stride + kernel_size - steps, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,236 @@
+"""Train every contender on the same recordings, and score all on the evaluation split."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from finetune.classifiers import Classifier, build_classifier
+from finetune.contenders import Contender, Contest
+from finetune.embeddings import EmbeddingCache
+from finetune.evaluate import embed_all, fit_probe
+from finetune.heads import EncoderClassifier, LinearHead
+from finetune.hold_out import draw_hold_out
+from finetune.linear_probe import LinearProbe
+from finetune.scoring import score_recordings
+from finetune.settings import FinetuneSettings
+from finetune.tasks import LabelledRows, Task
+from finetune.training import Reached, Training, TrainingData
+from finetune.usable import UsableTask, check_leads, check_task, usable_task
+from finetune.windows import Reading
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.thresholds import choose_thresholds
+
+Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
+"""Is given a classifier, the threshold of each class (NaN for none), and facts about it."""
+
+
+class Outcome(NamedTuple):
+    """What came of one contender."""
+
+    probabilities: np.ndarray
+    """float64 (records, classes) of the evaluation split."""
+    thresholds: np.ndarray
+    """float64 (classes,), chosen on held-out patients of the training split; NaN for none."""
+    facts: dict[str, Any]
+    """Of a probe `l2` and `gradient`; else `best_epoch` and `epochs`; always `parameters`."""
+    lead_weights: np.ndarray | None = None
+    """float64 (records, leads); None where the classifier knows none."""
+    gate: np.ndarray | None = None
+    """float64 (records,); None where there is none."""
+
+
+class Compared(NamedTuple):
+    """What came of all contenders."""
+
+    outcomes: dict[str, Outcome]
+    """By name, the classifier in question first."""
+    task: Task
+    """What they learnt, of the recordings that could be used."""
+    unusable: dict[str, dict[str, list[str]]]
+    """By split and reason, keys of the recordings that could not."""
+
+
+class Comparison:
+    """One task, its corpus, and how contenders are trained on it."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        task: Task,
+        contest: Contest,
+        settings: FinetuneSettings,
+        *,
+        accelerator: Accelerator,
+        cache: Path,
+    ) -> None:
+        """Check all that can be checked before anything is computed; `cache` is for embeddings.
+
+        Raises InputError where a class cannot be told apart, or recordings lack leads.
+        """
+        self._corpus, self._task, self._contest = corpus, task, contest
+        self._settings, self._accelerator = settings, accelerator
+        leads = len(contest.preprocess.leads)
+        self._min_leads = min(settings.min_leads or leads, leads)
+        self._reading = Reading(settings.batch_size, self._min_leads, settings.data_workers)
+        self._cache = EmbeddingCache(
+            corpus,
+            contest.preprocess,
+            pooling=settings.pooling,
+            batch_size=settings.batch_size,
+            accelerator=accelerator,
+            folder=cache,
+            min_leads=self._min_leads,
+            workers=settings.data_workers,
+        )
+        check_task(task, leave_out_absent=settings.absent_classes == "leave_out")
+        most = settings.max_unusable
+        check_leads(corpus, contest.preprocess, task, min_leads=self._min_leads, max_unusable=most)
+
+    def run(self, save: Save | None = None) -> Compared:
+        """Train and score all contenders; `save` is called for the first, on every process.
+
+        It is called each time that the classifier is better than before. Raises InputError where
+        too many recordings are unusable, or training meets what is not finite.
+        """
+        if self._settings.mode == "probe":
+            usable, outcomes = self._probe(save)
+        else:
+            usable, outcomes = self._usable(), {}
+        check_task(usable.task, leave_out_absent=self._settings.absent_classes == "leave_out")
+        for name, contender in self._contest.contenders.items():
+            if name not in outcomes:
+                is_first = name == next(iter(self._contest.contenders))
+                outcomes[name] = self._train(
+                    name, contender, usable.task, save if is_first else None
+                )
+        return Compared(outcomes, usable.task, usable.unusable)
+
+    def _usable(self) -> UsableTask:
+        return usable_task(
+            self._corpus,
+            self._contest.preprocess,
+            self._task,
+            accelerator=self._accelerator,
+            min_leads=self._min_leads,
+            max_unusable=self._settings.max_unusable,
+            workers=self._settings.data_workers,
+        )
+
+    def _probe(self, save: Save | None) -> tuple[UsableTask, dict[str, Outcome]]:
+        """Probe the encoders, on embeddings that are kept."""
+        contenders = self._contest.contenders
+        encoders = {n: c.encoder for n, c in contenders.items() if c.encoder is not None}
+        features = embed_all(
+            self._cache, encoders, self._task, max_unusable=self._settings.max_unusable
+        )
+        task, outcomes = features.task, {}
+        for name, (train, evaluation) in features.by_encoder.items():
+            probe = self._fit_probe(train, task.train, task)
+            classifier = self._as_classifier(contenders[name], probe)
+            thresholds = np.full(len(task.classes), np.nan)
+            if probe.held_out is not None:
+                thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
+            facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
+            outcomes[name] = Outcome(probe.scores(evaluation), thresholds, facts)
+            if save is not None and name == next(iter(contenders)):
+                save(classifier, thresholds, facts)
+        return UsableTask(task, features.unusable), outcomes
+
+    def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
+        """Fit on the main process, so that all processes have one and the same probe."""
+        found: list[LinearProbe | None] = [None]
+        if self._accelerator.is_main_process:
+            found = [fit_probe(features, part, task, self._settings)]
+        (probe,) = broadcast_object_list(found)
+        assert probe is not None, "it comes from the main process"
+        return probe
+
+    def _as_classifier(self, contender: Contender, probe: LinearProbe) -> Classifier:
+        classifier = build_classifier(contender.architecture, contender.encoder)
+        assert isinstance(classifier.model, EncoderClassifier)
+        assert isinstance(classifier.model.head, LinearHead)
+        classifier.model.head.start_from(probe)
+        return classifier
+
+    def _train(self, name: str, contender: Contender, task: Task, save: Save | None) -> Outcome:
+        """Train one contender on all but the held-out patients, and score it."""
+        settings = self._settings
+        held_out = draw_hold_out(
+            task.train.labels,
+            task.train.patients,
+            generator=np.random.default_rng([settings.seed, 0]),
+            share=contender.training.hold_out,
+        )
+        torch.manual_seed(settings.seed)
+        if contender.architecture.mode == "probe_then_full":
+            classifier = self._from_probe(name, contender, task, held_out)
+        else:
+            classifier = build_classifier(contender.architecture, contender.encoder)
+        training = Training(
+            classifier,
+            self._data(task, held_out),
+            contender.training,
+            self._accelerator,
+            seed=settings.seed,
+            reading=self._reading,
+        )
+
+        def keep(reached: Reached) -> None:
+            if save is not None:
+                thresholds = _thresholds(task, held_out, reached.held_out)
+                save(classifier, thresholds, _facts(classifier, reached))
+
+        reached = training.run(keep)
+        scored = score_recordings(
+            classifier,
+            Split(self._corpus, task.evaluation.rows, self._contest.preprocess),
+            self._reading,
+            accelerator=self._accelerator,
+            name=f"score {name}",
+        )
+        return Outcome(
+            scored.probabilities,
+            _thresholds(task, held_out, reached.held_out),
+            _facts(classifier, reached),
+            scored.lead_weights,
+            scored.gate,
+        )
+
+    def _data(self, task: Task, held_out: np.ndarray) -> TrainingData:
+        rows, labels = task.train.rows, task.train.labels
+        splits = [
+            Split(self._corpus, rows[chosen], self._contest.preprocess)
+            for chosen in (~held_out, held_out)
+        ]
+        return TrainingData(splits[0], labels[~held_out], splits[1], labels[held_out])
+
+    def _from_probe(
+        self, name: str, contender: Contender, task: Task, held_out: np.ndarray
+    ) -> Classifier:
+        """Start where a probe ends that has not seen the held-out patients either."""
+        assert contender.encoder is not None, "the mode has an encoder"
+        part = task.train.only(task.train.rows[~held_out])
+        embedded = self._cache.embed(contender.encoder, part.rows, name=f"{name}, to begin with")
+        return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
+
+
+def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Choose for each class the threshold with the highest F1 on the held-out patients."""
+    patients = np.array(task.train.patients)[held_out].tolist()
+    labels = task.train.labels[held_out]
+    return choose_thresholds(labels, probabilities, patients, classes=task.classes).values
+
+
+def _facts(classifier: Classifier, reached: Reached) -> dict[str, Any]:
+    epochs = [epoch._asdict() for epoch in reached.history]
+    return {"best_epoch": reached.best, "epochs": epochs, **_size(classifier)}
+
+
+def _size(classifier: Classifier) -> dict[str, int]:
+    return {"parameters": sum(p.numel() for p in classifier.model.parameters())}

@@ -1,0 +1,97 @@
+"""Cross-validation by patient: every recording of a small cohort is evaluated once per repeat.
+
+It is nested: outer folds evaluate alone, and what is chosen is chosen on their training patients:
+the penalty of a probe by inner folds, the epoch and thresholds of a trained classifier on held-out
+patients. How folds are put together is told by finetune/out_of_fold.py.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from finetune.folds import check_folds, patient_folds
+from finetune.linear_probe import LinearProbe, fit_linear_probe
+from finetune.tasks import Cohort, Task
+from lamae.errors import InputError
+from lamae.metrics import defined_classes
+
+FitAndScore = Callable[[Task, int], Mapping[str, np.ndarray]]
+"""From a task, and the number of the fit, to (records, classes) of its evaluation, by model."""
+
+
+class OutOfFold(NamedTuple):
+    """Scores of every recording by classifiers that have not seen its patient."""
+
+    scores: dict[str, Float[np.ndarray, "repeats records classes"]]
+    """By model, the one in question first."""
+    fold: Int[np.ndarray, "repeats records"]
+    """The fold in which a recording was evaluated."""
+
+
+def cross_validate(
+    cohort: Cohort, fit_and_score: FitAndScore, *, folds: int, repeats: int, seed: int
+) -> OutOfFold:
+    """Fit on all folds but one and score that one, for each fold and repeat.
+
+    `fit_and_score` sees tasks alone: any mode can be given. Raises InputError where there are too
+    few patients, or a class has them in one fold alone.
+    """
+    part = cohort.part
+    scores: dict[str, np.ndarray] = {}
+    numbers = np.empty((repeats, len(part.rows)), dtype=np.int64)
+    for repeat in range(repeats):
+        generator = np.random.default_rng([seed, 3, repeat])
+        fold = patient_folds(part.labels, part.patients, folds=folds, generator=generator)
+        check_folds(part.labels, fold, cohort.classes)
+        numbers[repeat] = fold
+        for number in range(folds):
+            own = fold == number
+            task = Task(cohort.classes, part.where(~own), part.where(own))
+            for model, found in fit_and_score(task, repeat * folds + number).items():
+                shape = (repeats, *part.labels.shape)
+                scores.setdefault(model, np.full(shape, np.nan))[repeat, own] = found
+    return OutOfFold(scores, numbers)
+
+
+def fit_nested_probe(
+    features: Float[np.ndarray, "records width"],
+    labels: Bool[np.ndarray, "records classes"],
+    patients: list[str],
+    *,
+    classes: tuple[str, ...],
+    multi_label: bool,
+    l2_grid: tuple[float, ...],
+    folds: int,
+    generator: np.random.Generator,
+) -> LinearProbe:
+    """Fit a probe whose penalty has the highest mean macro AUROC over inner folds by patient.
+
+    Inner folds that lack a class in what is left to learn from are passed over; of equal
+    strengths the strongest wins. Raises InputError where no inner fold is left.
+    """
+    fold = patient_folds(labels, patients, folds=folds, generator=generator)
+    inner = [fold == number for number in range(folds)]
+    hold_outs = [
+        own
+        for own in inner
+        if defined_classes(labels[~own]).all() and defined_classes(labels[own]).any()
+    ]
+    if not hold_outs:
+        raise InputError(
+            "inner_folds",
+            value=f"{folds} of {len(set(patients))} patients, each without a class in the others",
+            expected="a fold without which every class is still there",
+            remedy="Leave rare classes out of classes=, or give other inner_folds=.",
+        )
+    return fit_linear_probe(
+        features,
+        labels,
+        patients,
+        classes=classes,
+        multi_label=multi_label,
+        generator=generator,
+        l2_grid=l2_grid,
+        hold_outs=hold_outs,
+    )

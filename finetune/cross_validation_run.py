@@ -1,0 +1,259 @@
+"""The cross-validation of a cohort in any mode: from settings to out-of-fold results."""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from pydantic import Field
+
+from finetune.audit import audit_leakage, check_copies
+from finetune.compare import Comparison
+from finetune.contenders import SUPERVISED, make_contest
+from finetune.cross_validation import FitAndScore, OutOfFold, cross_validate, fit_nested_probe
+from finetune.embeddings import EmbeddingCache
+from finetune.evaluate import summarise
+from finetune.findings import sentences
+from finetune.out_of_fold import fold_scores, fold_statistic
+from finetune.settings import FinetuneSettings
+from finetune.tasks import Cohort, Task, make_cohort
+from finetune.usable import usable_task
+from lamae.config import FolderPath
+from lamae.corpus import INDEX, Corpus
+from lamae.errors import InputError
+from lamae.files import open_whole, write_json
+from lamae.index import Index
+from lamae.metrics import macro
+from lamae.threads import use_cores
+from lamae.tracking import SUMMARY, run_summary
+
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Where a run keeps what is said of each recording by who has not seen its patient."""
+
+
+class CrossValidateSettings(FinetuneSettings):
+    """One classifier and its baselines, cross-validated by patient.
+
+    `train_split`, `eval_split`, `evaluate_where` and `label_fraction` have no part in it.
+    """
+
+    run_dir: FolderPath
+    """Where results go."""
+    splits: tuple[str, ...] | None = None
+    """Splits of the shards that are the cohort; by default all."""
+    folds: int = Field(5, ge=2)
+    """Outer folds, that evaluate."""
+    repeats: int = Field(1, gt=0)
+    """How often patients are dealt out anew."""
+    inner_folds: int = Field(5, ge=2)
+    """Folds of the training patients by which a probe's penalty is chosen; trained modes choose
+    on training.hold_out."""
+
+
+def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
+    """Cross-validate, and leave out_of_fold.csv and summary.json in run_dir."""
+    use_cores(accelerator, settings.cpu_threads)
+    _check_free(settings)
+    corpus = Corpus(settings.data)
+    splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
+    cohort = make_cohort(corpus, settings, splits)
+    nobody = cohort.part.where(np.zeros(len(cohort.part.rows), dtype=bool))
+    audit = audit_leakage(corpus, Task(cohort.classes, nobody, cohort.part), settings)
+    audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
+    runner = _Runner(corpus, settings, accelerator)
+    cohort, unusable = runner.usable(cohort)
+    found = cross_validate(
+        cohort,
+        runner.fit_and_score(cohort),
+        folds=settings.folds,
+        repeats=settings.repeats,
+        seed=settings.seed,
+    )
+    for fold in found.fold:
+        check_copies(corpus, cohort.part.rows, fold)
+    if accelerator.is_main_process:
+        _write(corpus, cohort, found, settings, {"audit": audit, "unusable": unusable})
+
+
+class _Runner:
+    """A mode and its baselines on any task of a corpus."""
+
+    def __init__(
+        self, corpus: Corpus, settings: CrossValidateSettings, accelerator: Accelerator
+    ) -> None:
+        update = {"absent_classes": "leave_out", "label_fraction": 1.0}
+        self._settings = settings.model_copy(update=update)
+        self._corpus, self._accelerator = corpus, accelerator
+        self._cache = settings.cache or settings.run_dir / "embeddings"
+
+    def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
+        """Leave out what cannot be used; return the rest, and keys by reason."""
+        settings, part = self._settings, cohort.part
+        preprocess = make_contest(settings, cohort.classes).preprocess
+        nobody = part.where(np.zeros(len(part.rows), dtype=bool))
+        found = usable_task(
+            self._corpus,
+            preprocess,
+            Task(cohort.classes, nobody, part),
+            accelerator=self._accelerator,
+            min_leads=min(settings.min_leads or len(preprocess.leads), len(preprocess.leads)),
+            max_unusable=settings.max_unusable,
+            workers=settings.data_workers,
+        )
+        return cohort._replace(part=found.task.evaluation), found.unusable["evaluation"]
+
+    def fit_and_score(self, cohort: Cohort) -> FitAndScore:
+        """Return what fits the mode and its baselines to a task, and scores them."""
+        settings = self._settings
+        if settings.mode != "probe":
+            return lambda task, number: self._train(task, number, settings)
+        probes = self._probe(cohort)
+        if SUPERVISED not in settings.compared_with:
+            return probes
+        update = {
+            "mode": "cnn_attention_bilstm",
+            "encoder": None,
+            "preprocess": make_contest(settings, cohort.classes).preprocess,
+            "training": settings.supervised,
+            "baselines": (),
+        }
+        network = settings.model_copy(update=update)
+
+        def both(task: Task, number: int) -> Mapping[str, np.ndarray]:
+            (scores,) = self._train(task, number, network).values()
+            return {**probes(task, number), SUPERVISED: scores}
+
+        return both
+
+    def _probe(self, cohort: Cohort) -> FitAndScore:
+        """Embed the cohort once, and fit probes with inner folds."""
+        settings, rows = self._settings, cohort.part.rows
+        contest = make_contest(settings, cohort.classes)
+        cache = EmbeddingCache(
+            self._corpus,
+            contest.preprocess,
+            pooling=settings.pooling,
+            batch_size=settings.batch_size,
+            accelerator=self._accelerator,
+            folder=self._cache,
+            min_leads=settings.min_leads,
+            workers=settings.data_workers,
+        )
+        features = {
+            name: cache.embed(contender.encoder, rows, name=name).features
+            for name, contender in contest.contenders.items()
+            if contender.encoder is not None
+        }
+
+        def fit_and_score(task: Task, number: int) -> Mapping[str, np.ndarray]:
+            own, scored = (np.searchsorted(rows, part.rows) for part in task[1:])
+            found = {}
+            for name, known in features.items():
+                probe = fit_nested_probe(
+                    known[own],
+                    task.train.labels,
+                    task.train.patients,
+                    classes=task.classes,
+                    multi_label=settings.multi_label,
+                    l2_grid=settings.l2_grid,
+                    folds=settings.inner_folds,
+                    generator=np.random.default_rng([settings.seed, 4, number]),
+                )
+                found[name] = probe.scores(known[scored])
+            return found
+
+        return fit_and_score
+
+    def _train(
+        self, task: Task, number: int, settings: FinetuneSettings
+    ) -> Mapping[str, np.ndarray]:
+        """Train every contender anew, from a seed of this fit's own."""
+        settings = settings.model_copy(update={"seed": settings.seed + number})
+        comparison = Comparison(
+            self._corpus,
+            task,
+            make_contest(settings, task.classes),
+            settings,
+            accelerator=self._accelerator,
+            cache=self._cache,
+        )
+        outcomes = comparison.run().outcomes
+        return {name: outcome.probabilities for name, outcome in outcomes.items()}
+
+
+def _check_free(settings: CrossValidateSettings) -> None:
+    if (settings.run_dir / SUMMARY).exists() and not settings.overwrite:
+        raise InputError(
+            f"run folder {settings.run_dir}",
+            value=f"holds {SUMMARY}",
+            expected="no results of another run",
+            remedy="Give overwrite=true to replace them, or another run_dir=.",
+        )
+
+
+def _write(
+    corpus: Corpus,
+    cohort: Cohort,
+    found: OutOfFold,
+    settings: CrossValidateSettings,
+    more: dict[str, Any],
+) -> None:
+    part = cohort.part
+    measured = fold_scores(
+        part.labels,
+        found.scores,
+        found.fold,
+        part.patients,
+        classes=cohort.classes,
+        generator=np.random.default_rng([settings.seed, 1]),
+        resamples=settings.resamples,
+    )
+    first = next(iter(found.scores))
+    summary = run_summary(
+        settings,
+        seed=settings.seed,
+        model=first,
+        **summarise(measured),
+        **more,
+        counts={
+            "records": len(part.rows),
+            "patients": measured.patients,
+            "unlabelled": part.unlabelled,
+            "without_class": part.without_class,
+        },
+        auroc_macro_by_repeat=_by_repeat(part.labels, found, first),
+    )
+    _write_scores(settings.run_dir / OUT_OF_FOLD, corpus, cohort, found)
+    write_json(settings.run_dir / SUMMARY, summary)
+    how = f"{settings.folds} folds of {measured.patients} patients, {settings.repeats} times."
+    named = settings.model_copy(update={"eval_split": "out-of-fold"})
+    told = [f"Out of fold, {how}", *sentences(summary, named), *more["audit"]["sentences"]]
+    sys.stdout.write("\n".join([*told, f"Results: {settings.run_dir / SUMMARY}", ""]))
+
+
+def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
+    once = np.ones((1, len(labels)), dtype=np.int64)
+    repeats = [
+        fold_statistic(labels, scores[None], fold[None])(once)
+        for scores, fold in zip(found.scores[model], found.fold, strict=True)
+    ]
+    return [float(macro(np.split(row[0], 2)[0])) for row in repeats]
+
+
+def _write_scores(path: Path, corpus: Corpus, cohort: Cohort, found: OutOfFold) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    classes = cohort.classes
+    writer.writerow(["key", "repeat", "fold", "model", *classes, "labels"])
+    keys, labels = corpus.keys[cohort.part.rows], cohort.part.labels
+    for model, scores in found.scores.items():
+        for (repeat, place), fold in np.ndenumerate(found.fold):
+            truth = "|".join(np.array(classes)[labels[place]].tolist())
+            values = [f"{value:.6f}" for value in scores[repeat, place]]
+            writer.writerow([keys[place], repeat, fold, model, *values, truth])
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())

@@ -1,0 +1,107 @@
+"""What a run has found, in sentences and in the parts of its summary."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from finetune.compare import Compared, Outcome
+from finetune.evaluate import DIFFERENCES
+from finetune.linear_probe import GRADIENT_TOLERANCE
+from finetune.settings import FinetuneSettings
+
+MODES = {
+    "probe": "the linear probe",
+    "attention_probe": "the attention probe",
+    "full": "the fine-tuned encoder",
+    "probe_then_full": "the encoder fine-tuned from its probe",
+    "lasan": "LASAN",
+    "hybrid": "the hybrid of encoder and LASAN",
+    "cnn_attention_bilstm": "the CNN-Attention-BiLSTM",
+}
+"""What a sentence calls the classifier of each mode."""
+
+_BASELINES = {
+    "random": "The same with the encoder at random weights",
+    "supervised": "The CNN-Attention-BiLSTM trained on the same recordings",
+}
+
+
+def counts(compared: Compared) -> dict[str, dict[str, Any]]:
+    """Return recordings, patients and recordings left out, by split."""
+    parts = {"train": compared.task.train, "evaluation": compared.task.evaluation}
+    return {
+        name: {
+            "records": len(part.rows),
+            "patients": len(np.unique(part.patients)),
+            "unlabelled": part.unlabelled,
+            "without_class": part.without_class,
+            "unusable": {reason: len(keys) for reason, keys in compared.unusable[name].items()},
+        }
+        for name, part in parts.items()
+    }
+
+
+def mean_lead_weights(compared: Compared, leads: Sequence[str]) -> dict[str, Any]:
+    """Return, of the classifier in question, mean `lead_weights` and `gate` by class.
+
+    The means are over the evaluation records that have the class; both are absent from the result
+    where the classifier has none.
+    """
+    own = next(iter(compared.outcomes.values()))
+    labels = compared.task.evaluation.labels
+    of_class = {
+        name: labels[:, number]
+        for number, name in enumerate(compared.task.classes)
+        if labels[:, number].any()
+    }
+    found: dict[str, Any] = {}
+    if own.lead_weights is not None:
+        means = {n: own.lead_weights[has].mean(axis=0).tolist() for n, has in of_class.items()}
+        found["lead_weights"] = {
+            n: dict(zip(leads, mean, strict=True)) for n, mean in means.items()
+        }
+    if own.gate is not None:
+        found["gate"] = {name: float(own.gate[has].mean()) for name, has in of_class.items()}
+    return found
+
+
+def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[str]:
+    """Say what was found, the most important first."""
+
+    def written(key: str) -> str:
+        found = summary[key]
+        return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+    found = [
+        f"Macro AUROC of {MODES[settings.mode]} on {settings.label_set} "
+        f"({settings.eval_split} split): {written('auroc_macro')}."
+    ]
+    for baseline, difference in DIFFERENCES.items():
+        if f"auroc_macro_{baseline}" in summary:
+            found.append(
+                f"{_BASELINES[baseline]}: {written(f'auroc_macro_{baseline}')}; "
+                f"paired difference {written(f'auroc_macro{difference}')}."
+            )
+    left_out = summary["classes_left_out"]
+    if left_out:
+        found.append(f"Classes that no mean holds, for want of recordings: {', '.join(left_out)}.")
+    return found
+
+
+def doubts(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Name what may still move: a probe that has not converged, a training that ended too early."""
+    found = []
+    for name, outcome in outcomes.items():
+        gradient, epochs = outcome.facts.get("gradient", 0.0), outcome.facts.get("epochs", [])
+        if gradient > GRADIENT_TOLERANCE:
+            found.append(
+                f"The fit of the linear probe on the encoder {name!r} did not converge: its "
+                f"gradient is {gradient:.1e}, above {GRADIENT_TOLERANCE:.0e}."
+            )
+        if epochs and outcome.facts["best_epoch"] == epochs[-1]["epoch"]:
+            found.append(
+                f"The training of {name!r} was best in its last epoch, {epochs[-1]['epoch']}: more "
+                "may help it."
+            )
+    return found

@@ -1,0 +1,131 @@
+"""LASAN with a foundation model: gated fusion of the two, or LASAN's attention on its tokens.
+
+The paper (arXiv 2601.07124) states neither the gate's formula nor how tokens reach LASAN's head;
+both are proposed here, the gate after gated multimodal units (Arevalo et al. 2017).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from finetune.heads import pooled_width
+from finetune.lasan import LasanBranch, LasanSettings, LeadAttention, lasan_classifier
+from finetune.outputs import Outputs
+from lamae.encoder import Encoder, Latents
+from lamae.layers import initialise
+from lamae.pooling import Pooling, pool
+
+
+class Fused(NamedTuple):
+    """Two views of a recording in one vector."""
+
+    vector: Float[Tensor, "b d"]
+    """gate * encoder + (1 - gate) * lasan."""
+    gate: Float[Tensor, "b d"]
+    """Share of the encoder in each feature, between 0 and 1."""
+
+
+class GatedFusion(nn.Module):
+    """u = LN(W f), v = LN(c), g = sigmoid(W_g [u; v] + b), z = g u + (1 - g) v."""
+
+    def __init__(self, features: int, width: int) -> None:
+        """Build for `features` of an encoder and a summary of `width`."""
+        super().__init__()
+        self.project = nn.Linear(features, width)
+        self.norm_encoder = nn.LayerNorm(width)
+        self.norm_lasan = nn.LayerNorm(width)
+        self.gate = nn.Linear(2 * width, width)
+        self.apply(initialise)
+
+    def forward(
+        self, features: Float[Tensor, "b features"], summary: Float[Tensor, "b d"]
+    ) -> Fused:
+        """Weigh the encoder's features against LASAN's summary, feature by feature."""
+        encoder = self.norm_encoder(self.project(features))
+        lasan = self.norm_lasan(summary)
+        gate = self.gate(torch.cat([encoder, lasan], dim=1)).sigmoid()
+        return Fused(gate * encoder + (1 - gate) * lasan, gate)
+
+
+class HybridLasan(nn.Module):
+    """An encoder and LASAN side by side on one signal, a gate between them, LASAN's classifier."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        settings: LasanSettings,
+        *,
+        leads: Sequence[str],
+        classes: int,
+        pooling: Pooling,
+    ) -> None:
+        """Join an encoder and a LASAN of random weights.
+
+        Args:
+            encoder: frozen or not, as it is given.
+            settings: sizes of LASAN.
+            leads: canonical names of the rows of a signal, in their order.
+            classes: logits to give.
+            pooling: how the encoder's tokens become one vector.
+        """
+        super().__init__()
+        self.encoder = encoder
+        self.leads = tuple(leads)
+        self.pooling: Pooling = pooling
+        self.branch = LasanBranch(settings, leads=leads)
+        features = pooled_width(pooling, width=encoder.settings.width, leads=len(self.leads))
+        self.fusion = GatedFusion(features, settings.width)
+        self.classify = lasan_classifier(settings, classes=classes)
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        *,
+        present: Bool[Tensor, "b l"] | None = None,
+        valid: Bool[Tensor, "b n"] | None = None,
+        samples: Int[Tensor, " b"] | None = None,
+    ) -> Outputs:
+        """Classify; the weights of leads are LASAN's.
+
+        Args:
+            signal: normalised by the encoder's preprocessor; whole patches.
+            present: False for a lead that a recording lacks; all present without it.
+            valid: False for a patch of padding, for the encoder; all valid without it.
+            samples: recorded samples of each window, for LASAN; all without it.
+
+        Raises InputError for a signal of other leads, or of broken patches.
+        """
+        latents = self.encoder(signal, self.leads, present=present, valid=valid)
+        vector, lead_weights = self.branch(signal, present, samples)
+        fused = self.fusion(pool(latents, self.pooling, present), vector)
+        return Outputs(self.classify(fused.vector), lead_weights, fused.gate)
+
+
+class LasanHead(nn.Module):
+    """LASAN's attention between leads on an encoder's tokens: "FM + LASAN head" of the paper.
+
+    A lead's vector is the mean over its patches, projected to LASAN's width. An encoder that mixes
+    leads has carried some of each into the others' tokens; then the weights of leads tell whose
+    tokens were read, and not only whose signal.
+    """
+
+    def __init__(
+        self, settings: LasanSettings, *, width: int, leads: Sequence[str], classes: int
+    ) -> None:
+        """Build for tokens of `width`, of `leads` in this order; the CNN's sizes go unused."""
+        super().__init__()
+        self.leads = tuple(leads)
+        self.project = nn.Linear(width, settings.width)
+        self.attention = LeadAttention(settings)
+        self.classify = lasan_classifier(settings, classes=classes)
+
+    def forward(self, latents: Latents, present: Bool[Tensor, "b l"] | None) -> Outputs:
+        """Classify; an absent lead counts for nothing, nor does a patch of padding."""
+        means = pool(latents, "lead_mean", present)
+        each = rearrange(means, "b (l d) -> b l d", l=len(self.leads))
+        vector, lead_weights = self.attention(self.project(each), self.leads, present)
+        return Outputs(self.classify(vector), lead_weights)

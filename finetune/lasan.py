@@ -1,0 +1,218 @@
+"""LASAN, lead-aware spatial attention networks (Sigfstead et al., arXiv 2601.07124).
+
+Each lead goes through one temporal CNN, is told which lead it is, sees the other leads in a
+transformer, and counts by an importance that sums to one over leads. No code is public. The
+summaries of the paper state: four blocks of 32, 64, 128 and 256 channels with kernel 15 and a
+max-pool of stride 2, shared by all leads; a learnt embedding of 256 for each lead; a transformer
+of 3 layers and 4 heads; a single-head attention whose weights sum to one; an MLP 256-128-classes.
+What they do not state is marked "proposed" here.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from finetune.cnn_attention_bilstm import Convolution, check_rows, mean_over_recorded
+from finetune.outputs import Outputs
+from lamae.config import Settings
+from lamae.encoder import LeadPooling
+from lamae.layers import initialise, rows_of_leads
+from lamae.leads import LEADS
+
+
+class LasanSettings(Settings):
+    """Sizes of LASAN; the defaults are the paper's, or proposed where it states none."""
+
+    channels: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
+    """Channels of each block of the temporal CNN; the last is the width of a lead's vector."""
+    kernel_size: int = Field(15, gt=0)
+    """Samples that a convolution spans."""
+    depth: int = Field(3, gt=0)
+    """Layers of the transformer between leads."""
+    heads: int = Field(4, gt=0)
+    """Attention heads of each layer."""
+    hidden: int = Field(128, gt=0)
+    """Width of the classifier's hidden layer."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of values dropped in CNN, transformer and classifier; proposed."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LasanSettings":
+        if self.width % self.heads:
+            raise ValueError(f"the last of channels, {self.width}, must be a multiple of heads")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Width of a lead's vector and of the summary."""
+        return self.channels[-1]
+
+
+class LeadSummary(NamedTuple):
+    """One vector for a recording, and how much of it each lead makes up."""
+
+    vector: Float[Tensor, "b d"]
+    """Sum over leads of value times importance."""
+    lead_weights: Float[Tensor, "b l"]
+    """Importance of each lead; they sum to one, and an absent lead has zero."""
+
+
+class TemporalCnn(nn.Module):
+    """Turn one lead into one vector: blocks of convolution, then the mean over time.
+
+    Proposed: in a block the order convolution, batch normalisation, ReLU, max-pool, dropout, and
+    the mean at the end.
+    """
+
+    def __init__(self, settings: LasanSettings) -> None:
+        """Build the blocks."""
+        super().__init__()
+        inputs = (1, *settings.channels[:-1])
+        self.blocks = nn.ModuleList(
+            Convolution(before, after, kernel_size=settings.kernel_size)
+            for before, after in zip(inputs, settings.channels, strict=True)
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(
+        self, signal: Float[Tensor, "r samples"], recorded: Int[Tensor, " r"] | None
+    ) -> Float[Tensor, "r d"]:
+        """Embed r leads; `recorded` counts the samples of each that are no padding."""
+        features = signal[:, None]
+        for block in self.blocks:
+            features = self.dropout(F.max_pool1d(block(features, recorded), 2))
+            if recorded is not None:
+                recorded = (recorded // 2).clamp(min=1)
+        return mean_over_recorded(rearrange(features, "r d t -> r t d"), recorded)
+
+
+class LeadAttention(nn.Module):
+    """From one vector for each lead to one for the recording: LASAN behind its CNN.
+
+    Proposed: the embedding of a lead is added; layers are pre-norm, with a hidden width of four
+    times theirs; a_l = softmax_l(q . W_k h_l / sqrt(d)), c = sum_l a_l W_v h_l. There is an
+    embedding for each of the twelve leads, so that any of them can be given, in any order.
+    """
+
+    def __init__(self, settings: LasanSettings) -> None:
+        """Build with random weights."""
+        super().__init__()
+        width, dropout = settings.width, settings.dropout
+        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width) * 0.02)
+        self.layers = nn.ModuleList(
+            Block(
+                width,
+                settings.heads,
+                mlp_ratio=4.0,
+                qkv_bias=True,
+                proj_drop=dropout,
+                attn_drop=dropout,
+            )
+            for _ in range(settings.depth)
+        )
+        self.importance = LeadPooling(width)
+        self.apply(initialise)
+
+    def forward(
+        self,
+        vectors: Float[Tensor, "b l d"],
+        leads: Sequence[str],
+        present: Bool[Tensor, "b l"] | None,
+    ) -> LeadSummary:
+        """Summarise; an absent lead is attended to by none and counts for nothing."""
+        tokens = vectors + rows_of_leads(self.lead_embedding, leads)
+        mask = None if present is None else present[:, None, None, :]
+        for layer in self.layers:
+            tokens = layer(tokens, attn_mask=mask)
+        return LeadSummary(*self.importance(tokens, present))
+
+
+class LasanBranch(nn.Module):
+    """LASAN without its classifier: from a signal to a summary."""
+
+    def __init__(self, settings: LasanSettings, *, leads: Sequence[str]) -> None:
+        """Build with random weights; `leads` names the rows of a signal, in their order."""
+        super().__init__()
+        self.leads = tuple(leads)
+        self.temporal = TemporalCnn(settings)
+        self.attention = LeadAttention(settings)
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        present: Bool[Tensor, "b l"] | None,
+        samples: Int[Tensor, " b"] | None,
+    ) -> LeadSummary:
+        """Summarise; absent leads stay out of the CNN, whose statistics they would shift.
+
+        Raises InputError for a signal of other leads.
+        """
+        check_rows(signal, self.leads)
+        if samples is not None:
+            samples = repeat(samples.clamp(min=1), "b -> b l", l=len(self.leads))
+        if present is None:
+            rows = rearrange(signal, "b l n -> (b l) n")
+            vectors = self.temporal(rows, None if samples is None else samples.flatten())
+            vectors = rearrange(vectors, "(b l) d -> b l d", b=len(signal))
+        else:
+            found = self.temporal(signal[present], None if samples is None else samples[present])
+            vectors = found.new_zeros((*present.shape, found.shape[1]))
+            vectors[present] = found
+        return self.attention(vectors, self.leads, present)
+
+
+class Lasan(nn.Module):
+    """LASAN by itself: a summary of the recording, and an MLP on it."""
+
+    def __init__(self, settings: LasanSettings, *, leads: Sequence[str], classes: int) -> None:
+        """Build with random weights; `leads` names the rows of a signal, in their order."""
+        super().__init__()
+        self.branch = LasanBranch(settings, leads=leads)
+        self.classify = lasan_classifier(settings, classes=classes)
+
+    def summarise(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        present: Bool[Tensor, "b l"] | None = None,
+        samples: Int[Tensor, " b"] | None = None,
+    ) -> LeadSummary:
+        """Return the vector that the classifier reads, and the importance of each lead."""
+        return self.branch(signal, present, samples)
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        *,
+        present: Bool[Tensor, "b l"] | None = None,
+        valid: Bool[Tensor, "b n"] | None = None,
+        samples: Int[Tensor, " b"] | None = None,
+    ) -> Outputs:
+        """Classify.
+
+        Args:
+            signal: normalised by the preprocessor.
+            present: False for a lead that a recording lacks; all present without it.
+            valid: patches of an encoder, of which there is none here.
+            samples: recorded samples of each window, before its padding; all without it.
+
+        Raises InputError for a signal of other leads.
+        """
+        vector, lead_weights = self.summarise(signal, present, samples)
+        return Outputs(self.classify(vector), lead_weights)
+
+
+def lasan_classifier(settings: LasanSettings, *, classes: int) -> nn.Sequential:
+    """Build the MLP 256-128-classes; its ReLU and dropout are proposed."""
+    return nn.Sequential(
+        nn.Linear(settings.width, settings.hidden),
+        nn.ReLU(),
+        nn.Dropout(settings.dropout),
+        nn.Linear(settings.hidden, classes),
+    )

@@ -1,0 +1,69 @@
+"""AdamW with a smaller learning rate for each block of the encoder that is further down.
+
+Lower layers of a pretrained encoder are the more general ones and are moved the less (ULMFiT,
+Howard and Ruder 2018; MAE's fine-tuning has 0.75 for each block). What is no part of the encoder
+is the head, and has the whole learning rate.
+"""
+
+import torch
+from torch import nn
+
+from lamae.encoder import EncoderSettings
+
+_ENCODER = "encoder."
+_STACKS = ("per_lead", "latent", "joint")
+
+
+def block_number(name: str, settings: EncoderSettings) -> int:
+    """Return how far up a parameter of the encoder is: 0 embeds patches, 1 is the first block.
+
+    The norm belongs to the block below it, and what comes after the last block to that one.
+    """
+    method, blocks = settings.method, settings.depth + settings.latent_depth
+    stack, *rest = name.split(".")
+    if stack in ("embed", "cls", "lead_embedding"):
+        return 0
+    below = settings.depth if method == "lamae" and stack == "latent" else 0
+    if stack in _STACKS:
+        return below + int(rest[1]) + 1
+    if stack == "norm":
+        return settings.depth if method == "lamae" else blocks
+    return blocks
+
+
+def decayed_adamw(
+    model: nn.Module,
+    encoder: EncoderSettings | None,
+    *,
+    lr: float,
+    layer_decay: float,
+    weight_decay: float,
+    betas: tuple[float, float],
+) -> torch.optim.AdamW:
+    """Build AdamW on the parameters that are to be trained.
+
+    Weight decay is on matrices only. Each group keeps its own peak learning rate as `peak_lr`.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        factor = 1.0
+        if encoder is not None and name.startswith(_ENCODER):
+            blocks = encoder.depth + encoder.latent_depth
+            above = blocks + 1 - block_number(name.removeprefix(_ENCODER), encoder)
+            factor = layer_decay**above
+        is_matrix = parameter.ndim >= 2 and not name.endswith("lead_embedding")
+        groups.setdefault((factor, is_matrix), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": lr * factor,
+                "peak_lr": lr * factor,
+                "weight_decay": weight_decay if is_matrix else 0.0,
+            }
+            for (factor, is_matrix), parameters in groups.items()
+        ],
+        betas=betas,
+    )

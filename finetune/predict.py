@@ -1,0 +1,130 @@
+"""Prediction: a saved classifier on any shards, with or without labels."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+from jaxtyping import Bool, Float
+from pydantic import Field
+
+from finetune.classifier_folder import load_classifier
+from finetune.scoring import score_recordings
+from finetune.windows import Reading
+from lamae.config import FolderPath, Settings
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.errors import InputError
+from lamae.files import open_whole
+
+PREDICTIONS = "predictions.csv"
+"""Where a run keeps what its classifier says of the evaluation split."""
+
+
+class PredictSettings(Settings):
+    """What a saved classifier is asked about."""
+
+    classifier: FolderPath
+    """Run of finetune/main.py, or its folder classifier."""
+    data: FolderPath
+    """Folder of shards; labels are not needed."""
+    output: FolderPath
+    """CSV file to write: key, probability of each class, classes called positive, problem."""
+    overwrite: bool = False
+    """Replace the file if there is one."""
+    splits: tuple[str, ...] | None = None
+    """Splits of the shards to predict; by default all recordings."""
+    batch_size: int = Field(128, gt=0)
+    """Windows that each process scores at once."""
+    data_workers: int = Field(1, ge=0)
+    """Threads of each process that prepare batches ahead."""
+    min_leads: int | None = Field(None, gt=0)
+    """Leads of the classifier that a recording must have to be scored; by default all."""
+    precision: str = Field("fp32", pattern="fp32|bf16")
+    """Arithmetic of the model: fp32 or bf16."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads of each process where there is no GPU; by default its share of the cores."""
+
+
+def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
+    """Score the recordings, write the file, and return what was done in one sentence."""
+    if settings.output.exists() and not settings.overwrite:
+        raise InputError(
+            f"output {settings.output}",
+            value="exists",
+            expected="no file of another prediction",
+            remedy="Give overwrite=true to replace it, or another output=.",
+        )
+    classifier, thresholds, _ = load_classifier(settings.classifier)
+    architecture = classifier.architecture
+    corpus = Corpus(settings.data)
+    rows = np.arange(len(corpus))
+    if settings.splits is not None:
+        rows = np.sort(np.concatenate([corpus.rows(split) for split in settings.splits]))
+    leads = len(architecture.preprocess.leads)
+    scored = score_recordings(
+        classifier,
+        Split(corpus, rows, architecture.preprocess),
+        Reading(settings.batch_size, settings.min_leads or leads, settings.data_workers),
+        accelerator=accelerator,
+        name="predict",
+    )
+    if accelerator.is_main_process:
+        cut = np.array([thresholds.get(name, np.inf) for name in architecture.classes])
+        write_predictions(
+            settings.output,
+            architecture.classes,
+            corpus.keys[rows[scored.positions]].tolist(),
+            scored.probabilities,
+            called=called_positive(scored.probabilities, cut, multi_label=architecture.multi_label),
+            problems=scored.unusable,
+        )
+    told = f"{len(scored.positions)} recordings scored, {len(scored.unusable)} unusable"
+    return f"{told}: {settings.output}"
+
+
+def called_positive(
+    probabilities: Float[np.ndarray, "recordings classes"],
+    thresholds: Float[np.ndarray, " classes"],
+    *,
+    multi_label: bool,
+) -> Bool[np.ndarray, "recordings classes"]:
+    """Return the classes at or above their thresholds, or the likeliest where there is one."""
+    if multi_label:
+        return probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+
+
+def write_predictions(
+    path: Path,
+    classes: Sequence[str],
+    keys: Sequence[str],
+    probabilities: np.ndarray,
+    *,
+    called: np.ndarray,
+    problems: dict[str, str],
+    labels: np.ndarray | None = None,
+) -> None:
+    """Write one line for each recording: its probabilities and classes, or why it has none.
+
+    Several classes are joined by `|`. `labels`, bool (recordings, classes), are written where they
+    are known.
+    """
+
+    def joined(row: Bool[np.ndarray, " classes"]) -> str:
+        return "|".join(name for name, has in zip(classes, row, strict=True) if has)
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    known = [] if labels is None else ["labels"]
+    writer.writerow(["key", *classes, "called", *known, "problem"])
+    for number, key in enumerate(keys):
+        truth = [] if labels is None else [joined(labels[number])]
+        values = [f"{value:.6f}" for value in probabilities[number]]
+        writer.writerow([key, *values, joined(called[number]), *truth, ""])
+    for key, problem in problems.items():
+        writer.writerow([key, *[""] * (len(classes) + 1 + len(known)), problem])
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())

@@ -1,0 +1,262 @@
+"""One encoder under published protocols: a linear probe for each, and why their numbers differ."""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from accelerate import Accelerator
+from pydantic import Field
+
+from finetune.audit import audit_leakage, check_copies
+from finetune.embeddings import EmbeddingCache
+from finetune.folds import check_folds, patient_folds
+from finetune.linear_probe import L2_GRID, fit_linear_probe
+from finetune.out_of_fold import fold_scores
+from finetune.protocol_reading import ProtocolPreprocessor
+from finetune.protocols import Protocol, Rules
+from finetune.settings import FinetuneSettings, Overlap
+from finetune.tasks import LabelledRows, Task, make_cohort
+from lamae.bootstrap import BootstrapScores
+from lamae.checkpoint import load_autoencoder
+from lamae.config import FolderPath, Settings
+from lamae.corpus import INDEX, Corpus
+from lamae.errors import InputError
+from lamae.index import Index
+from lamae.pooling import Pooling
+
+PROBE = "probe"
+READING = ("through_rate", "first_s", "windows", "padding", "scale")
+"""Rules that the preprocessor follows."""
+_NUMBER = re.compile(r"(\d+)$")
+
+
+class ProtocolsSettings(Settings):
+    """One encoder under all protocols that some shards can serve."""
+
+    encoder: FolderPath
+    """Run of pretrain/main.py, or a folder with config.json and model.safetensors."""
+    data: FolderPath
+    """Folder of labelled shards."""
+    run_dir: FolderPath
+    """Where the tables go, and embeddings."""
+    protocols: tuple[str, ...] | None = None
+    """Names of finetune/protocols.py; by default all."""
+    explain: bool = True
+    """Whether to change one rule after the other from the first protocol of a label set to each
+    other one, and score each step."""
+    pretraining_data: tuple[FolderPath, ...] | None = None
+    """As in a run of finetune/main.py."""
+    allow_overlap: tuple[Overlap, ...] = ()
+    """As in a run of finetune/main.py."""
+    pooling: Pooling = "lead_mean"
+    """How the tokens of a recording become one vector."""
+    batch_size: int = Field(128, gt=0)
+    """Windows that each process embeds at once."""
+    data_workers: int = Field(1, ge=0)
+    """Threads of each process that prepare batches ahead."""
+    l2_grid: tuple[float, ...] = L2_GRID
+    """Penalties to choose from, on held-out training patients."""
+    resamples: int = Field(1000, gt=0)
+    """Bootstrap resamples of patients behind each interval."""
+    seed: int = Field(0, ge=0)
+    """Decides folds, hold-out and resamples."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the encoder."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads of each process where there is no GPU."""
+
+    def task(self, rules: Rules) -> FinetuneSettings:
+        """Return the settings of the task that rules describe."""
+        shared = ("encoder", "data", "pretraining_data", "allow_overlap", "seed")
+        values: dict[str, Any] = {name: getattr(self, name) for name in shared}
+        values |= {"label_set": rules.label_set, "classes": rules.classes}
+        values |= {"multi_label": not rules.one_class, "require_class": rules.require_class}
+        leave_out = {"absent_classes": "leave_out", "several_classes": "leave_out"}
+        return FinetuneSettings.model_validate(values | leave_out)
+
+
+class Scored(NamedTuple):
+    """What an encoder achieves under some rules."""
+
+    measured: BootstrapScores
+    """AUROC and average precision, of the one model `PROBE`."""
+    departs: tuple[str, ...]
+    """What is done otherwise because the shards do not have what the rules ask for."""
+    unaudited: str
+    """Why leakage from pretraining was not audited; empty where it was."""
+
+    @property
+    def auroc(self) -> float:
+        """Macro AUROC."""
+        return self.measured.models[PROBE].auroc_macro.estimate
+
+
+class Step(NamedTuple):
+    """One rule that was changed on the way from one protocol to another."""
+
+    rule: str
+    """Name of the rule."""
+    before: str
+    """What it was."""
+    after: str
+    """What it is."""
+    change: float
+    """How macro AUROC changed with it."""
+
+
+class _Divided(NamedTuple):
+    evaluated: np.ndarray
+    """bool (records,)."""
+    fold: np.ndarray
+    """int (records,): those of one number are scored by one probe."""
+    departs: tuple[str, ...]
+
+
+class ProtocolScorer:
+    """An encoder on the recordings of a corpus; equal rules are scored once."""
+
+    def __init__(self, settings: ProtocolsSettings, accelerator: Accelerator) -> None:
+        """Open the shards and load the encoder."""
+        self._settings, self._accelerator = settings, accelerator
+        self.corpus = Corpus(settings.data)
+        self._index = Index(settings.data / INDEX)
+        self._loaded = load_autoencoder(settings.encoder)
+        self._scored: dict[str, Scored] = {}
+
+    def score(self, rules: Rules) -> Scored:
+        """Probe the encoder under some rules; raises InputError where the shards cannot serve."""
+        key = rules.model_dump_json()
+        if key not in self._scored:
+            self._scored[key] = self._probe(rules)
+        return self._scored[key]
+
+    def steps(self, first: Rules, other: Rules) -> list[Step]:
+        """Change from rules to others, one after the other, and say what each changes."""
+        found, now = [], first
+        for rule in Rules.model_fields:
+            before, after = getattr(now, rule), getattr(other, rule)
+            if before == after:
+                continue
+            earlier, now = self.score(now).auroc, now.model_copy(update={rule: after})
+            change = self.score(now).auroc - earlier
+            found.append(Step(rule, _short(before), _short(after), change))
+        return found
+
+    def _probe(self, rules: Rules) -> Scored:
+        settings = self._settings
+        task = settings.task(rules)
+        classes, part = make_cohort(self.corpus, task, self._index.categories("split").names)
+        part, divided = self._divide(part, classes, rules)
+        audit = self._audit(part, divided, classes, task)
+        embedded = self._cache(rules).embed(
+            self._loaded.model.encoder, part.rows, name=rules.label_set
+        )
+        usable = np.isin(part.rows, embedded.rows)
+        part = part.where(usable)
+        fold, evaluated = divided.fold[usable], divided.evaluated[usable]
+        scores = np.empty(part.labels.shape)
+        for number in np.unique(fold[evaluated]):
+            train, scored = fold != number, (fold == number) & evaluated
+            known = part.where(train)
+            probe = fit_linear_probe(
+                embedded.features[train],
+                known.labels,
+                known.patients,
+                classes=classes,
+                multi_label=task.multi_label,
+                generator=np.random.default_rng([settings.seed, 0]),
+                l2_grid=settings.l2_grid,
+            )
+            scores[scored] = probe.scores(embedded.features[scored])
+        own = part.where(evaluated)
+        measured = fold_scores(
+            own.labels,
+            {PROBE: scores[None, evaluated]},
+            fold[None, evaluated],
+            own.patients,
+            classes=classes,
+            generator=np.random.default_rng([settings.seed, 1]),
+            resamples=settings.resamples,
+        )
+        return Scored(measured, divided.departs, audit)
+
+    def _cache(self, rules: Rules) -> EmbeddingCache:
+        own = {name: getattr(rules, name) for name in READING}
+        values = self._loaded.preprocessor.model_dump() | own
+        return EmbeddingCache(
+            self.corpus,
+            ProtocolPreprocessor.model_validate(values),
+            pooling=self._settings.pooling,
+            batch_size=self._settings.batch_size,
+            accelerator=self._accelerator,
+            folder=self._settings.run_dir / "embeddings",
+            workers=self._settings.data_workers,
+        )
+
+    def _audit(
+        self,
+        part: LabelledRows,
+        divided: _Divided,
+        classes: tuple[str, ...],
+        settings: FinetuneSettings,
+    ) -> str:
+        """Return why pretraining was not audited; raises InputError for leakage."""
+        train = part.where(~divided.evaluated)
+        task = Task(classes, train, part.where(divided.evaluated))
+        pretraining: dict[str, str] = audit_leakage(self.corpus, task, settings)["pretraining"]
+        return pretraining.get("not_audited", "")
+
+    def _divide(
+        self, part: LabelledRows, classes: tuple[str, ...], rules: Rules
+    ) -> tuple[LabelledRows, _Divided]:
+        """Divide recordings as the rules say, and drop those that have no part."""
+        division = rules.division
+        if division.kind == "cross":
+            generator = np.random.default_rng([self._settings.seed, 3])
+            fold = patient_folds(
+                part.labels, part.patients, folds=division.number, generator=generator
+            )
+            check_folds(part.labels, fold, classes)
+            check_copies(self.corpus, part.rows, fold)
+            return part, _Divided(np.ones(len(fold), dtype=bool), fold, ())
+        departs: tuple[str, ...] = ()
+        if division.kind == "folds":
+            own = self._index.numbers("fold")[part.rows]
+            chosen = next((f for f in division.evaluation if (own == f).any()), None)
+            train, evaluated = np.isin(own, division.train), own == chosen
+            if chosen not in (None, division.evaluation[0]):
+                departs = (f"fold {chosen} is evaluated: the shards lack {division.evaluation[0]}",)
+        else:
+            names = [_NUMBER.search(key) for key in self.corpus.keys[part.rows]]
+            numbers = np.array([int(name[1]) if name else 0 for name in names])
+            train = (numbers > 0) & (numbers <= division.number)
+            evaluated = numbers > division.number
+        if not train.any() or not evaluated.any():
+            raise InputError(
+                f"shards {self.corpus.folder}",
+                value=f"{train.sum()} training and {evaluated.sum()} evaluation recordings",
+                expected=f"{division}",
+                remedy="Build shards of the whole data set, folds and all.",
+            )
+        kept = train | evaluated
+        return part.where(kept), _Divided(evaluated[kept], evaluated[kept].astype(int), departs)
+
+
+def served(
+    scorer: ProtocolScorer, protocols: tuple[Protocol, ...]
+) -> tuple[dict[str, Scored], dict[str, str]]:
+    """Score all protocols that the shards can serve; return those by name, and why not others."""
+    found: dict[str, Scored] = {}
+    reasons: dict[str, str] = {}
+    for protocol in protocols:
+        try:
+            found[protocol.name] = scorer.score(protocol.rules)
+        except InputError as error:
+            reasons[protocol.name] = str(error)
+    return found, reasons
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} named"
+    return "all" if value is None else str(value)

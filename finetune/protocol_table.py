@@ -1,0 +1,150 @@
+"""The table of an encoder under published protocols, and what makes its numbers differ."""
+
+import csv
+import io
+import sys
+from itertools import groupby
+
+from accelerate import Accelerator
+
+from finetune.protocol_scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
+from finetune.protocols import PROTOCOLS, Protocol
+from lamae.errors import InputError
+from lamae.files import open_whole, write_json
+from lamae.threads import use_cores
+from lamae.tracking import SUMMARY, run_summary
+
+TABLE = "protocols"
+"""Name of the tables, before its ending."""
+
+_HEADER = (
+    "protocol", "label_set", "classes", "recordings", "patients", "auroc_macro", "auroc_low",
+    "auroc_high", "auprc_macro", "published", "source", "departs",
+)  # fmt: skip
+
+
+def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) -> None:
+    """Score an encoder under all protocols asked for; write tables and print them.
+
+    Leaves in run_dir protocols.csv, protocols.md, embeddings/ and, when all is done, summary.json.
+    Raises InputError where there is no such protocol, or the shards can serve none.
+    """
+    use_cores(accelerator, settings.cpu_threads)
+    protocols = _chosen(settings.protocols)
+    scorer = ProtocolScorer(settings, accelerator)
+    found, reasons = served(scorer, protocols)
+    if not found:
+        raise InputError(
+            f"shards {settings.data}",
+            value="; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            expected="label sets and folds that a protocol needs",
+            remedy="Build them from PTB-XL or CPSC 2018.",
+        )
+    known = [protocol for protocol in protocols if protocol.name in found]
+    steps = _explain(scorer, known) if settings.explain else {}
+    if not accelerator.is_main_process:
+        return
+    rows = [_row(protocol, found[protocol.name]) for protocol in known]
+    text = "\n".join([*_table(rows), *_reasons(reasons), *_told(found, steps), ""])
+    with open_whole(settings.run_dir / f"{TABLE}.csv") as file:
+        file.write(_as_csv(rows).encode())
+    with open_whole(settings.run_dir / f"{TABLE}.md") as file:
+        file.write(text.encode())
+    summary = run_summary(
+        settings,
+        seed=settings.seed,
+        protocols=[dict(zip(_HEADER, row, strict=True)) for row in rows],
+        not_served=reasons,
+        steps={name: [step._asdict() for step in some] for name, some in steps.items()},
+    )
+    write_json(settings.run_dir / SUMMARY, summary)
+    sys.stdout.write(text)
+
+
+def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
+    known = {protocol.name: protocol for protocol in PROTOCOLS}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise InputError(
+            "protocols",
+            value=", ".join(unknown),
+            expected=f"some of {', '.join(known)}",
+            remedy="Correct the name, or leave protocols= out for all.",
+        )
+    return PROTOCOLS if names is None else tuple(known[name] for name in names)
+
+
+def _explain(scorer: ProtocolScorer, protocols: list[Protocol]) -> dict[str, list[Step]]:
+    """Return what leads from the first protocol of a label set to each other one."""
+    found: dict[str, list[Step]] = {}
+    ordered = sorted(protocols, key=lambda protocol: protocol.rules.label_set)
+    for _, group in groupby(ordered, key=lambda protocol: protocol.rules.label_set):
+        first, *others = group
+        for other in others:
+            name = f"{first.name} to {other.name}"
+            found[name] = scorer.steps(first.rules, other.rules)
+    return found
+
+
+def _row(protocol: Protocol, scored: Scored) -> tuple[object, ...]:
+    own, measured = scored.measured.models[PROBE], scored.measured
+    audit = (f"not audited: {scored.unaudited}",) if scored.unaudited else ()
+    return (
+        protocol.name,
+        protocol.rules.label_set,
+        len(measured.positive_records) - len(measured.left_out),
+        measured.records,
+        measured.patients,
+        *(round(value, 4) for value in own.auroc_macro),
+        round(own.auprc_macro.estimate, 4),
+        protocol.published,
+        protocol.source,
+        "; ".join((*scored.departs, *protocol.departs, *audit)),
+    )
+
+
+def _table(rows: list[tuple[object, ...]]) -> list[str]:
+    lines = [
+        "| protocol | classes | recordings | macro AUROC | published |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        value = dict(zip(_HEADER, row, strict=True))
+        interval = f"{value['auroc_macro']:.3f} [{value['auroc_low']:.3f}, "
+        cells = (
+            value["protocol"],
+            value["classes"],
+            value["recordings"],
+            f"{interval}{value['auroc_high']:.3f}]",
+            value["published"],
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "Done otherwise than the source says:"]
+    return [*lines, *(f"- {row[0]}: {row[-1]}." for row in rows if row[-1])]
+
+
+def _reasons(reasons: dict[str, str]) -> list[str]:
+    if not reasons:
+        return []
+    told = [f"- {name}: {reason}" for name, reason in reasons.items()]
+    return ["", "Not served by these shards:", *told]
+
+
+def _told(found: dict[str, Scored], steps: dict[str, list[Step]]) -> list[str]:
+    """Say, rule by rule, why the numbers of one label set differ."""
+    lines: list[str] = []
+    for name, some in steps.items():
+        first, _, last = name.partition(" to ")
+        lines += ["", f"{name}: {found[first].auroc:.3f} to {found[last].auroc:.3f}"]
+        lines += [
+            f"- {step.rule}, {step.before} -> {step.after}: {step.change:+.3f}" for step in some
+        ]
+    return ["", "Why they differ, one rule after the other:", *lines] if lines else []
+
+
+def _as_csv(rows: list[tuple[object, ...]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_HEADER)
+    writer.writerows(rows)
+    return text.getvalue()

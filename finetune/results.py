@@ -1,0 +1,95 @@
+"""What a run leaves in its folder: the classifier, its predictions, the report."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from finetune.classifier_folder import CLASSIFIER_FOLDER, save_classifier
+from finetune.classifiers import Classifier
+from finetune.compare import Compared
+from finetune.contenders import Contest
+from finetune.predict import called_positive, write_predictions
+from finetune.reconstruction import draw_reconstruction
+from finetune.report import write_report
+from finetune.settings import FinetuneSettings
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.tracking import read_metrics
+
+_log = logging.getLogger(__name__)
+
+
+def saver(
+    run_dir: Path, settings: FinetuneSettings, accelerator: Accelerator
+) -> Callable[[Classifier, np.ndarray, dict[str, Any]], None]:
+    """Return what keeps the best classifier so far in run_dir, so that Ctrl-C does not lose it."""
+
+    def save(classifier: Classifier, thresholds: np.ndarray, facts: dict[str, Any]) -> None:
+        if accelerator.is_main_process:
+            classes = classifier.architecture.classes
+            save_classifier(
+                run_dir / CLASSIFIER_FOLDER,
+                classifier,
+                thresholds=dict(zip(classes, thresholds.tolist(), strict=True)),
+                about={"settings": settings.model_dump(mode="json"), **facts},
+            )
+
+    return save
+
+
+def warn_of_unusable(unusable: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Name what is left out of each split because it cannot be used."""
+    for split, reasons in unusable.items():
+        for reason, keys in reasons.items():
+            shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+            _log.warning("%s split: %d left out, %s: %s", split, len(keys), reason, shown)
+
+
+def keep_predictions(
+    path: Path, corpus: Corpus, compared: Compared, settings: FinetuneSettings
+) -> None:
+    """Write what the classifier says of each recording of the evaluation split."""
+    own, part = next(iter(compared.outcomes.values())), compared.task.evaluation
+    called = called_positive(own.probabilities, own.thresholds, multi_label=settings.multi_label)
+    reasons = compared.unusable["evaluation"].items()
+    write_predictions(
+        path,
+        compared.task.classes,
+        corpus.keys[part.rows].tolist(),
+        own.probabilities,
+        called=called,
+        problems={key: reason for reason, keys in reasons for key in keys},
+        labels=part.labels,
+    )
+
+
+def report(
+    run_dir: Path,
+    corpus: Corpus,
+    compared: Compared,
+    contest: Contest,
+    *,
+    settings: FinetuneSettings,
+    findings: Sequence[str],
+    summary: Mapping[str, Any],
+    device: torch.device,
+) -> None:
+    """Write the page, with a reconstruction and the curve of pretraining where there was one."""
+    picture = None
+    if contest.loaded is not None:
+        evaluation = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
+        picture = draw_reconstruction(contest.loaded, evaluation, seed=settings.seed, device=device)
+    write_report(
+        run_dir / "report.html",
+        title=f"LAMAE: {settings.label_set}, {settings.mode}",
+        findings=findings,
+        summary=summary,
+        curve=read_metrics(settings.encoder) if settings.encoder else None,
+        reconstruction=picture.figure if picture else None,
+        caption=picture.caption if picture else "",
+    )

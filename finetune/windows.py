@@ -1,0 +1,166 @@
+"""Recordings that are longer than what a model sees: windows over them, and means over windows.
+
+To evaluate, as few windows as cover a recording are laid over it, evenly spaced, the first at its
+start and the last at its end; what a model gives for them is averaged: features for a probe,
+logits for a classifier (for a linear classifier that is the same). To train, one window is drawn
+for each recording and epoch. A shorter recording has one window, padded, whose padding is masked.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from lamae.dataset import Batch, Split, Usable, prefetch
+
+MISSING_LEADS = "missing_leads"
+"""Reason for which a recording with too few leads is not used."""
+
+
+class Windows(NamedTuple):
+    """Windows over recordings, all those of a recording in a row."""
+
+    positions: Int[np.ndarray, " windows"]
+    """The recording of each."""
+    starts: Int[np.ndarray, " windows"]
+    """Where each begins, in samples at the preprocessor's rate."""
+
+
+class Reading(NamedTuple):
+    """How the windows of a split are read."""
+
+    batch_size: int
+    """Windows at once, on each process."""
+    min_leads: int
+    """Least number of leads with which a recording is used."""
+    workers: int = 1
+    """Threads that prepare batches ahead."""
+
+
+class Averaged(NamedTuple):
+    """What a model gives for recordings, as means over their windows."""
+
+    positions: Int[np.ndarray, " recordings"]
+    """The recordings that could be used, in the order asked for."""
+    values: Float[np.ndarray, "recordings width"]
+    """One row for each of them."""
+    unusable: dict[str, str]
+    """Reason by key of the others."""
+
+
+def covering_windows(
+    positions: Int[np.ndarray, " recordings"],
+    lengths: Int[np.ndarray, " recordings"],
+    *,
+    window: int,
+) -> Windows:
+    """Lay the fewest windows that cover each recording over it, evenly; lengths in samples."""
+    counts = np.maximum(-(-lengths // window), 1)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    room = np.repeat(np.maximum(lengths - window, 0), counts)
+    starts = number * room // np.repeat(np.maximum(counts - 1, 1), counts)
+    return Windows(np.repeat(positions, counts), starts)
+
+
+def drawn_starts(
+    positions: Int[np.ndarray, " b"],
+    epochs: Int[np.ndarray, " b"],
+    lengths: Int[np.ndarray, " b"],
+    *,
+    window: int,
+    count: int,
+    seed: int,
+) -> Int[np.ndarray, " b"]:
+    """Draw where the window of each recording begins in an epoch, of `count` recordings in all.
+
+    It hangs on the seed, the epoch and the recording's position alone.
+    """
+    share = np.empty(len(positions))
+    for epoch in np.unique(epochs):
+        drawn = np.random.default_rng([seed, int(epoch), 1]).random(count)
+        share[epochs == epoch] = drawn[positions[epochs == epoch]]
+    return np.floor(share * (np.maximum(lengths - window, 0) + 1)).astype(np.int64)
+
+
+def average_over_windows(
+    data: Split,
+    compute: Callable[[Batch], Float[np.ndarray, "b width"]],
+    reading: Reading,
+    *,
+    accelerator: Accelerator,
+    name: str | None = None,
+) -> Averaged:
+    """Give each recording of a split the mean of what `compute` gives for its windows.
+
+    The recordings are divided among the processes, and all get all results. `name` is for a
+    progress bar, and there is none without it.
+    """
+    shares = np.array_split(np.arange(len(data)), accelerator.num_processes)
+    own = shares[accelerator.process_index]
+    windows = covering_windows(own, data.lengths(own), window=data.preprocessor.samples)
+
+    size = reading.batch_size
+
+    def read(number: int) -> Usable:
+        some = slice(number * size, (number + 1) * size)
+        return usable_windows(
+            data, windows.positions[some], windows.starts[some], reading.min_leads
+        )
+
+    batches = -(-len(windows.positions) // size)
+    hide = name is None or not accelerator.is_main_process
+    ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
+    used, values, unusable = [np.empty(0, dtype=np.int64)], [], dict[str, str]()
+    for found in tqdm(ahead, total=batches, desc=name, unit="batch", disable=hide):
+        unusable |= found.unusable
+        if found.batch is not None:
+            used.append(np.array(found.positions))
+            values.append(compute(found.batch))
+    return _join(gather_object([_mean_of_each(np.concatenate(used), values, unusable)]))
+
+
+def usable_windows(
+    data: Split, positions: np.ndarray, starts: np.ndarray | None, min_leads: int
+) -> Usable:
+    """Prepare those windows that can be used, of recordings that have enough leads."""
+    found = data.usable(positions, starts)
+    batch = found.batch
+    if batch is None or batch.present is None:
+        return found
+    enough = batch.present.sum(dim=1) >= min_leads
+    if enough.all():
+        return found
+    kept = enough.nonzero().flatten().tolist()
+    short = [key for key, keep in zip(batch.keys, enough.tolist(), strict=True) if not keep]
+    part = Batch(
+        batch.signal[enough],
+        batch.present[enough],
+        tuple(batch.keys[number] for number in kept),
+        None if batch.samples is None else batch.samples[enough],
+    )
+    unusable = found.unusable | dict.fromkeys(short, MISSING_LEADS)
+    return Usable([found.positions[n] for n in kept], part if kept else None, unusable)
+
+
+def _mean_of_each(
+    positions: np.ndarray, values: list[np.ndarray], unusable: dict[str, str]
+) -> Averaged:
+    """Average the windows of each recording, which are in a row."""
+    if not len(positions):
+        return Averaged(positions, np.empty((0, 0), dtype=np.float32), unusable)
+    recordings, first, counts = np.unique(positions, return_index=True, return_counts=True)
+    sums = np.add.reduceat(np.concatenate(values), first, axis=0)
+    return Averaged(recordings, sums / counts[:, None].astype(sums.dtype), unusable)
+
+
+def _join(parts: list[Averaged]) -> Averaged:
+    filled = [part.values for part in parts if len(part.positions)]
+    return Averaged(
+        np.concatenate([part.positions for part in parts]).astype(np.int64),
+        np.concatenate(filled) if filled else np.empty((0, 0), dtype=np.float32),
+        {key: reason for part in parts for key, reason in part.unusable.items()},
+    )
