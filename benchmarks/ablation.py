@@ -77,7 +77,8 @@ def main() -> None:
     losses: dict[str, list[float]] = {}
     for seed in range(arguments.seeds):
         for arm, changes in ARMS.items():
-            run = arguments.folder / f"{arm.replace(', ', '-').replace(' ', '_')}-{seed}"
+            name = arm.replace(", ", "-").replace(" ", "_")
+            run = arguments.folder / f"{name}-{arguments.steps}-{seed}"
             fixed = [f"data={arguments.shards}", f"run_dir={run}", f"steps={arguments.steps}"]
             if not (run / SUMMARY).exists():
                 pretrain([*fixed, f"seed={seed}", *changes])

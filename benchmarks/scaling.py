@@ -4,9 +4,9 @@
 .venv/bin/python benchmarks/scaling.py --plan
 
 Measured at size tiny, fp32, one thread, in milliseconds, the best of rounds in which all take
-turns: reading 128 simulated recordings at random, bytes of the index; order and masks of a step;
-steps of 2 ECGs by leads and patches, and of 4 shared by processes over gloo. `kept` is what blocks
-keep for backward, computed. An exponent is the slope of the logarithms, of processes -1 at best.
+turns: reading 128 simulated recordings, bytes of the index; the order of an epoch; masks of all of
+a batch or an eighth; steps of 2 ECGs by leads and patches, of 4 shared by processes over gloo.
+`kept` is what blocks keep for backward, computed. An exponent is the slope of the logarithms.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from accelerate import Accelerator
 from lamae.autoencoder import LAMAE, AutoencoderSettings
 from lamae.config import load_settings
 from lamae.corpus import Corpus
-from lamae.dataset import Split, shuffled_positions
+from lamae.dataset import Split, _epoch_order
 from lamae.flops import step_flops, visible_patches
 from lamae.leads import LEADS
 from lamae.masking import Mask, draw_mask
@@ -47,9 +47,9 @@ LEAD_COUNTS, PATCH_COUNTS = (1, 2, 4, 8, 12), (25, 50, 100, 200, 300)  # 5 to 60
 KEPT_FP32, KEPT_BF16 = 64, 36  # bytes for each token, block and unit of width
 Key = tuple[str, str, int]  # what grows, what it costs, how large
 
-# Measured on one core, how is told in docs/scaling.md; the second line by benchmarks/shards.py.
-ORDER_S, MASK_S, INDEX_BYTES = {800_035: 0.015, 10_000_000: 0.43}, 20e-6, 295
-READ_PER_S, BUILD_PER_S = 9_998, 450
+# Measured on one core, how is told in docs/scaling.md; the last two by benchmarks/shards.py.
+ORDER_S, DRAW_S, SORT_S = {800_035: 0.015, 10_000_000: 0.42}, 1.7e-6, 18e-6
+INDEX_BYTES, READ_PER_S, BUILD_PER_S = 295, 9_998, 450
 # bf16 peak (H200 reported, A100 nominal), bytes, nominal bytes/s to the other GPUs of a node.
 GPUS = {"H200": (788e12, 139 * 2**30, 450e9), "A100": (312e12, 80 * 2**30, 300e9)}
 # Assumed: share of bytes left, of a link's nominal speed, bytes of a GPU for all else.
@@ -57,10 +57,10 @@ COMPRESSED, LINK_SHARE, SPARE = (0.25, 0.40), 0.7, 8e9
 COUNTS, MFUS, NODE = (1, 8, 64), (0.3, 0.5), 8
 RECORDING_BYTES, STATE_BYTES = 240, 16  # for a sample per second; for a parameter, fp32 and AdamW
 PLAN_HEADERS = (
-    "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, 8 x int16 GB, H200, A100",
+    "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, order s, 8 x int16 GB, H200, A100",
     "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100",
     "size, GPU, MFU, ECG/s, 1 GPU, 8, 64, 10 M: 1, 8, 64",
-    "size, GPUs, ECGs each, compute, NVLink, 400 Gb/s, 200, order 0.8 M, 10 M, masks, read, GB/s",
+    "size, GPUs, ECGs each, compute, NVLink, 400 Gb/s, 200, masks, read, threads, GB/s",
 )
 
 
@@ -124,7 +124,7 @@ def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 
 
 def measure_records(rounds: int) -> dict[Key, float]:
-    """Return what corpora of growing size cost, and the order and the masks of a step."""
+    """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
     from shards.build import build_shards
     from shards.settings import ShardsSettings
     from shards.simulate import SimulateSettings, simulate
@@ -147,17 +147,17 @@ def measure_records(rounds: int) -> dict[Key, float]:
             chosen = np.random.default_rng(0).integers(len(corpus), size=128)
             work["recordings", "reading 128", count] = partial(read, chosen)
         for count in EPOCHS:
-            order = partial(shuffled_positions, 0, 256, count=count, seed=0)
-            work["recordings of an epoch", "order of a step", count] = order
+            work["epoch size", "order", count] = partial(_epoch_order.__wrapped__, count, 0, 0)
         for count in BATCHES:
-            work["recordings of a batch", "masks of a step", count] = partial(masks, count, 12, 50)
+            for own, cost in ((count, "masks of all"), (count // 8, "masks of an eighth")):
+                work["batch size", cost, count] = partial(masks, count, 12, 50, own)
         return found | best_ms(work, rounds)
 
 
-def masks(batch: int, leads: int, patches: int) -> Mask:
-    """Draw the masks of a batch, three quarters hidden."""
+def masks(batch: int, leads: int, patches: int, own: int) -> Mask:
+    """Draw the masks of a batch, three quarters hidden, for the first `own` recordings."""
     draw = partial(draw_mask, "random", mask_ratio=0.75, generator=torch.Generator())
-    return draw(batch=batch, leads=leads, patches=patches)
+    return draw(batch=batch, leads=leads, patches=patches, rows=torch.arange(own))
 
 
 def measure_shapes(rounds: int) -> dict[Key, float]:
@@ -190,7 +190,7 @@ def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], No
 
     def train(batch: int, leads: int, patches: int) -> None:
         signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
-        visible = masks(batch, leads, patches).visible
+        visible = masks(batch, leads, patches, batch).visible
         model(signal, LEADS[:leads], visible=visible).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -263,8 +263,8 @@ def plan() -> str:
             raw = count * rate * RECORDING_BYTES
             held = [int(-(-raw // (memory - SPARE))) for _, memory, _ in GPUS.values()]
             stored = [share * raw / 1e9 for share in (1, *COMPRESSED)]
-            host = [count / BUILD_PER_S / 3600, count * INDEX_BYTES / 1e9, NODE * raw / 1e9]
-            corpora.append([count, rate, *stored, *host, *held])
+            host = [count / BUILD_PER_S / 3600, count * INDEX_BYTES / 1e9, ORDER_S[count]]
+            corpora.append([count, rate, *stored, *host, NODE * raw / 1e9, *held])
     for size in SIZES:
         settings = settings_of(size)
         with torch.device("meta"):
@@ -285,15 +285,15 @@ def plan() -> str:
 
 
 def step_row(batch: int, gpus: int, flops: float, parameters: int) -> list[float]:
-    """Return ECGs of each H200, then milliseconds of a step's parts, then GB/s of a node."""
+    """Return ECGs of each H200, milliseconds of a step's parts, threads of the host, GB/s."""
     peak, _, link = GPUS["H200"]
-    local = min(gpus, NODE)
-    compute = batch * flops / gpus / (MFUS[-1] * peak)
+    local, compute = min(gpus, NODE), batch * flops / gpus / (MFUS[-1] * peak)
     inside, between = (8 * parameters * (n - 1) / n for n in (local, gpus // local))
     network = [inside / link, between / 50e9, between / 25e9]  # 400 and 200 Gb/s
-    host = [*ORDER_S.values(), MASK_S * batch, batch / gpus / READ_PER_S]
+    host = [DRAW_S * batch + SORT_S * batch / gpus, batch / gpus / READ_PER_S]
     times = [1e3 * each for each in (compute, *(n / LINK_SHARE for n in network), *host)]
-    return [batch // gpus, *times, batch * local / gpus * 500 * RECORDING_BYTES / compute / 1e9]
+    taken = batch * local / gpus * 500 * RECORDING_BYTES / compute / 1e9
+    return [batch // gpus, *times, int(-(-sum(host) // compute)), taken]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ the host behind the step's work, and the host looks at it a few steps later: it 
 what it has just asked for.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ class Step(NamedTuple):
     lr: float
     """Learning rate."""
     keys: tuple[str, ...]
-    """Some of the recordings that this process had in it."""
+    """The recordings that this process had in it."""
 
 
 class NonFinite(NamedTuple):
@@ -46,8 +47,9 @@ class NonFinite(NamedTuple):
     @property
     def text(self) -> str:
         """What was found, in words."""
-        keys = ", ".join(self.step.keys)
-        return f"loss {self.loss:.4g}, gradient norm {self.norm:.4g} with records {keys}, ..."
+        elsewhere = " (finite: the fault may lie with another process)"
+        loss = f"loss {self.loss:.4g}{elsewhere * math.isfinite(self.loss)}"
+        return f"{loss}, gradient norm {self.norm:.4g} with records {', '.join(self.step.keys)}"
 
 
 class _Noted(NamedTuple):

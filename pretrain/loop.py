@@ -38,7 +38,6 @@ from pretrain.stopping import Agreement
 from pretrain.zero import Zero, optimizer_of, uses_zero
 
 _log = logging.getLogger(__name__)
-_KEYS_NAMED = 5
 
 
 @dataclass
@@ -91,11 +90,6 @@ class Training:
         """The whole model; every process must ask for it, as its weights may be spread."""
         return self.zero.whole_model() if self.zero else self.bare_model
 
-    @property
-    def skipped_in_a_row(self) -> int:
-        """Steps that were not finite since the last one that was, as far as the host knows."""
-        return self.finite.in_a_row
-
     def settle(self, *, leave: int = 0) -> None:
         """Look how the steps went that were asked for, but for the newest `leave`.
 
@@ -130,8 +124,8 @@ class Training:
         self.agreement.raise_together(error)
 
     def now(self, keys: Sequence[str] = ()) -> Step:
-        """Return the step that comes next, with the first of its recordings."""
-        return Step(self.step, self.lr, tuple(keys[:_KEYS_NAMED]))
+        """Return the step that comes next, with its recordings."""
+        return Step(self.step, self.lr, tuple(keys))
 
     def _write_checkpoint(self, attempt: Attempt, model: LAMAE, optimizer: AdamW) -> None:
         step, loss = self.validated or (-1, None)

@@ -101,6 +101,7 @@ up() { # [NODES]
     command -v $program >/dev/null || fail "$program is not installed; the top of $0 names the packages"
   done
   [[ ! -e $conf ]] || fail "$folder is in use; end it first: $0 down"
+  [[ ! -d $folder || -z $(ls -A "$folder") ]] || fail "$folder is not empty; name a new folder: LAMAE_SLURM"
   mkdir -p "$folder/state"
   trap '(($? == 0)) || { tail -n 5 "$folder"/*.log >&2; down; }' EXIT
   head -c 1024 /dev/urandom >"$folder/munge.key"
@@ -133,7 +134,7 @@ gone() { # PIDS...
 }
 
 down() {
-  [[ -d $folder ]] || return 0
+  [[ -e $conf || -e $folder/munge.key ]] || return 0 # none was begun here
   if [[ -e $folder/slurmctld.pid ]]; then
     squeue -h -o %A | sort -u | xargs -r scancel 2>/dev/null || true
     # shellcheck disable=SC2046

@@ -273,9 +273,14 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
+    programs = ("munged", "slurmctld", "slurmd", "sbatch")
+    missing = [
+        name for name in programs if not shutil.which(name, path=f"{search}:/usr/sbin:/sbin")
+    ]
+    if missing:
+        pytest.skip(f"needs SLURM, of which {', '.join(missing)} is not installed")
     up = [str(program), "up", "3"]
     begun = subprocess.run(up, env=os.environ | places | more, stderr=subprocess.PIPE, text=True)
-    if begun.returncode:
-        pytest.skip(f"needs a SLURM on this machine: {begun.stderr}")
+    assert begun.returncode == 0, begun.stderr
     yield run
     run(program, "down")

@@ -123,7 +123,7 @@ def test_a_step_that_is_not_finite_can_be_skipped_and_changes_nothing(
     for name, value in training.autoencoder.state_dict().items():
         assert torch.equal(value, before[name]), name
     train_step(training, [part])
-    assert training.step == 3 and training.skipped_in_a_row == 0
+    assert training.step == 3 and training.finite.in_a_row == 0
     train_step(training, [bad])
     train_step(training, [bad])
     with pytest.raises(InputError, match=f"records {part.batch.keys[0]}"):
