@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from lamae.run_folder import OPTIMIZER, WEIGHTS, newest_checkpoint, newest_intact
+from lamae.run_folder import OPTIMIZER, WEIGHTS, newest_intact
 from lamae.tracking import read_metrics
 from pretrain.stopping import RESUME, STOP
 
@@ -175,19 +175,17 @@ def test_the_tasks_of_a_node_without_gpu_are_its_processes(
     assert final(job.run) == final(of_two_nodes.run)
 
 
-def test_a_job_warned_of_its_end_saves_is_requeued_and_ends_as_if_it_had_not_been(
+def test_a_job_near_its_time_limit_saves_is_requeued_and_ends_as_if_it_had_not_been(
     submit: Submit, pretrained_run: Path
 ) -> None:
-    job = submit()
+    job = submit("--time=5")  # SLURM warns 300 s ahead, as the job file says
     job.at_the_gate()
-    job.slurm("scancel", "--batch", "--signal=USR1", job.number)
     until((job.run / STOP).exists)
+    job.slurm("scontrol", "update", f"JobId={job.number}", "TimeLimit=60")
     job.open_the_gate()
-    job.until(Restarts="1")
-    saved = newest_checkpoint(job.run)
-    assert saved and saved.name in {"step-00000006", "step-00000007"}
-    job.until(JobState="COMPLETED", Restarts="1", ExitCode="0:0")
-    assert summary(job.run)["first_step"] == int(saved.name.removeprefix("step-"))
+    job.until(JobState="COMPLETED", ExitCode="0:0")
+    assert int(job.shown()["Restarts"]) >= 1  # more where it was warned before the gate as well
+    assert summary(job.run)["first_step"] in {6, 7}
     assert final(job.run) == final(pretrained_run)
     assert losses(job.run) == losses(pretrained_run)
     assert "stopped after" in job.log.read_text()  # of the first attempt, and that of the second
