@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from finetune.outputs import Outputs
+from finetune.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 from lamae.errors import InputError
 
@@ -145,7 +145,7 @@ class CnnAttentionBilstm(nn.Module):
             [BiLstm(width, 128), BiLstm(256, 64)] if settings.bilstm else []
         )
         self.hidden = nn.Linear(128, 128)
-        self.classify = nn.Linear(128, classes)
+        self.classify = LogitLayer(128, classes)
         self._initialise()
 
     def _convolution(self, inputs: int, outputs: int, stride: int) -> Convolution:

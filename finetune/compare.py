@@ -20,6 +20,7 @@ from finetune.scoring import score_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
 from finetune.training import Reached, Training, TrainingData
+from finetune.training_batches import check_parts
 from finetune.usable import UsableTask, check_leads, check_task, usable_task
 from finetune.windows import Reading
 from lamae.corpus import Corpus
@@ -56,6 +57,13 @@ class Compared(NamedTuple):
     """By split and reason, keys of the recordings that could not."""
 
 
+def check_processes(contest: Contest, processes: int) -> None:
+    """Raise InputError where so many processes cannot share the steps of a contender."""
+    for contender in contest.contenders.values():
+        if contender.architecture.mode != "probe":
+            check_parts(contender.training, processes)
+
+
 class Comparison:
     """One task, its corpus, and how contenders are trained on it."""
 
@@ -71,8 +79,10 @@ class Comparison:
     ) -> None:
         """Check all that can be checked before anything is computed; `cache` is for embeddings.
 
-        Raises InputError where a class cannot be told apart, or recordings lack leads.
+        Raises InputError where a class cannot be told apart, recordings lack leads, or the
+        processes cannot share a training.
         """
+        check_processes(contest, accelerator.num_processes)
         self._corpus, self._task, self._contest = corpus, task, contest
         self._settings, self._accelerator = settings, accelerator
         leads = len(contest.preprocess.leads)

@@ -68,7 +68,8 @@ def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contes
         contenders[PRETRAINED] = contender(settings.mode, own, settings.training)
         if RANDOM in settings.compared_with:
             random = Encoder(loaded.model.settings.encoder)
-            contenders[RANDOM] = contender(settings.mode, random, settings.training)
+            from_scratch = settings.training.model_copy(update={"layer_decay": 1.0})
+            contenders[RANDOM] = contender(settings.mode, random, from_scratch)
     if SUPERVISED in settings.compared_with:
         contenders[SUPERVISED] = contender("cnn_attention_bilstm", None, settings.supervised)
     return Contest(contenders, preprocess, loaded)

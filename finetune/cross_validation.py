@@ -30,29 +30,40 @@ class OutOfFold(NamedTuple):
     """The fold in which a recording was evaluated."""
 
 
+def draw_folds(
+    cohort: Cohort, *, folds: int, repeats: int, seed: int
+) -> Int[np.ndarray, "repeats records"]:
+    """Deal the patients out anew for each repeat.
+
+    Raises InputError where there are too few patients, or a class has them in one fold alone.
+    """
+    part, drawn = cohort.part, []
+    for repeat in range(repeats):
+        generator = np.random.default_rng([seed, 3, repeat])
+        drawn.append(patient_folds(part.labels, part.patients, folds=folds, generator=generator))
+        check_folds(part.labels, drawn[-1], cohort.classes)
+    return np.stack(drawn)
+
+
 def cross_validate(
     cohort: Cohort, fit_and_score: FitAndScore, *, folds: int, repeats: int, seed: int
 ) -> OutOfFold:
     """Fit on all folds but one and score that one, for each fold and repeat.
 
-    `fit_and_score` sees tasks alone: any mode can be given. Raises InputError where there are too
-    few patients, or a class has them in one fold alone.
+    `fit_and_score` sees tasks alone: any mode can be given. All folds are drawn before the first
+    fit. Raises InputError as `draw_folds`.
     """
     part = cohort.part
     scores: dict[str, np.ndarray] = {}
-    numbers = np.empty((repeats, len(part.rows)), dtype=np.int64)
-    for repeat in range(repeats):
-        generator = np.random.default_rng([seed, 3, repeat])
-        fold = patient_folds(part.labels, part.patients, folds=folds, generator=generator)
-        check_folds(part.labels, fold, cohort.classes)
-        numbers[repeat] = fold
+    drawn = draw_folds(cohort, folds=folds, repeats=repeats, seed=seed)
+    for repeat, fold in enumerate(drawn):
         for number in range(folds):
             own = fold == number
             task = Task(cohort.classes, part.where(~own), part.where(own))
             for model, found in fit_and_score(task, repeat * folds + number).items():
                 shape = (repeats, *part.labels.shape)
                 scores.setdefault(model, np.full(shape, np.nan))[repeat, own] = found
-    return OutOfFold(scores, numbers)
+    return OutOfFold(scores, drawn)
 
 
 def fit_nested_probe(

@@ -9,25 +9,32 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from finetune.audit import audit_leakage, check_copies
-from finetune.compare import Comparison
+from finetune.compare import Comparison, check_processes
 from finetune.contenders import SUPERVISED, make_contest
-from finetune.cross_validation import FitAndScore, OutOfFold, cross_validate, fit_nested_probe
+from finetune.cross_validation import (
+    FitAndScore,
+    OutOfFold,
+    cross_validate,
+    draw_folds,
+    fit_nested_probe,
+)
 from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import summarise
 from finetune.findings import sentences
 from finetune.out_of_fold import fold_scores, fold_statistic
+from finetune.results import check_free
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task
 from lamae.config import FolderPath
 from lamae.corpus import INDEX, Corpus
-from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.index import Index
 from lamae.metrics import macro
+from lamae.preprocess import Preprocessor
 from lamae.threads import use_cores
 from lamae.tracking import SUMMARY, run_summary
 
@@ -38,7 +45,8 @@ OUT_OF_FOLD = "out_of_fold.csv"
 class CrossValidateSettings(FinetuneSettings):
     """One classifier and its baselines, cross-validated by patient.
 
-    `train_split`, `eval_split`, `evaluate_where` and `label_fraction` have no part in it.
+    `train_split`, `eval_split`, `evaluate_where` and `label_fraction` are refused: every recording
+    of the cohort is evaluated, and all other patients are learnt from.
     """
 
     run_dir: FolderPath
@@ -53,11 +61,25 @@ class CrossValidateSettings(FinetuneSettings):
     """Folds of the training patients by which a probe's penalty is chosen; trained modes choose
     on training.hold_out."""
 
+    @model_validator(mode="after")
+    def _whole_cohort(self) -> "CrossValidateSettings":
+        given = [
+            name
+            for name in ("train_split", "eval_split", "evaluate_where", "label_fraction")
+            if getattr(self, name) != FinetuneSettings.model_fields[name].default
+        ]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)}: not for a cross-validation, which evaluates every recording "
+                "of the cohort; choose the cohort with splits= and where="
+            )
+        return self
+
 
 def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
     """Cross-validate, and leave out_of_fold.csv and summary.json in run_dir."""
     use_cores(accelerator, settings.cpu_threads)
-    _check_free(settings)
+    check_free(settings.run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
     splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
     cohort = make_cohort(corpus, settings, splits)
@@ -66,15 +88,10 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     runner = _Runner(corpus, settings, accelerator)
     cohort, unusable = runner.usable(cohort)
-    found = cross_validate(
-        cohort,
-        runner.fit_and_score(cohort),
-        folds=settings.folds,
-        repeats=settings.repeats,
-        seed=settings.seed,
-    )
-    for fold in found.fold:
+    drawing = {"folds": settings.folds, "repeats": settings.repeats, "seed": settings.seed}
+    for fold in draw_folds(cohort, **drawing):  # checked before anything is computed
         check_copies(corpus, cohort.part.rows, fold)
+    found = cross_validate(cohort, runner.fit_and_score(cohort), **drawing)
     if accelerator.is_main_process:
         _write(corpus, cohort, found, settings, {"audit": audit, "unusable": unusable})
 
@@ -91,16 +108,21 @@ class _Runner:
         self._cache = settings.cache or settings.run_dir / "embeddings"
 
     def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
-        """Leave out what cannot be used; return the rest, and keys by reason."""
+        """Leave out what cannot be used; return the rest, and keys by reason.
+
+        Raises InputError where too much is left out, or the processes cannot share a training.
+        """
         settings, part = self._settings, cohort.part
-        preprocess = make_contest(settings, cohort.classes).preprocess
+        contest = make_contest(settings, cohort.classes)
+        check_processes(contest, self._accelerator.num_processes)
+        preprocess = contest.preprocess
         nobody = part.where(np.zeros(len(part.rows), dtype=bool))
         found = usable_task(
             self._corpus,
             preprocess,
             Task(cohort.classes, nobody, part),
             accelerator=self._accelerator,
-            min_leads=min(settings.min_leads or len(preprocess.leads), len(preprocess.leads)),
+            min_leads=self._min_leads(preprocess),
             max_unusable=settings.max_unusable,
             workers=settings.data_workers,
         )
@@ -129,6 +151,10 @@ class _Runner:
 
         return both
 
+    def _min_leads(self, preprocess: Preprocessor) -> int:
+        leads = len(preprocess.leads)
+        return min(self._settings.min_leads or leads, leads)
+
     def _probe(self, cohort: Cohort) -> FitAndScore:
         """Embed the cohort once, and fit probes with inner folds."""
         settings, rows = self._settings, cohort.part.rows
@@ -140,7 +166,7 @@ class _Runner:
             batch_size=settings.batch_size,
             accelerator=self._accelerator,
             folder=self._cache,
-            min_leads=settings.min_leads,
+            min_leads=self._min_leads(contest.preprocess),
             workers=settings.data_workers,
         )
         features = {
@@ -172,7 +198,8 @@ class _Runner:
         self, task: Task, number: int, settings: FinetuneSettings
     ) -> Mapping[str, np.ndarray]:
         """Train every contender anew, from a seed of this fit's own."""
-        settings = settings.model_copy(update={"seed": settings.seed + number})
+        own = np.random.SeedSequence([settings.seed, 5, number]).generate_state(1)[0]
+        settings = settings.model_copy(update={"seed": int(own)})
         comparison = Comparison(
             self._corpus,
             task,
@@ -183,16 +210,6 @@ class _Runner:
         )
         outcomes = comparison.run().outcomes
         return {name: outcome.probabilities for name, outcome in outcomes.items()}
-
-
-def _check_free(settings: CrossValidateSettings) -> None:
-    if (settings.run_dir / SUMMARY).exists() and not settings.overwrite:
-        raise InputError(
-            f"run folder {settings.run_dir}",
-            value=f"holds {SUMMARY}",
-            expected="no results of another run",
-            remedy="Give overwrite=true to replace them, or another run_dir=.",
-        )
 
 
 def _write(
@@ -224,6 +241,7 @@ def _write(
             "patients": measured.patients,
             "unlabelled": part.unlabelled,
             "without_class": part.without_class,
+            "several_classes": part.several_classes,
         },
         auroc_macro_by_repeat=_by_repeat(part.labels, found, first),
     )

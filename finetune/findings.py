@@ -23,7 +23,8 @@ MODES = {
 
 _BASELINES = {
     "random": "The same with the encoder at random weights",
-    "supervised": "The CNN-Attention-BiLSTM trained on the same recordings",
+    "supervised": "The CNN-Attention-BiLSTM trained on the same recordings but those held out to "
+    "choose its epoch, which a probe is fitted to in the end",
 }
 
 
@@ -36,6 +37,7 @@ def counts(compared: Compared) -> dict[str, dict[str, Any]]:
             "patients": len(np.unique(part.patients)),
             "unlabelled": part.unlabelled,
             "without_class": part.without_class,
+            "several_classes": part.several_classes,
             "unusable": {reason: len(keys) for reason, keys in compared.unusable[name].items()},
         }
         for name, part in parts.items()

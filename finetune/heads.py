@@ -10,7 +10,7 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from finetune.linear_probe import LinearProbe
-from finetune.outputs import Outputs
+from finetune.outputs import LogitLayer, Outputs
 from lamae.encoder import Encoder, Latents
 from lamae.errors import InputError
 from lamae.layers import initialise, rows_of_leads
@@ -77,7 +77,7 @@ class LinearHead(nn.Module):
         self.pooling: Pooling = pooling
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        self.linear = nn.Linear(features, classes)
+        self.linear = LogitLayer(features, classes)
         nn.init.trunc_normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
 
@@ -126,7 +126,7 @@ class AttentionHead(nn.Module):
         self.project = nn.Linear(width, width)
         self.norm_query = nn.LayerNorm(width)
         self.mlp = Mlp(width, 4 * width)
-        self.linear = nn.Linear(width, classes)
+        self.linear = LogitLayer(width, classes)
         self.apply(initialise)
 
     def forward(self, latents: Latents, present: Bool[Tensor, "b l"] | None) -> Outputs:

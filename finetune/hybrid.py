@@ -1,21 +1,20 @@
-"""LASAN with a foundation model: gated fusion of the two, or LASAN's attention on its tokens.
+"""LASAN with a foundation model: gated fusion of the two.
 
-The paper (arXiv 2601.07124) states neither the gate's formula nor how tokens reach LASAN's head;
-both are proposed here, the gate after gated multimodal units (Arevalo et al. 2017).
+The paper (arXiv 2601.07124) does not state the gate's formula; the one here is proposed, after
+gated multimodal units (Arevalo et al. 2017).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from finetune.heads import pooled_width
-from finetune.lasan import LasanBranch, LasanSettings, LeadAttention, lasan_classifier
+from finetune.lasan import LasanBranch, LasanSettings, lasan_classifier
 from finetune.outputs import Outputs
-from lamae.encoder import Encoder, Latents
+from lamae.encoder import Encoder
 from lamae.layers import initialise
 from lamae.pooling import Pooling, pool
 
@@ -103,29 +102,3 @@ class HybridLasan(nn.Module):
         vector, lead_weights = self.branch(signal, present, samples)
         fused = self.fusion(pool(latents, self.pooling, present), vector)
         return Outputs(self.classify(fused.vector), lead_weights, fused.gate)
-
-
-class LasanHead(nn.Module):
-    """LASAN's attention between leads on an encoder's tokens: "FM + LASAN head" of the paper.
-
-    A lead's vector is the mean over its patches, projected to LASAN's width. An encoder that mixes
-    leads has carried some of each into the others' tokens; then the weights of leads tell whose
-    tokens were read, and not only whose signal.
-    """
-
-    def __init__(
-        self, settings: LasanSettings, *, width: int, leads: Sequence[str], classes: int
-    ) -> None:
-        """Build for tokens of `width`, of `leads` in this order; the CNN's sizes go unused."""
-        super().__init__()
-        self.leads = tuple(leads)
-        self.project = nn.Linear(width, settings.width)
-        self.attention = LeadAttention(settings)
-        self.classify = lasan_classifier(settings, classes=classes)
-
-    def forward(self, latents: Latents, present: Bool[Tensor, "b l"] | None) -> Outputs:
-        """Classify; an absent lead counts for nothing, nor does a patch of padding."""
-        means = pool(latents, "lead_mean", present)
-        each = rearrange(means, "b (l d) -> b l d", l=len(self.leads))
-        vector, lead_weights = self.attention(self.project(each), self.leads, present)
-        return Outputs(self.classify(vector), lead_weights)

@@ -20,7 +20,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from finetune.cnn_attention_bilstm import Convolution, check_rows, mean_over_recorded
-from finetune.outputs import Outputs
+from finetune.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 from lamae.encoder import LeadPooling
 from lamae.layers import initialise, rows_of_leads
@@ -214,5 +214,5 @@ def lasan_classifier(settings: LasanSettings, *, classes: int) -> nn.Sequential:
         nn.Linear(settings.width, settings.hidden),
         nn.ReLU(),
         nn.Dropout(settings.dropout),
-        nn.Linear(settings.hidden, classes),
+        LogitLayer(settings.hidden, classes),
     )

@@ -25,10 +25,10 @@ from finetune.contenders import make_contest
 from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
 from finetune.evaluate import measure, summarise
 from finetune.findings import counts, doubts, mean_lead_weights, sentences
-from finetune.predict import PREDICTIONS, PredictSettings, predict
+from finetune.predict import PREDICTIONS, PredictSettings, precision_of, predict
 from finetune.protocol_scores import ProtocolsSettings
 from finetune.protocol_table import tabulate_protocols
-from finetune.results import keep_predictions, report, saver, warn_of_unusable
+from finetune.results import check_free, keep_predictions, report, saver, warn_of_unusable
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
 from lamae.config import exit_with, settings_from_command_line
@@ -92,13 +92,7 @@ def choose_run_dir(settings: FinetuneSettings) -> Path:
     if settings.run_dir is None:
         name = f"{settings.label_set}-{settings.mode}-{time.strftime('%Y%m%d-%H%M%S')}"
         return Path("runs") / name
-    if (settings.run_dir / SUMMARY).exists() and not settings.overwrite:
-        raise InputError(
-            f"run folder {settings.run_dir}",
-            value=f"holds {SUMMARY}",
-            expected="no results of another run",
-            remedy="Give overwrite=true to replace them, or another run_dir=.",
-        )
+    check_free(settings.run_dir, overwrite=settings.overwrite)
     return settings.run_dir
 
 
@@ -120,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if arguments[:1] == ["predict"]:
             asked = settings_from_command_line(PredictSettings, arguments[1:])
-            accelerator = start(asked.precision)
+            accelerator = start(precision_of(asked))
             use_cores(accelerator, asked.cpu_threads)
             told = predict(asked, accelerator)
             if accelerator.is_main_process:

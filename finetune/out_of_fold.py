@@ -10,6 +10,7 @@ they are on any split. Intervals draw patients, with the classifiers as they are
 what another draw of folds or of training patients would change; repeats show that.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,8 +24,11 @@ from lamae.bootstrap import (
     shortfall_interval,
     symmetric_interval,
 )
-from lamae.metrics import left_out, macro, weighted_class_scores
+from lamae.errors import InputError
+from lamae.metrics import macro, weighted_class_scores
 from lamae.resampling import Statistic, resample_statistics, stratify_patients
+
+_log = logging.getLogger(__name__)
 
 
 def fold_statistic(
@@ -77,9 +81,10 @@ def fold_scores(
 ) -> BootstrapScores:
     """Score models on the same folds, with intervals for them and for their differences.
 
-    A resample without a pair in any fold for a class has no part in the interval of that class.
+    A resample without a pair in any fold for a class that has pairs is dropped, with a warning, so
+    that all means are over the same classes; `resamples` of the result counts those that are left.
     The arguments are those of `lamae.bootstrap.bootstrap_scores`, and `fold` the number of the fold
-    in which a recording was scored. Raises InputError as it does.
+    in which a recording was scored. Raises InputError as it does, and where no resample is left.
     """
     check_request(labels, classes, resamples=resamples, level=level)
     strata = stratify_patients(labels, patients)
@@ -92,25 +97,43 @@ def fold_scores(
         generator=generator,
     )
     first, *others = drawn.values
+    values = _whole(drawn.values, first)
+    undefined = np.isnan(values[first][0]).reshape(2, -1).any(axis=0)
     return BootstrapScores(
-        models={m: _intervals(v, classes, level, between=False) for m, v in drawn.values.items()},
+        models={m: _intervals(v, classes, level, between=False) for m, v in values.items()},
         differences={
-            other: _intervals(
-                drawn.values[first] - drawn.values[other], classes, level, between=True
-            )
+            other: _intervals(values[first] - values[other], classes, level, between=True)
             for other in others
         },
         positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
         positive_patients={
             name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
         },
-        left_out=tuple(left_out(labels, classes)),
+        left_out=tuple(np.array(classes)[undefined].tolist()),
         records=len(labels),
         patients=len(strata.stratum),
-        resamples=resamples,
+        resamples=len(values[first]) - 1,
         redrawn=drawn.redrawn,
         level=level,
     )
+
+
+def _whole(values: Mapping[str, np.ndarray], first: str) -> dict[str, np.ndarray]:
+    """Drop resamples in which a class is undefined that all records define."""
+    lost = np.isnan(values[first]) & ~np.isnan(values[first][0])
+    kept = ~lost.any(axis=1)
+    if kept.sum() < 2:
+        raise InputError(
+            "resamples of patients",
+            value="each without a pair in any fold for some class",
+            expected="folds that hold positive and negative patients of each class",
+            remedy="Leave rare classes out of classes=, or give fewer folds.",
+        )
+    if not kept.all():
+        _log.warning(
+            "%d of %d resamples lost a class and are dropped", (~kept).sum(), len(kept) - 1
+        )
+    return {model: own[kept] for model, own in values.items()}
 
 
 def _intervals(

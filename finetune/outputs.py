@@ -1,9 +1,11 @@
-"""What every classifier returns, whatever it is made of."""
+"""What every classifier returns, whatever it is made of, and the layer that its logits are from."""
 
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Outputs(NamedTuple):
@@ -15,3 +17,15 @@ class Outputs(NamedTuple):
     """Importance of each lead, which sums to one; None where the classifier knows none."""
     gate: Float[Tensor, "b d"] | None = None
     """Share of the encoder in each feature of a hybrid; None for all others."""
+
+
+class LogitLayer(nn.Linear):
+    """The last linear layer of a classifier, in the precision of its weights under autocast too.
+
+    Logits of bf16 have 8 significant bits: many recordings would share one probability.
+    """
+
+    def forward(self, input: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
+        """Return one logit for each class."""
+        with torch.autocast(input.device.type, enabled=False):
+            return F.linear(input.to(self.weight.dtype), self.weight, self.bias)

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from accelerate import Accelerator
@@ -41,9 +42,10 @@ class PredictSettings(Settings):
     data_workers: int = Field(1, ge=0)
     """Threads of each process that prepare batches ahead."""
     min_leads: int | None = Field(None, gt=0)
-    """Leads of the classifier that a recording must have to be scored; by default all."""
-    precision: str = Field("fp32", pattern="fp32|bf16")
-    """Arithmetic of the model: fp32 or bf16."""
+    """Leads of the classifier that a recording must have to be scored; by default as many as in
+    the run that made the classifier."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic of the model; by default that of the run that made the classifier."""
     cpu_threads: int | None = Field(None, gt=0)
     """Threads of each process where there is no GPU; by default its share of the cores."""
 
@@ -57,17 +59,18 @@ def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
             expected="no file of another prediction",
             remedy="Give overwrite=true to replace it, or another output=.",
         )
-    classifier, thresholds, _ = load_classifier(settings.classifier)
+    classifier, thresholds, about = load_classifier(settings.classifier)
     architecture = classifier.architecture
     corpus = Corpus(settings.data)
     rows = np.arange(len(corpus))
     if settings.splits is not None:
         rows = np.sort(np.concatenate([corpus.rows(split) for split in settings.splits]))
     leads = len(architecture.preprocess.leads)
+    least = settings.min_leads or about["settings"]["min_leads"] or leads
     scored = score_recordings(
         classifier,
         Split(corpus, rows, architecture.preprocess),
-        Reading(settings.batch_size, settings.min_leads or leads, settings.data_workers),
+        Reading(settings.batch_size, min(least, leads), settings.data_workers),
         accelerator=accelerator,
         name="predict",
     )
@@ -83,6 +86,13 @@ def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
         )
     told = f"{len(scored.positions)} recordings scored, {len(scored.unusable)} unusable"
     return f"{told}: {settings.output}"
+
+
+def precision_of(settings: PredictSettings) -> str:
+    """Return the precision to predict with: fp32 or bf16."""
+    if settings.precision is not None:
+        return settings.precision
+    return str(load_classifier(settings.classifier).about["settings"]["precision"])
 
 
 def called_positive(

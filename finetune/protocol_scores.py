@@ -16,6 +16,7 @@ from finetune.protocol_reading import ProtocolPreprocessor
 from finetune.protocols import Protocol, Rules
 from finetune.settings import FinetuneSettings, Overlap
 from finetune.tasks import LabelledRows, Task, make_cohort
+from finetune.usable import check_unusable
 from lamae.bootstrap import BootstrapScores
 from lamae.checkpoint import load_autoencoder
 from lamae.config import FolderPath, Settings
@@ -27,7 +28,8 @@ from lamae.pooling import Pooling
 PROBE = "probe"
 READING = ("through_rate", "first_s", "windows", "padding", "scale")
 """Rules that the preprocessor follows."""
-_NUMBER = re.compile(r"(\d+)$")
+_CPSC_KEY = re.compile(r"(?:.*/)?[AQ](\d{4,5})")
+"""Names of CPSC 2018 in the Challenge of 2020, A0001 to A6877."""
 
 
 class ProtocolsSettings(Settings):
@@ -39,6 +41,8 @@ class ProtocolsSettings(Settings):
     """Folder of labelled shards."""
     run_dir: FolderPath
     """Where the tables go, and embeddings."""
+    overwrite: bool = False
+    """Replace the results that run_dir holds."""
     protocols: tuple[str, ...] | None = None
     """Names of finetune/protocols.py; by default all."""
     explain: bool = True
@@ -54,6 +58,9 @@ class ProtocolsSettings(Settings):
     """Windows that each process embeds at once."""
     data_workers: int = Field(1, ge=0)
     """Threads of each process that prepare batches ahead."""
+    max_unusable: float = Field(0.01, ge=0, lt=1)
+    """Share of the training or evaluation recordings of a protocol that may be damaged or refused
+    by the preprocessor; it is left out and counted."""
     l2_grid: tuple[float, ...] = L2_GRID
     """Penalties to choose from, on held-out training patients."""
     resamples: int = Field(1000, gt=0)
@@ -152,6 +159,7 @@ class ProtocolScorer:
             self._loaded.model.encoder, part.rows, name=rules.label_set
         )
         usable = np.isin(part.rows, embedded.rows)
+        departs = divided.departs + self._left_out(part, divided, embedded.unusable)
         part = part.where(usable)
         fold, evaluated = divided.fold[usable], divided.evaluated[usable]
         scores = np.empty(part.labels.shape)
@@ -178,7 +186,20 @@ class ProtocolScorer:
             generator=np.random.default_rng([settings.seed, 1]),
             resamples=settings.resamples,
         )
-        return Scored(measured, divided.departs, audit)
+        return Scored(measured, departs, audit)
+
+    def _left_out(
+        self, part: LabelledRows, divided: _Divided, unusable: dict[str, str]
+    ) -> tuple[str, ...]:
+        """Say how many recordings are unusable; raises InputError where they are too many."""
+        most = self._settings.max_unusable
+        for split, own in (("train", ~divided.evaluated), ("evaluation", divided.evaluated)):
+            keys = set(self.corpus.keys[part.rows[own]].tolist())
+            lost = {key: reason for key, reason in unusable.items() if key in keys}
+            check_unusable(split, lost, len(keys), most)
+        if not unusable:
+            return ()
+        return (f"{len(unusable)} of {len(part.rows)} recordings are unusable and left out",)
 
     def _cache(self, rules: Rules) -> EmbeddingCache:
         own = {name: getattr(rules, name) for name in READING}
@@ -227,10 +248,8 @@ class ProtocolScorer:
             if chosen not in (None, division.evaluation[0]):
                 departs = (f"fold {chosen} is evaluated: the shards lack {division.evaluation[0]}",)
         else:
-            names = [_NUMBER.search(key) for key in self.corpus.keys[part.rows]]
-            numbers = np.array([int(name[1]) if name else 0 for name in names])
-            train = (numbers > 0) & (numbers <= division.number)
-            evaluated = numbers > division.number
+            numbers = self._record_numbers(part)
+            train, evaluated = numbers <= division.number, numbers > division.number
         if not train.any() or not evaluated.any():
             raise InputError(
                 f"shards {self.corpus.folder}",
@@ -240,6 +259,20 @@ class ProtocolScorer:
             )
         kept = train | evaluated
         return part.where(kept), _Divided(evaluated[kept], evaluated[kept].astype(int), departs)
+
+    def _record_numbers(self, part: LabelledRows) -> np.ndarray:
+        """Return the numbers in CPSC's names; raises InputError where a key is none of these."""
+        keys = self.corpus.keys[part.rows].tolist()
+        found = [(key, _CPSC_KEY.fullmatch(key)) for key in keys]
+        foreign = [key for key, name in found if name is None]
+        if foreign:
+            raise InputError(
+                f"shards {self.corpus.folder}",
+                value=f"{len(foreign)} keys that are no names of CPSC 2018, e.g. {foreign[0]}",
+                expected="names such as A0001, whose numbers divide the recordings",
+                remedy="Build shards of CPSC 2018 alone, with hash_ids=false.",
+            )
+        return np.array([int(name[1]) for _, name in found if name is not None], dtype=int)
 
 
 def served(

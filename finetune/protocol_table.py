@@ -4,11 +4,13 @@ import csv
 import io
 import sys
 from itertools import groupby
+from pathlib import Path
 
 from accelerate import Accelerator
 
 from finetune.protocol_scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
 from finetune.protocols import PROTOCOLS, Protocol
+from finetune.results import check_free
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.threads import use_cores
@@ -27,9 +29,12 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
     """Score an encoder under all protocols asked for; write tables and print them.
 
     Leaves in run_dir protocols.csv, protocols.md, embeddings/ and, when all is done, summary.json.
-    Raises InputError where there is no such protocol, or the shards can serve none.
+    The tables are there before the differences between protocols are explained, which md then has
+    as well. Raises InputError where there is no such protocol, the shards can serve none, or
+    run_dir holds results.
     """
     use_cores(accelerator, settings.cpu_threads)
+    check_free(settings.run_dir, overwrite=settings.overwrite)
     protocols = _chosen(settings.protocols)
     scorer = ProtocolScorer(settings, accelerator)
     found, reasons = served(scorer, protocols)
@@ -41,21 +46,23 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
             remedy="Build them from PTB-XL or CPSC 2018.",
         )
     known = [protocol for protocol in protocols if protocol.name in found]
-    steps = _explain(scorer, known) if settings.explain else {}
+    rows = [_row(protocol, found[protocol.name]) for protocol in known]
+    told = [*_table(rows), *_reasons(reasons)]
+    if accelerator.is_main_process:
+        _write(settings.run_dir / f"{TABLE}.csv", _as_csv(rows))
+        _write(settings.run_dir / f"{TABLE}.md", "\n".join([*told, ""]))
+    steps, unexplained = _explain(scorer, known if settings.explain else [])
     if not accelerator.is_main_process:
         return
-    rows = [_row(protocol, found[protocol.name]) for protocol in known]
-    text = "\n".join([*_table(rows), *_reasons(reasons), *_told(found, steps), ""])
-    with open_whole(settings.run_dir / f"{TABLE}.csv") as file:
-        file.write(_as_csv(rows).encode())
-    with open_whole(settings.run_dir / f"{TABLE}.md") as file:
-        file.write(text.encode())
+    text = "\n".join([*told, *_told(found, steps), *_unexplained(unexplained), ""])
+    _write(settings.run_dir / f"{TABLE}.md", text)
     summary = run_summary(
         settings,
         seed=settings.seed,
         protocols=[dict(zip(_HEADER, row, strict=True)) for row in rows],
         not_served=reasons,
         steps={name: [step._asdict() for step in some] for name, some in steps.items()},
+        not_explained=unexplained,
     )
     write_json(settings.run_dir / SUMMARY, summary)
     sys.stdout.write(text)
@@ -74,16 +81,30 @@ def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
     return PROTOCOLS if names is None else tuple(known[name] for name in names)
 
 
-def _explain(scorer: ProtocolScorer, protocols: list[Protocol]) -> dict[str, list[Step]]:
-    """Return what leads from the first protocol of a label set to each other one."""
+def _write(path: Path, text: str) -> None:
+    with open_whole(path) as file:
+        file.write(text.encode())
+
+
+def _explain(
+    scorer: ProtocolScorer, protocols: list[Protocol]
+) -> tuple[dict[str, list[Step]], dict[str, str]]:
+    """Return what leads from the first protocol of a label set to each other one, or why not.
+
+    A step between two protocols is a protocol of its own, which the shards may not serve.
+    """
     found: dict[str, list[Step]] = {}
+    reasons: dict[str, str] = {}
     ordered = sorted(protocols, key=lambda protocol: protocol.rules.label_set)
     for _, group in groupby(ordered, key=lambda protocol: protocol.rules.label_set):
         first, *others = group
         for other in others:
             name = f"{first.name} to {other.name}"
-            found[name] = scorer.steps(first.rules, other.rules)
-    return found
+            try:
+                found[name] = scorer.steps(first.rules, other.rules)
+            except InputError as error:
+                reasons[name] = str(error)
+    return found, reasons
 
 
 def _row(protocol: Protocol, scored: Scored) -> tuple[object, ...]:
@@ -128,6 +149,12 @@ def _reasons(reasons: dict[str, str]) -> list[str]:
         return []
     told = [f"- {name}: {reason}" for name, reason in reasons.items()]
     return ["", "Not served by these shards:", *told]
+
+
+def _unexplained(reasons: dict[str, str]) -> list[str]:
+    if not reasons:
+        return []
+    return ["", "Not explained:", *(f"- {name}: {reason}" for name, reason in reasons.items())]
 
 
 def _told(found: dict[str, Scored], steps: dict[str, list[Step]]) -> list[str]:

@@ -19,9 +19,21 @@ from finetune.report import write_report
 from finetune.settings import FinetuneSettings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.tracking import read_metrics
+from lamae.errors import InputError
+from lamae.tracking import SUMMARY, read_metrics
 
 _log = logging.getLogger(__name__)
+
+
+def check_free(run_dir: Path, *, overwrite: bool) -> None:
+    """Raise InputError where a run would replace the results of another unasked."""
+    if (run_dir / SUMMARY).exists() and not overwrite:
+        raise InputError(
+            f"run folder {run_dir}",
+            value=f"holds {SUMMARY}",
+            expected="no results of another run",
+            remedy="Give overwrite=true to replace them, or another run_dir=.",
+        )
 
 
 def saver(

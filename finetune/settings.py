@@ -28,8 +28,9 @@ probe_then_full: the same from a fitted probe (Kumar et al. 2022). lasan, cnn_at
 network without an encoder. hybrid: gated fusion of encoder and LASAN, trained together."""
 
 Baseline = Literal["random", "supervised"]
-"""random: the same mode with the encoder at random weights. supervised: the small network
-cnn_attention_bilstm, trained on the same recordings."""
+"""random: the same mode with the encoder at random weights, trained as from scratch: its layer
+decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
+on the same recordings."""
 
 Loss = Literal["bce", "cross_entropy", "focal"]
 """bce: one sigmoid for each class. cross_entropy: a softmax over classes. focal: either, by
@@ -55,7 +56,7 @@ class TrainingSettings(Settings):
     """Times that each training recording is seen at most."""
     batch_size: int = Field(64, gt=0)
     """Recordings in an optimiser step, over all processes."""
-    part_size: int = Field(32, gt=0)
+    part_size: int = Field(8, gt=0)
     """Recordings computed at once; dropout and batch statistics are those of a part, so that
     results do not hang on the number of processes."""
     lr: float = Field(1e-3, gt=0)

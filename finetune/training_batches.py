@@ -26,6 +26,18 @@ class Part(NamedTuple):
     """Place of the part in its step, whichever process computes it."""
 
 
+def check_parts(settings: TrainingSettings, processes: int) -> None:
+    """Raise InputError where the processes cannot share the parts of a step evenly."""
+    parts = settings.batch_size // settings.part_size
+    if parts % processes:
+        raise InputError(
+            "batch_size",
+            value=f"{settings.batch_size} in {parts} parts of {settings.part_size}",
+            expected=f"a number of parts that {processes} processes can share",
+            remedy="Change batch_size, part_size or the number of processes.",
+        )
+
+
 class Steps:
     """The parts of each step that fall to this process."""
 
@@ -40,21 +52,15 @@ class Steps:
     ) -> None:
         """Read recordings of a split, with the labels of each.
 
-        Raises InputError where the processes cannot share the parts of a step evenly.
+        Raises InputError as `check_parts`.
         """
+        check_parts(settings, accelerator.num_processes)
         self._data, self._labels, self._settings, self._seed = data, labels, settings, seed
         self._accelerator = accelerator
         self.parts = settings.batch_size // settings.part_size
         """Parts of a step, over all processes."""
         self.per_epoch = max(len(data) / settings.batch_size, 1.0)
         """Steps in which each recording is seen once."""
-        if self.parts % accelerator.num_processes:
-            raise InputError(
-                "batch_size",
-                value=f"{settings.batch_size} in {self.parts} parts of {settings.part_size}",
-                expected=f"a number of parts that {accelerator.num_processes} processes can share",
-                remedy="Change batch_size, part_size or the number of processes.",
-            )
 
     def read(self, step: int) -> list[Part]:
         """Read the parts of one step."""

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from benchmarks.scaling import (
+    DRAW_S,
     KEPT_BF16,
     KEPT_FP32,
     RECORDING_BYTES,
+    SORT_S,
     STATE_BYTES,
     exponent,
     kept_bytes,
@@ -110,6 +112,20 @@ def test_a_ring_sends_what_every_gpu_lacks() -> None:
     assert slower == pytest.approx(2 * between)
     assert step_row(1024, 8, 1e11, parameters)[3:5] == [0, 0]
     assert step_row(1024, 1, 1e11, parameters)[2:5] == [0, 0, 0]
+
+
+def test_every_gpu_draws_the_numbers_of_all_masks_and_sorts_its_own() -> None:
+    batch = 1024
+    one, eight, many = (step_row(batch, gpus, 1e11, 10**8)[5] for gpus in (1, 8, 64))
+    assert one == pytest.approx(1e3 * batch * (DRAW_S + SORT_S))
+    assert one - eight == pytest.approx(1e3 * SORT_S * (batch - batch / 8))
+    assert eight - many == pytest.approx(1e3 * SORT_S * (batch / 8 - batch / 64))
+
+
+@pytest.mark.parametrize("gpus", [1, 8, 64])
+def test_the_threads_of_the_plan_are_the_fewest_that_keep_up_with_computing(gpus: int) -> None:
+    _, compute, *_, drawn, read, threads, _ = step_row(256, gpus, 9e9, 10**7)
+    assert (threads - 1) * compute < drawn + read <= threads * compute
 
 
 def test_a_measured_step_changes_the_weights() -> None:

@@ -13,10 +13,13 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifier_folder import load_classifier
+from finetune.compare import check_processes
 from finetune.contenders import make_contest
 from finetune.main import finetune
-from finetune.predict import PredictSettings, predict
+from finetune.predict import PredictSettings, precision_of, predict
+from finetune.scoring import Scored, score_recordings
 from finetune.settings import FinetuneSettings
+from finetune.windows import Reading
 from lamae.checkpoint import load_encoder
 from lamae.config import ConfigError, load_settings
 from lamae.corpus import Corpus
@@ -106,6 +109,50 @@ def test_a_saved_classifier_predicts_what_the_run_evaluated(
             predict(settings, accelerator)
 
 
+def test_a_prediction_reads_and_computes_as_the_run_that_made_the_classifier(
+    make_probe: MakeProbe,
+    accelerator: Accelerator,
+    corpus: Corpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = tmp_path / "run"
+    changes = {"min_leads": 2, "precision": "bf16", "preprocess": PREPROCESS, "encoder": None}
+    finetune(make_probe(mode="lasan", run_dir=run, baselines=(), **changes, **QUICK), accelerator)
+    asked = {"classifier": run, "data": corpus.folder, "output": tmp_path / "out.csv"}
+    settings = PredictSettings.model_validate(asked)
+    assert precision_of(settings) == "bf16"
+    assert precision_of(settings.model_copy(update={"precision": "fp32"})) == "fp32"
+    readings: list[Reading] = []
+
+    def score(*given: Any, **more: Any) -> Scored:
+        readings.append(given[2])
+        return score_recordings(*given, **more)
+
+    monkeypatch.setattr("finetune.predict.score_recordings", score)
+    predict(settings, accelerator)
+    predict(settings.model_copy(update={"min_leads": 5, "overwrite": True}), accelerator)
+    assert [reading.min_leads for reading in readings] == [2, 5]
+
+
+def test_processes_that_cannot_share_a_training_are_refused_before_it(
+    make_probe: MakeProbe,
+) -> None:
+    for mode, baselines, is_trained in (
+        ("probe", ("random",), False),
+        ("probe", ("supervised",), True),
+        ("full", (), True),
+    ):
+        contest = make_contest(make_probe(mode=mode, baselines=baselines), CLASSES)
+        for processes in (1, 2, 4, 8):
+            check_processes(contest, processes)
+        if is_trained:
+            with pytest.raises(InputError, match=r"8 parts of 8; .*3 processes can share"):
+                check_processes(contest, 3)
+        else:
+            check_processes(contest, 3)
+
+
 def test_two_processes_train_the_classifier_of_one(
     launch: Callable[..., CompletedProcess[str]], make_probe: MakeProbe, tmp_path: Path
 ) -> None:
@@ -154,6 +201,7 @@ def test_the_baselines_are_built_as_the_settings_say(make_probe: MakeProbe) -> N
     assert own.encoder is not None and random.encoder is not None and contest.loaded is not None
     assert own.encoder is not contest.loaded.model.encoder, "training must not change the original"
     assert not torch.equal(own.encoder.cls, random.encoder.cls)
+    assert (own.training.layer_decay, random.training.layer_decay) == (0.75, 1.0)
     assert supervised.architecture.mode == "cnn_attention_bilstm"
     assert supervised.architecture.preprocess == own.architecture.preprocess
 
@@ -164,7 +212,7 @@ def test_the_baselines_are_built_as_the_settings_say(make_probe: MakeProbe) -> N
         (["mode=full"], "mode full needs encoder="),
         (["mode=lasan", "training.loss=cross_entropy"], "cross_entropy does not fit"),
         (["mode=lasan", "multi_label=false", "supervised.loss=bce"], "supervised.loss bce"),
-        (["mode=lasan", "training.batch_size=40"], "a multiple of part_size 32"),
+        (["mode=lasan", "training.batch_size=44"], "a multiple of part_size 8"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(arguments: list[str], problem: str) -> None:

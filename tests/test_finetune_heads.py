@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 from finetune.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
-from finetune.hybrid import LasanHead
-from finetune.lasan import LasanSettings
 from finetune.linear_probe import fit_linear_probe
 from finetune.outputs import Outputs
 from lamae.encoder import Encoder, EncoderSettings, Latents
@@ -18,8 +16,7 @@ from lamae.leads import LEADS
 from lamae.pooling import Pooling, pool
 
 WIDTH, PATCH = 16, 10
-TINY = LasanSettings(channels=(8,), depth=1, heads=2, hidden=8)
-HEADS = ["attention", "lasan", "linear"]
+HEADS = ["attention", "linear"]
 
 
 def make_encoder(**changes: Any) -> Encoder:
@@ -30,13 +27,10 @@ def make_encoder(**changes: Any) -> Encoder:
 
 def make_model(kind: str, leads: tuple[str, ...] = LEADS) -> EncoderClassifier:
     encoder = make_encoder()
-    head: AttentionHead | LasanHead | LinearHead
+    head: AttentionHead | LinearHead
     if kind == "attention":
         head = AttentionHead(WIDTH, heads=2, leads=leads, classes=3)
         nn.init.normal_(head.lead_embedding)
-    elif kind == "lasan":
-        head = LasanHead(TINY, width=WIDTH, leads=leads, classes=3)
-        nn.init.normal_(head.attention.lead_embedding)
     else:
         head = LinearHead(WIDTH, classes=3, pooling="attention")
     return EncoderClassifier(encoder, head, leads=leads).eval()
@@ -64,11 +58,8 @@ def test_permuting_leads_with_their_names_changes_nothing(kind: str, signal: tor
     torch.testing.assert_close(weights_of(got), weights_of(expected)[:, order])
 
 
-@pytest.mark.parametrize("kind", ["attention", "lasan"])
-def test_a_head_knows_leads_by_name_where_the_encoder_does_not(
-    kind: str, signal: torch.Tensor
-) -> None:
-    model = make_model(kind)
+def test_a_head_knows_leads_by_name_where_the_encoder_does_not(signal: torch.Tensor) -> None:
+    model = make_model("attention")
     with torch.no_grad():
         straight, misnamed = model(signal), model(signal.flip(1))
     assert not torch.allclose(straight.logits, misnamed.logits, atol=1e-3)
@@ -199,3 +190,12 @@ def test_the_head_and_the_encoder_beneath_it_are_trained(kind: str, signal: torc
     if kind != "linear":  # these heads read tokens, not the encoder's own pooling
         excused |= {name for name in idle if name.startswith("encoder.pool.")}
     assert not idle - excused
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_bf16_does_not_round_logits(kind: str, signal: torch.Tensor) -> None:
+    model = make_model(kind)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = model(signal).logits
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())

@@ -77,8 +77,8 @@ def test_the_summary_tells_how_its_numbers_came_about(
     for name, split in (("train", "train"), ("evaluation", "val")):
         rows = corpus.rows(split)
         patients = len({corpus.patients[row] for row in rows})
-        left_out = {"unlabelled": 0, "without_class": 0, "unusable": {}}
-        counts = {"records": len(rows), "patients": patients, **left_out}
+        left_out = {"unlabelled": 0, "without_class": 0, "several_classes": 0}
+        counts = {"records": len(rows), "patients": patients, "unusable": {}, **left_out}
         assert summary["counts"][name] == counts
         assert summary["unusable"][name] == {}
     assert list(summary["contenders"]) == ["pretrained", "random"]
