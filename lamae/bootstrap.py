@@ -203,6 +203,8 @@ def shortfall_interval(
     """Return the symmetric bootstrap interval of log(highest - measure), cut at the lowest value.
 
     A perfect draw, whose logarithm is infinite, counts as half as far away as the nearest other.
+    Near `highest`, where such draws are many, what they reflect below is cut at twice the distance
+    of the interval that is symmetric in the measure itself.
     """
     lacking = highest - draws
     nearest = np.min(lacking, initial=np.inf, where=lacking > 0)
@@ -211,8 +213,9 @@ def shortfall_interval(
     estimate, wide = float(draws[0]), float(np.exp(logarithm[0]))
     if factor == 1:
         return Interval(estimate, estimate, estimate)
+    farthest = estimate - 2 * float(np.quantile(np.abs(draws[1:] - estimate), level))
     low, high = (float(highest - wide * times) for times in (factor, 1 / factor))
-    return Interval(estimate, max(lowest, min(estimate, low)), max(estimate, high))
+    return Interval(estimate, max(lowest, farthest, min(estimate, low)), max(estimate, high))
 
 
 def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:

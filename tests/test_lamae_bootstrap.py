@@ -73,7 +73,7 @@ def test_intervals_of_average_precision_cover_it_as_often_as_they_say() -> None:
 def test_an_interval_reaches_as_far_in_what_is_lacking_as_the_resamples() -> None:
     for draws, expected in (
         ([0.9, 0.8, 0.94], (0.8, 0.95)),  # lacks twice as much or half as much
-        ([0.9, 0.96, 1.0], (0.5, 0.98)),  # perfect counts as half of the nearest, 0.02
+        ([0.9, 0.96, 1.0], (0.7, 0.98)),  # perfect counts as half of the nearest, 0.02; 0.5 is cut
         ([0.3, -3.0, 0.3], (0.0, 0.8775)),
         ([1.0, 1.0, 1.0], (1.0, 1.0)),
     ):
@@ -256,3 +256,9 @@ def test_a_model_of_several_runs_is_scored_by_the_mean_over_them() -> None:
     difference = measured.differences["first"].auroc_macro
     assert difference.estimate == pytest.approx((aurocs[1] - aurocs[0]) / 2)
     assert difference.low < difference.estimate < difference.high
+
+
+def test_draws_that_are_all_but_perfect_do_not_push_the_interval_down_to_nothing() -> None:
+    draws = np.array([0.99, *np.linspace(0.97, 1.0, 99), *[1.0 - 1e-9] * 20])
+    found = shortfall_interval(draws, level=0.95)
+    assert 0.94 < found.low < 0.975 and found.low < found.estimate < found.high <= 1.0
