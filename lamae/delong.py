@@ -32,6 +32,7 @@ from scipy.stats import t as student_t
 
 from lamae.bootstrap import Interval
 from lamae.errors import InputError
+from lamae.metrics import check_finite
 
 _ROUNDING = 1e-12
 
@@ -184,14 +185,7 @@ def _check(positive: np.ndarray, scores: np.ndarray, patients: Sequence[str]) ->
             expected="as many of each",
             remedy="Give a score of each model and the patient of every record.",
         )
-    if not np.isfinite(scores).all():
-        record = int(np.argmin(np.isfinite(scores).all(axis=1)))
-        raise InputError(
-            "scores",
-            value=f"{scores[record].tolist()} in record {record}",
-            expected="finite numbers",
-            remedy="Find out why the model gives them; a missing score has no rank.",
-        )
+    check_finite(scores)
 
 
 def _check_patients(with_positive: int, with_negative: int) -> None:

@@ -113,6 +113,18 @@ def macro(values: Float[np.ndarray, "*resamples classes"]) -> Float[np.ndarray, 
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
+def check_finite(scores: Shaped[np.ndarray, "records columns"]) -> None:
+    """Raise InputError, which names the first record, where a score is not finite."""
+    if not np.isfinite(scores).all():
+        record = int(np.argmin(np.isfinite(scores).all(axis=1)))
+        raise InputError(
+            "scores",
+            value=f"{scores[record].tolist()} in record {record}",
+            expected="finite numbers",
+            remedy="Find out why the model gives them; a missing score has no rank.",
+        )
+
+
 def _count(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> _Counts:
     order = np.argsort(score)[::-1]
     ranked = score[order]
@@ -144,14 +156,7 @@ def _check(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:
             expected="labels and scores (records, classes) of one shape, weights (.., records)",
             remedy="Give one score for each label of at least one record.",
         )
-    if not np.isfinite(scores).all():
-        record = int(np.argmin(np.isfinite(scores).all(axis=1)))
-        raise InputError(
-            "scores",
-            value=f"{scores[record].tolist()} in record {record}",
-            expected="finite numbers",
-            remedy="Find out why the model gives them; a missing score has no rank.",
-        )
+    check_finite(scores)
     if not np.issubdtype(weights.dtype, np.integer) or weights.min(initial=0) < 0:
         raise InputError(
             "weights",

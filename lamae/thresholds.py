@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from lamae.errors import InputError
-from lamae.metrics import defined_classes, left_out
+from lamae.metrics import check_finite, defined_classes, left_out
 
 _ROUNDING = 1e-12
 """So that 0.9 of 10 negative records are 9 of them."""
@@ -249,11 +249,4 @@ def _check(
             expected="labels and scores (records, classes) of one shape, and a name for each",
             remedy="Give one score for each label of at least one record.",
         )
-    if not np.isfinite(scores).all():
-        record = int(np.argmin(np.isfinite(scores).all(axis=1)))
-        raise InputError(
-            "scores",
-            value=f"{scores[record].tolist()} in record {record}",
-            expected="finite numbers",
-            remedy="Find out why the model gives them; a missing score decides nothing.",
-        )
+    check_finite(scores)
