@@ -17,9 +17,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from finetune.convolution import Convolution, check_rows, mean_over_recorded, steps_left
 from finetune.outputs import LogitLayer, Outputs
 from lamae.config import Settings
-from lamae.errors import InputError
 
 L2 = 1e-3
 """Keras adds L2 times the sum of squares to the loss; torch.optim.Adam does so, to the last
@@ -46,49 +46,6 @@ class CnnAttentionBilstmSettings(Settings):
     batch_norm_momentum: float = Field(0.01, gt=0, le=1)
     """Share of a batch in the running statistics. Default: Keras', for thousands of steps; a run
     of a few hundred needs 0.1."""
-
-
-class Convolution(nn.Module):
-    """A convolution with batch normalisation and ReLU, which can leave padding out.
-
-    It pads as Keras' "same" does: steps / stride of them come out, rounded up, and an odd sample
-    of padding goes to the end. Where steps behind the recorded ones are to be left out, they are
-    read as zero, come out as zero, and take no part in the statistics.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        kernel_size: int,
-        stride: int = 1,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-    ) -> None:
-        """Build the layer; eps and momentum are the batch normalisation's."""
-        super().__init__()
-        self.convolve = nn.Conv1d(inputs, outputs, kernel_size, stride=stride)
-        self.norm = nn.BatchNorm1d(outputs, eps=eps, momentum=momentum)
-        self.kernel_size, self.stride = kernel_size, stride
-
-    def forward(
-        self, signal: Float[Tensor, "b inputs t"], recorded: Int[Tensor, " b"] | None
-    ) -> Float[Tensor, "b outputs u"]:
-        """Convolve; `recorded` counts the steps of `signal` that are no padding, None for all."""
-        if recorded is not None:
-            is_recorded = recorded_steps(recorded, signal.shape[2])
-            signal = signal.masked_fill(~is_recorded[:, None], 0.0)
-        padding = _keras_padding(signal.shape[2], kernel_size=self.kernel_size, stride=self.stride)
-        features = self.convolve(F.pad(signal, padding))
-        if recorded is None:
-            return self.norm(features).relu()
-        is_recorded = recorded_steps(-(-recorded // self.stride), features.shape[2])
-        steps = rearrange(features, "b d t -> b t d")
-        normalised = self.norm(steps[is_recorded]).relu()
-        placed = normalised.new_zeros(steps.shape)
-        placed[is_recorded] = normalised
-        return rearrange(placed, "b t d -> b d t")
 
 
 class BiLstm(nn.Module):
@@ -223,7 +180,7 @@ class CnnAttentionBilstm(nn.Module):
         for number, dropout in enumerate(_BLOCK_DROPOUTS):
             for convolution in convolutions[2 * number : 2 * number + 2]:
                 features = convolution(features, recorded)
-                recorded = _strided(recorded, convolution.stride)
+                recorded = steps_left(recorded, convolution.stride)
             features, recorded = self._halve(features, recorded, dropout)
         if self.attention is not None:
             features = features * self.attention(features).sigmoid()
@@ -233,43 +190,7 @@ class CnnAttentionBilstm(nn.Module):
         self, features: Tensor, recorded: Tensor | None, dropout: float
     ) -> tuple[Tensor, Tensor | None]:
         pooled = F.max_pool1d(features, 2, ceil_mode=True)  # Keras' "same"
-        return self._dropout(pooled, dropout), _strided(recorded, 2)
+        return self._dropout(pooled, dropout), steps_left(recorded, 2)
 
     def _dropout(self, features: Tensor, share: float) -> Tensor:
         return F.dropout(features, share, training=self.training)
-
-
-def check_rows(signal: Float[Tensor, "b l samples"], leads: Sequence[str]) -> None:
-    """Raise InputError unless `signal` has one row for each of `leads`."""
-    if signal.shape[1] != len(leads):
-        raise InputError(
-            "signal",
-            value=f"{signal.shape[1]} rows",
-            expected=f"one for each of {', '.join(leads)}",
-            remedy="Give the leads for which the classifier was built, in their order.",
-        )
-
-
-def recorded_steps(recorded: Int[Tensor, " b"], steps: int) -> Bool[Tensor, "b t"]:
-    """Return True for the first `recorded` of `steps`."""
-    return torch.arange(steps, device=recorded.device) < recorded[:, None]
-
-
-def mean_over_recorded(
-    steps: Float[Tensor, "b t d"], recorded: Int[Tensor, " b"] | None
-) -> Float[Tensor, "b d"]:
-    """Return the mean over the recorded steps, over all without a count."""
-    if recorded is None:
-        return steps.mean(dim=1)
-    is_recorded = recorded_steps(recorded, steps.shape[1])
-    return (steps * is_recorded[..., None]).sum(dim=1) / recorded[:, None]
-
-
-def _strided(recorded: Tensor | None, stride: int) -> Tensor | None:
-    """Return how many recorded steps a layer that takes every stride-th leaves, rounded up."""
-    return None if recorded is None else -(-recorded // stride)
-
-
-def _keras_padding(steps: int, *, kernel_size: int, stride: int) -> tuple[int, int]:
-    total = max((-(-steps // stride) - 1) * stride + kernel_size - steps, 0)
-    return total // 2, total - total // 2

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from finetune.cnn_attention_bilstm import Convolution, check_rows, mean_over_recorded
+from finetune.convolution import Convolution, check_rows, mean_over_recorded
 from finetune.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 from lamae.encoder import LeadPooling

@@ -12,8 +12,8 @@ from finetune.cnn_attention_bilstm import (
     BiLstm,
     CnnAttentionBilstm,
     CnnAttentionBilstmSettings,
-    Convolution,
 )
+from finetune.convolution import Convolution
 from lamae.errors import InputError
 from lamae.leads import LEADS
 
