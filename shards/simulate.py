@@ -137,14 +137,14 @@ def simulate_signals(
     )
     heartbeats = lay_out_beats(codes, traits, beats)
     waves = place_waves(heartbeats, traits)
-    dipole = render_waves(*waves, sampling_rate=sampling_rate, samples=samples)
+    sources = render_waves(*waves, sampling_rate=sampling_rate, samples=samples)
     breathing = respiration.at(np.arange(samples) / sampling_rate)[:, None]
-    dipole *= (1 + _BREATHING_DEPTH * breathing).astype(np.float32)
-    dipole += fibrillatory_waves(
+    sources *= (1 + _BREATHING_DEPTH * breathing).astype(np.float32)
+    sources[:, :3] += fibrillatory_waves(
         fibrillating, sampling_rate=sampling_rate, samples=samples, generator=generator
     )
     leads = lead_matrix() * traits.lead_gain[..., None].astype(np.float32)
-    independent = leads @ dipole
+    independent = leads @ sources
     independent += draw_noise(
         noise or NoiseSettings(),
         respiration,

@@ -272,3 +272,17 @@ def test_brugada_has_coved_elevation_and_negative_t_in_v1_and_v2(clean: Simulate
             assert all(np.diff(levels) < 0)
             assert t_segment(beat, name).min() < -0.1
         assert st_level(beat, "V5", 40) < 0.05
+
+
+@pytest.mark.parametrize("code", ["ARVC", "BRUGADA"])
+def test_a_disease_of_the_right_ventricle_shows_in_v1_to_v3_and_nowhere_else(code: str) -> None:
+    def simulated(drawn: str) -> Simulated:
+        return simulate_signals([drawn] * 8, generator=np.random.default_rng(5))
+
+    ill, well = simulated(code), simulated("sinus")  # of the same people, noise included
+    difference_mv = np.abs(ill.signal_mv - well.signal_mv).max(axis=2)
+    right = [LEADS.index(name) for name in ("V1", "V2", "V3")]
+    assert (difference_mv[:, right] > 0.3).all()
+    assert (np.delete(difference_mv, right, axis=1) == 0).all()
+    for own, others in zip(ill.intervals, well.intervals, strict=True):
+        np.testing.assert_array_equal(own, others)

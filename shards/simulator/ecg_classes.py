@@ -92,21 +92,19 @@ _LQT2 = (
     Wave(T, 0.46, 0.13, 0.10, (0.12, 0.10, -0.06)),
     Wave(T, 0.80, 0.10, 0.10, (0.12, 0.10, -0.06)),
 )
+_NOWHERE_ELSE = (0.0, 0.0, 0.0)
 _ARVC = (
     *_P_SINUS,
-    Wave(QRS, 0.19, 0.075, 0.075, (-0.14, -0.04, -0.24)),
-    Wave(QRS, 0.41, 0.09, 0.09, (1.04, 0.70, 0.24)),
-    Wave(QRS, 0.62, 0.085, 0.15, (-0.16, -0.10, 0.60)),
-    Wave(QRS, 1.08, 0.045, 0.045, (-0.06, 0.00, -0.10)),  # the epsilon wave
-    Wave(T, 0.68, 0.17, 0.14, (0.28, 0.18, 0.40)),
+    *_QRS_NORMAL,
+    *(wave._replace(near_mv=-0.80) for wave in _T_NORMAL),
+    Wave(QRS, 0.92, 0.10, 0.16, _NOWHERE_ELSE, near_mv=-0.30),  # S rises late
+    Wave(QRS, 1.30, 0.045, 0.045, _NOWHERE_ELSE, near_mv=0.15),  # the epsilon wave
 )
 _BRUGADA = (
     *_P_SINUS,
-    Wave(QRS, 0.23, 0.09, 0.09, (-0.14, -0.04, -0.24)),
-    Wave(QRS, 0.49, 0.10, 0.10, (1.08, 0.72, 0.16)),
-    Wave(QRS, 0.70, 0.09, 0.09, (-0.20, -0.12, 0.45)),
-    Wave(T, 0.03, 0.05, 0.24, (-0.13, -0.04, -0.36)),
-    Wave(T, 0.70, 0.15, 0.13, (0.24, 0.16, 0.27)),
+    *_QRS_NORMAL,
+    *(wave._replace(near_mv=-0.60) for wave in _T_NORMAL),
+    Wave(T, 0.03, 0.05, 0.24, _NOWHERE_ELSE, near_mv=0.50),
 )
 _PVC_FROM_RIGHT = (
     Wave(QRS, 0.36, 0.14, 0.13, (0.50, 0.95, 0.70)),
@@ -176,20 +174,15 @@ CLASSES = MappingProxyType(
         "ARVC": EcgClass(
             (_SINUS_RHYTHM, "T wave inversion in V1-V3", "Epsilon wave"),
             (_ARVC,),
-            qrs_ms=(100, 116),
-            qtc_ms=(395, 440),
         ),
-        "BRUGADA": EcgClass(
-            (_SINUS_RHYTHM, "Brugada pattern, type 1"),
-            (_BRUGADA,),
-            qrs_ms=(88, 108),
-            qtc_ms=(390, 430),
-        ),
+        "BRUGADA": EcgClass((_SINUS_RHYTHM, "Brugada pattern, type 1"), (_BRUGADA,)),
     }
 )
 """Every class by its code.
 
 LQT1 and LQT2: T waves after Moss et al., Circulation 1995 and Zhang et al., Circulation 2000.
-ARVC: task force criteria, Marcus et al., Circulation 2010. Brugada: consensus type 1, Wilde et al.,
-Circulation 2002.
+ARVC: task force criteria, Marcus et al., Circulation 2010: inverted T waves, an epsilon wave and
+delayed terminal activation in V1-V3. Brugada: consensus type 1, Wilde et al., Circulation 2002, in
+the right precordial leads. In all other leads both are sinus rhythm like any other, by which it is
+known which leads a model needs.
 """

@@ -45,7 +45,7 @@ class Waves(NamedTuple):
     fall_s: np.ndarray
     """(records, waves) standard deviation after the peak."""
     vector: np.ndarray
-    """(records, waves, 3) dipole at the peak in mV."""
+    """(records, waves, 4) at the peak in mV: the dipole, and the source near V1-V3."""
 
 
 class Intervals(NamedTuple):
@@ -104,7 +104,7 @@ def place_waves(heartbeats: Heartbeats, traits: Traits) -> Waves:
         (start_s + TABLE.at[morphology] * length_s).reshape(records, -1),
         (width * TABLE.rise[morphology] * length_s).reshape(records, -1),
         (width * TABLE.fall[morphology] * length_s).reshape(records, -1),
-        vector.reshape(records, -1, 3),
+        vector.reshape(records, -1, vector.shape[-1]),
     )
 
 
@@ -118,7 +118,7 @@ def true_intervals(
     row = heartbeats.morphology[:, 0]  # no record starts with a premature beat
     section = TABLE.section[row]
     vector = _own_vectors(traits)[np.arange(len(row)), row]
-    area = (TABLE.rise + TABLE.fall)[row][..., None] * vector
+    area = (TABLE.rise + TABLE.fall)[row][..., None] * vector[..., :3]
     axes = [frontal_axis((area * (section == part)[..., None]).sum(axis=1)) for part in Section]
     no_p = np.where((section == Section.P).any(axis=1), 1.0, np.nan)
     return Intervals(
@@ -176,9 +176,10 @@ def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _own_vectors(traits: Traits) -> np.ndarray:
-    """Return (records, morphologies, waves, 3): the table, turned and scaled for each record."""
-    turned = np.einsum("rij,mwj->rmwi", traits.turn, TABLE.vector)
-    return turned * traits.amplitude[:, None, :, None]
+    """Return (records, morphologies, waves, 4): the table, turned and scaled for each record."""
+    turned = np.einsum("rij,mwj->rmwi", traits.turn, TABLE.vector[..., :3])
+    near = np.broadcast_to(TABLE.vector[..., 3:], (*turned.shape[:-1], 1))
+    return np.concatenate([turned, near], axis=-1) * traits.amplitude[:, None, :, None]
 
 
 def _first_rows(codes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
