@@ -1,0 +1,108 @@
+"""What a run found, as sentences and as figures."""
+
+from typing import Any
+
+import numpy as np
+
+from finetune.anomaly.detector_folder import Decision
+from finetune.anomaly.detectors import Detector
+from finetune.anomaly.measures import Measured
+from finetune.anomaly.normals import Judged
+from finetune.anomaly.picture import (
+    BIN_S,
+    binned,
+    deviation_paper,
+    operating_curve,
+    score_histogram,
+    stitch,
+)
+from finetune.anomaly.report import FigureSection, figure_section
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+
+_FULL_COLOUR = 99.0
+
+
+def anomaly_findings(summary: dict[str, Any]) -> list[str]:
+    """Return what a run found, the most important first."""
+    name, counts = summary["score"], summary["counts"]
+    ranking, deciding = summary["ranking"][name], summary["deciding"][summary["rule"]]
+    evaluated, trained = counts["evaluation"], counts["training"]
+    return [
+        f"Abnormal recordings stand out with an AUROC of {_text(ranking['auroc'])}, "
+        f"by score {name}.",
+        f"At 90 % specificity it finds {_text(ranking['sensitivity_at_90_specificity'])} of them; "
+        f"AUPRC is {_text(ranking['auprc'])} where "
+        f"{evaluated['abnormal'] / evaluated['recordings']:.3f} of the recordings are abnormal.",
+        f"The threshold of held-out patients by rule {summary['rule']} achieves a sensitivity of "
+        f"{_text(deciding['sensitivity'])} and a specificity of {_text(deciding['specificity'])}.",
+        f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
+        f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients.",
+    ]
+
+
+def figures(
+    corpus: Corpus,
+    detector: Detector,
+    judged: Judged,
+    score: np.ndarray,
+    measured: Measured,
+    decision: Decision,
+) -> list[FigureSection]:
+    """Return the curve, the histogram, and two recordings on ECG paper in colours of one scale."""
+    points: dict[str, tuple[float, float]] = {
+        rule: (found["specificity"].estimate, found["sensitivity"].estimate)
+        for rule, found in measured.deciding.items()
+    }
+    normal = np.flatnonzero(~judged.abnormal)
+    typical = int(normal[np.argsort(score[normal], kind="stable")[len(normal) // 2]])
+    return [
+        figure_section(
+            "Operating curve",
+            operating_curve(judged.abnormal, score, points),
+            "The curve is that of the evaluation recordings; the points are where thresholds "
+            "come to lie that were chosen on others.",
+        ),
+        figure_section(
+            "Scores",
+            score_histogram(
+                judged.abnormal, score, threshold=decision.threshold, name=f"score {decision.score}"
+            ),
+            "The highest hundredth of the scores stands in the last bar.",
+        ),
+        *_papers(corpus, detector, judged, score, (int(score.argmax()), typical)),
+    ]
+
+
+def _papers(
+    corpus: Corpus, detector: Detector, judged: Judged, score: np.ndarray, chosen: tuple[int, int]
+) -> list[FigureSection]:
+    preprocess = detector.architecture.preprocess
+    data = Split(corpus, judged.rows, preprocess)
+    stitched = [stitch(detector, data, position) for position in chosen]
+    fields = [binned(each.deviation, preprocess.sampling_rate).ravel() for each in stitched]
+    highest = float(np.percentile(np.concatenate(fields), _FULL_COLOUR))
+    sections = []
+    for title, position, each in zip(
+        ("The highest score", "A typical normal recording"), chosen, stitched, strict=True
+    ):
+        truth = "abnormal" if judged.abnormal[position] else "normal"
+        name = f"Recording {corpus.keys[judged.rows[position]]}, labelled {truth}"
+        paper = deviation_paper(
+            each,
+            preprocess.leads,
+            sampling_rate=preprocess.sampling_rate,
+            highest=highest or 1.0,
+            title=f"{name}, score {score[position]:.4g}",
+        )
+        caption = (
+            f"Red is where the signal is not what the detector expects, in fields of {BIN_S:g} s; "
+            "both recordings in colours of one scale, full from the 99th percentile of their "
+            "fields on."
+        )
+        sections.append(figure_section(title, paper, caption))
+    return sections
+
+
+def _text(found: dict[str, float]) -> str:
+    return f"{found['estimate']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -1,0 +1,123 @@
+"""Settings of a run that trains a detector, and of one that scores recordings with it."""
+
+from pydantic import Field, model_validator
+
+from finetune.anomaly.normals import NormalRule
+from finetune.anomaly.recordings import Over
+from finetune.anomaly.settings import (
+    SCORES,
+    AnomalyTraining,
+    Kind,
+    ScoreName,
+    VaeSettings,
+)
+from finetune.anomaly.threshold_rules import RuleName, RuleSettings
+from finetune.hold_out import HOLD_OUT
+from lamae.config import FolderPath, Settings
+from lamae.pooling import Pooling
+from lamae.preprocess import Preprocessor
+
+DEFAULT_SCORE: dict[Kind, ScoreName] = {
+    "cae": "mse",
+    "vae_bilstm": "released",
+    "lamae": "masked_error",
+}
+"""The score that decides where none is asked for."""
+
+
+class AnomalySettings(Settings):
+    """One detector of abnormal recordings, trained on normal ones and judged on both."""
+
+    data: FolderPath
+    """Folder of labelled shards."""
+    run_dir: FolderPath | None = None
+    """Where results go; by default a new folder in runs/, named by kind and time."""
+    overwrite: bool = False
+    """Replace the results that run_dir holds."""
+    kind: Kind = "vae_bilstm"
+    """What the detector is: cae, vae_bilstm or lamae."""
+    encoder: FolderPath | None = None
+    """Run of pretrain/main.py, for kind lamae."""
+    preprocess: Preprocessor | None = None
+    """From a recording to a window; by default 500 samples at the most frequent rate of the
+    training split, 0.5 to 40 Hz, each lead by its z-score, and for kind lamae the encoder's."""
+    vae: VaeSettings = VaeSettings()
+    """Parts of kind vae_bilstm."""
+    masks: int = Field(4, gt=1)
+    """Masks of kind lamae for each window: a patch is visible in one, and hidden in the others."""
+    pooling: Pooling = "lead_mean"
+    """How kind lamae makes one vector of the tokens of a window."""
+    training: AnomalyTraining = AnomalyTraining()
+    """How kinds cae and vae_bilstm learn normal windows."""
+    label_set: str = "superclass"
+    """Labels that say whether a recording is normal; one without any is left out."""
+    normal_class: str = "NORM"
+    """The class of normal recordings."""
+    normal_rule: NormalRule = "only"
+    """Whether a recording with further classes of the label set is normal: only, no; any, yes."""
+    train_split: str = "train"
+    """Split whose normal recordings are learnt."""
+    eval_split: str = "val"
+    """Split that results are for."""
+    hold_out: float = Field(HOLD_OUT, gt=0, lt=1)
+    """Share of the training patients on whom weights and threshold are chosen."""
+    score: ScoreName | None = None
+    """The score that decides; by default mse of cae, released of vae_bilstm, masked_error of
+    lamae. The others are reported beside it."""
+    over: Over = "mean"
+    """How the scores of its windows make that of a recording."""
+    rule: RuleName = "percentile"
+    """Rule of the threshold that the detector keeps; all are reported."""
+    rules: RuleSettings = RuleSettings()
+    """Numbers of the rules."""
+    batch_size: int = Field(32, gt=0)
+    """Windows that are scored at once."""
+    data_workers: int = Field(1, ge=0)
+    """Threads that prepare batches ahead."""
+    min_leads: int | None = Field(None, gt=0)
+    """Leads of the preprocessor that a recording must have to be scored; by default all."""
+    max_unusable: float = Field(0.01, ge=0, lt=1)
+    """Share of recordings that may be damaged, refused by the preprocessor or short of leads."""
+    resamples: int = Field(1000, gt=0)
+    """Bootstrap resamples of patients behind each interval."""
+    seed: int = Field(0, ge=0)
+    """Decides random weights, hold-out, order, dropout, latents and resamples."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads where there is no GPU; by default all cores."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AnomalySettings":
+        if (self.kind == "lamae") != (self.encoder is not None):
+            raise ValueError("kind lamae needs encoder=<run of pretrain/main.py>, others have none")
+        known = self.vae.scores if self.kind == "vae_bilstm" else SCORES[self.kind]
+        if self.score is not None and self.score not in known:
+            raise ValueError(f"score {self.score} is none of {', '.join(known)}")
+        return self
+
+    @property
+    def deciding_score(self) -> ScoreName:
+        """The score that decides."""
+        return self.score or DEFAULT_SCORE[self.kind]
+
+
+class AnomalyScoreSettings(Settings):
+    """What a saved detector is asked about."""
+
+    detector: FolderPath
+    """Run of finetune/main.py anomaly, or its folder detector."""
+    data: FolderPath
+    """Folder of shards; labels are not needed."""
+    output: FolderPath
+    """CSV file to write: key, each score, whether it is called abnormal, problem."""
+    overwrite: bool = False
+    """Replace the file if there is one."""
+    splits: tuple[str, ...] | None = None
+    """Splits of the shards to score; by default all recordings."""
+    batch_size: int = Field(32, gt=0)
+    """Windows that are scored at once."""
+    data_workers: int = Field(1, ge=0)
+    """Threads that prepare batches ahead."""
+    min_leads: int | None = Field(None, gt=0)
+    """Leads of the detector that a recording must have to be scored; by default all."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads where there is no GPU; by default all cores."""

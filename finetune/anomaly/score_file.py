@@ -1,0 +1,85 @@
+"""Scores of recordings as a file, by a detector that was saved."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from finetune.anomaly.detector_folder import load_detector
+from finetune.anomaly.recordings import score_recordings
+from finetune.anomaly.run_settings import AnomalyScoreSettings
+from finetune.windows import Reading
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.errors import InputError
+from lamae.files import open_whole
+
+
+def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
+    """Score the recordings, write the file, and return what was done in one sentence."""
+    if settings.output.exists() and not settings.overwrite:
+        raise InputError(
+            f"output {settings.output}",
+            value="exists",
+            expected="no file of other scores",
+            remedy="Give overwrite=true to replace it, or another output=.",
+        )
+    detector, decision = load_detector(settings.detector)
+    corpus = Corpus(settings.data)
+    rows = np.arange(len(corpus))
+    if settings.splits is not None:
+        rows = np.sort(np.concatenate([corpus.rows(split) for split in settings.splits]))
+    preprocess = detector.architecture.preprocess
+    leads = len(preprocess.leads)
+    reading = Reading(
+        settings.batch_size, min(settings.min_leads or leads, leads), settings.data_workers
+    )
+    found = score_recordings(
+        detector.to(device),
+        Split(corpus, rows, preprocess),
+        reading,
+        over=decision.over,
+        name="score",
+    )
+    write_scores(
+        settings.output,
+        detector.architecture.scores,
+        corpus.keys[rows[found.positions]].tolist(),
+        found.scores,
+        called=found.column(detector, decision.score) >= decision.threshold,
+        problems=found.unusable,
+    )
+    told = f"{len(found.positions)} recordings scored, {len(found.unusable)} unusable"
+    return f"{told}: {settings.output}"
+
+
+def write_scores(
+    path: Path,
+    names: Sequence[str],
+    keys: Sequence[str],
+    scores: Float[np.ndarray, "recordings scores"],
+    *,
+    called: Bool[np.ndarray, " recordings"],
+    problems: dict[str, str],
+    abnormal: Bool[np.ndarray, " recordings"] | None = None,
+) -> None:
+    """Write one line for each recording: its scores and whether it is called abnormal, or why not.
+
+    `abnormal`, what the labels say, is written where it is known.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    known = [] if abnormal is None else ["abnormal"]
+    writer.writerow(["key", *names, "called", *known, "problem"])
+    for number, key in enumerate(keys):
+        truth = [] if abnormal is None else [int(abnormal[number])]
+        values = [f"{value:.6g}" for value in scores[number]]
+        writer.writerow([key, *values, int(called[number]), *truth, ""])
+    for key, problem in problems.items():
+        writer.writerow([key, *[""] * (len(names) + 1 + len(known)), problem])
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())

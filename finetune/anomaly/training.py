@@ -1,0 +1,179 @@
+"""Training of an autoencoder on normal windows, and the pretrained one's look at normals."""
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from finetune.anomaly.cae import Cae
+from finetune.anomaly.detectors import Detector
+from finetune.anomaly.latent_distance import fit_normals
+from finetune.anomaly.objective import beta_at, vae_loss
+from finetune.anomaly.recordings import embed_recordings, grid_windows
+from finetune.anomaly.settings import AnomalyTraining
+from finetune.window_starts import Windows
+from finetune.windows import Reading
+from lamae.autoencoder import LAMAE
+from lamae.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.errors import InputError
+
+_HALVING, _PATIENCE = 0.5, 5
+
+
+class Learnt(NamedTuple):
+    """How training went."""
+
+    history: list[dict[str, float]]
+    """By validation: step, train/loss, val/loss."""
+    best: int
+    """Step whose weights were kept."""
+    windows: int
+    """Different windows of normal recordings."""
+
+
+def windows_to_learn(data: Split, training: AnomalyTraining) -> Windows:
+    """Return the windows of all recordings of a split at the distance of the settings."""
+    preprocessor = data.preprocessor
+    stride = max(1, round(training.stride_s * preprocessor.sampling_rate))
+    every = np.arange(len(data))
+    return grid_windows(every, data.lengths(every), window=preprocessor.samples, stride=stride)
+
+
+def learn(
+    detector: Detector,
+    train: Split,
+    validation: Split,
+    training: AnomalyTraining,
+    *,
+    seed: int,
+    windows: Windows | None = None,
+    progress: str | None = None,
+) -> Learnt:
+    """Train a detector of kind cae or vae_bilstm on its device, and leave the best weights.
+
+    Args:
+        detector: with random weights; comes back in evaluation mode.
+        train: normal recordings; those that cannot be used are replaced by the next.
+        validation: normal recordings of other patients.
+        training: how.
+        seed: decides order, dropout and latents.
+        windows: which windows of `train`; by default those of the settings.
+        progress: name of a progress bar.
+
+    Raises InputError where a loss is not finite.
+    """
+    device = next(detector.parameters()).device
+    windows = windows_to_learn(train, training) if windows is None else windows
+    if not len(windows.positions) or not len(validation):
+        raise InputError(
+            "normal recordings",
+            value=f"{len(train)} to learn from, {len(validation)} to validate on",
+            expected="at least one of each",
+            remedy="Change normal_class=, label_set= or hold_out=.",
+        )
+    batches = _batches(train, windows, training, seed)
+    parameters = list(detector.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=training.lr)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=_HALVING, patience=_PATIENCE
+    )
+    history: list[dict[str, float]] = []
+    best, weights, losses = math.inf, dict[str, Tensor](), list[float]()
+    devices = [device] if device.type == "cuda" else []
+    with (
+        closing(prefetch(batches, start=0, stop=training.steps)) as ahead,
+        torch.random.fork_rng(devices=devices),
+    ):
+        torch.manual_seed(seed)
+        draws = torch.Generator(device).manual_seed(seed)
+        for step, batch in enumerate(
+            tqdm(ahead, total=training.steps, desc=progress, disable=progress is None)
+        ):
+            loss = _loss(detector.train(), batch, training, beta_at(step, training), draws)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, training.clip_norm)
+            _check_finite(loss + norm, step)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            if (step + 1) % training.validate_every and step + 1 < training.steps:
+                continue
+            found = _validate(detector, validation, training)
+            plateau.step(found)
+            row = {"step": step + 1, "train/loss": float(np.mean(losses)), "val/loss": found}
+            history.append(row)
+            losses.clear()
+            if found < best:
+                best = found
+                weights = {k: v.detach().clone() for k, v in detector.state_dict().items()}
+    detector.load_state_dict(weights)
+    detector.eval()
+    kept = min(history, key=lambda row: row["val/loss"])
+    return Learnt(history, int(kept["step"]), len(windows.positions))
+
+
+def learn_latents(
+    detector: Detector, train: Split, reading: Reading, *, progress: str | None = None
+) -> Learnt:
+    """Fit where the embeddings of normal recordings lie, for kind lamae."""
+    assert detector.normals is not None, "other kinds have no encoder"
+    embeddings = embed_recordings(detector.eval(), train, reading, name=progress)
+    detector.normals.learn(fit_normals(embeddings))
+    return Learnt([], 0, len(embeddings))
+
+
+def _batches(
+    train: Split, windows: Windows, training: AnomalyTraining, seed: int
+) -> Callable[[int], Batch]:
+    size, count = training.batch_size, len(windows.positions)
+
+    def read(step: int) -> Batch:
+        chosen = shuffled_positions(step * size, (step + 1) * size, count=count, seed=seed)
+        return train.batch(windows.positions[chosen], windows.starts[chosen])
+
+    return read
+
+
+def _loss(
+    detector: Detector,
+    batch: Batch,
+    training: AnomalyTraining,
+    beta: float,
+    generator: torch.Generator | None,
+) -> Float[Tensor, ""]:
+    network = detector.network
+    signal = batch.signal.to(next(network.parameters()).device)
+    if isinstance(network, Cae):
+        return network.loss(signal)
+    assert not isinstance(network, LAMAE), "a pretrained autoencoder is not trained here"
+    found = network(signal, generator=generator)
+    return vae_loss(signal, found, beta=beta, kl=training.kl)
+
+
+def _validate(detector: Detector, validation: Split, training: AnomalyTraining) -> float:
+    """Return the mean loss of the first window of recordings, at the highest beta."""
+    count = min(len(validation), training.validation_recordings)
+    detector.eval()
+    total = 0.0
+    for start in range(0, count, training.batch_size):
+        batch = validation.batch(range(start, min(start + training.batch_size, count)))
+        with torch.inference_mode():
+            loss = _loss(detector, batch, training, training.max_beta, None)
+        total += loss.item() * len(batch.keys)
+    return total / count
+
+
+def _check_finite(value: Tensor, step: int) -> None:
+    if not torch.isfinite(value):
+        raise InputError(
+            f"training step {step}",
+            value=f"loss plus norm of the gradient {value.item():.4g}",
+            expected="finite numbers",
+            remedy="Lower training.lr, or check the shards.",
+        )

@@ -1,0 +1,159 @@
+"""Runs of anomaly detection from the command: what they leave, and what they refuse."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.anomaly.detector_folder import load_detector
+from finetune.anomaly.run import detect, new_detector
+from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
+from finetune.anomaly.score_file import score_file
+from finetune.main import main
+from lamae.config import ConfigError, load_settings, settings_from_command_line
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from lamae.metrics import auroc
+
+CPU = torch.device("cpu")
+KINDS = ("cae", "bottleneck", "lamae")
+
+
+def make_settings(kind: str, data: Path, encoder: Path, run_dir: Path) -> AnomalySettings:
+    values: dict[str, Any] = {
+        "data": data,
+        "run_dir": run_dir,
+        "kind": "vae_bilstm" if kind == "bottleneck" else kind,
+        "encoder": encoder if kind == "lamae" else None,
+        "vae": {"hidden": (8, 4), "latent": 3, "bottleneck": 5},
+        "score": {"cae": "mse", "bottleneck": "attention", "lamae": "latent_distance"}[kind],
+        "training": {"steps": 4, "batch_size": 4, "validate_every": 2, "kl": "sum"},
+        "label_set": "class",
+        "normal_class": "sinus",
+        "hold_out": 0.3,
+        "resamples": 50,
+        "data_workers": 0,
+        "cpu_threads": 1,
+    }
+    return AnomalySettings.model_validate(values)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(
+    request: pytest.FixtureRequest,
+    simulated_shards: Path,
+    pretrained_run: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AnomalySettings:
+    """Return the settings of a finished run."""
+    folder = tmp_path_factory.mktemp("anomaly") / "run"
+    settings = make_settings(request.param, simulated_shards, pretrained_run, folder)
+    told = detect(settings, CPU)
+    assert told[-1].endswith("report.html")
+    return settings
+
+
+def summary_of(settings: AnomalySettings) -> dict[str, Any]:
+    assert settings.run_dir is not None
+    found: dict[str, Any] = json.loads((settings.run_dir / "summary.json").read_text())
+    return found
+
+
+def test_the_summary_has_every_score_rule_and_count(run: AnomalySettings, corpus: Corpus) -> None:
+    summary = summary_of(run)
+    assert run.run_dir is not None
+    detector, decision = load_detector(run.run_dir)
+    assert tuple(summary["ranking"]) == detector.architecture.scores
+    assert set(summary["deciding"]) == {"percentile", "youden", "max_f1", "pot"}
+    assert decision.score == summary["score"] == run.deciding_score
+    assert decision.threshold == summary["deciding"]["percentile"]["threshold"]
+    labels = [corpus.labels("class")[row] for row in corpus.rows("val")]
+    evaluation = {"recordings": len(labels), "abnormal": sum(x != ("sinus",) for x in labels)}
+    assert summary["counts"]["evaluation"] == evaluation
+    for measures in (*summary["ranking"].values(), *summary["deciding"].values()):
+        for found in (value for value in measures.values() if isinstance(value, dict)):
+            assert 0 <= found["low"] <= found["estimate"] <= found["high"] <= 1
+
+
+def test_the_file_of_scores_gives_the_summary_s_auroc(run: AnomalySettings) -> None:
+    assert run.run_dir is not None
+    with (run.run_dir / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    abnormal = np.array([row["abnormal"] == "1" for row in rows])
+    for name, measures in summary_of(run)["ranking"].items():
+        score = np.array([float(row[name]) for row in rows])
+        assert auroc(abnormal, score) == pytest.approx(measures["auroc"]["estimate"], abs=1e-3)
+
+
+def test_the_report_needs_nothing_outside_of_it_and_shows_two_recordings(
+    run: AnomalySettings,
+) -> None:
+    assert run.run_dir is not None
+    page = (run.run_dir / "report.html").read_text()
+    assert page.count("<svg") == 4
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "A typical normal recording" in page and "The highest score" in page
+
+
+def test_scores_of_the_saved_detector_are_those_of_the_run(
+    run: AnomalySettings, tmp_path: Path
+) -> None:
+    assert run.run_dir is not None
+    output = tmp_path / "scores.csv"
+    arguments = [f"detector={run.run_dir}", f"data={run.data}", f"output={output}", "splits=[val]"]
+    told = score_file(settings_from_command_line(AnomalyScoreSettings, arguments), CPU)
+    assert str(output) in told
+    with output.open() as file, (run.run_dir / "scores.csv").open() as own:
+        theirs, ours = list(csv.DictReader(file)), list(csv.DictReader(own))
+    assert [row["key"] for row in theirs] == [row["key"] for row in ours]
+    for name in summary_of(run)["ranking"]:
+        found = [float(row[name]) for row in theirs]
+        assert found == pytest.approx([float(row[name]) for row in ours], rel=1e-4)
+    assert [row["called"] for row in theirs] == [row["called"] for row in ours]
+
+
+def test_results_are_not_replaced_unasked(run: AnomalySettings) -> None:
+    with pytest.raises(InputError, match="overwrite=true"):
+        detect(run, CPU)
+
+
+def test_windows_are_500_samples_at_the_rate_of_the_shards(
+    simulated_shards: Path, corpus: Corpus
+) -> None:
+    detector = new_detector(AnomalySettings(data=simulated_shards, kind="cae"), corpus)
+    preprocess = detector.architecture.preprocess
+    assert (preprocess.sampling_rate, preprocess.samples) == (100, 500)
+
+
+def test_the_command_of_the_program_leads_to_a_run(
+    simulated_shards: Path,
+    pretrained_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_dir = tmp_path / "run"
+    places = [f"encoder={pretrained_run}", f"data={simulated_shards}", f"run_dir={run_dir}"]
+    labels = ["label_set=class", "normal_class=sinus", "hold_out=0.3", "resamples=20"]
+    main(["anomaly", "kind=lamae", *places, *labels, "cpu_threads=1", "data_workers=0"])
+    assert "AUROC" in capsys.readouterr().out
+    assert (run_dir / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["kind=lamae"], "needs encoder="),
+        (["kind=cae", "score=nll"], "score nll is none of mse"),
+        (["vae.sequence_attention=false", "score=attention"], "score attention is none of"),
+        (["vae.latent=20"], "multiple of 8 heads"),
+        (["vae.bottleneck=5", "vae.hidden=[8, 6]"], "a multiple of 4"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(AnomalySettings, ["data=shards", *changes])
