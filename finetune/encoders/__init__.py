@@ -1,0 +1,1 @@
+"""Encoders that LAMAE did not train, behind what a classifier asks of its own."""
