@@ -1,6 +1,6 @@
 """LAMAE against independent, alignment and joint encoders, and masks against masks, on real data.
 
-.venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--seeds 3] [--steps 1500] [--json FILE]
+.venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--arms ARM ...] [--seeds 3] [--json FILE]
 Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, about nine
 minutes each on one core, then fits the superclass probe of
 configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the same for all, and
@@ -62,6 +62,7 @@ def main() -> None:
     )
     parser.add_argument("shards", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -77,14 +78,14 @@ def main() -> None:
     scores: dict[str, list[np.ndarray]] = {}
     losses: dict[str, list[float]] = {}
     for seed in range(arguments.seeds):
-        for arm, changes in ARMS.items():
+        for arm in arguments.arms:
             name = arm.replace(", ", "-").replace(" ", "_")
             steps, size = arguments.steps, arguments.batch_size
             run = arguments.folder / f"{name}-{steps}x{size}-{seed}"
             fixed = [f"data={arguments.shards}", f"run_dir={run}", f"steps={steps}"]
             fixed.append(f"batch_size={size}")
             if not (run / SUMMARY).exists():
-                pretrain([*fixed, f"seed={seed}", *changes])
+                pretrain([*fixed, f"seed={seed}", *ARMS[arm]])
             scores.setdefault(arm, []).append(probe(run, corpus, task, settings, seed=seed))
             losses.setdefault(arm, []).append(read_summary(run)["val_loss"])
         drawn = probe(run, corpus, task, settings, seed=seed, draw_weights=True)

@@ -24,7 +24,7 @@ import torch
 
 from finetune.classifiers import Architecture, build_classifier
 from finetune.linear_probe import fit_linear_probe
-from finetune.settings import FinetuneSettings, Mode
+from finetune.settings import WITHOUT_ENCODER, FinetuneSettings, Mode
 from lamae.config import load_settings
 from lamae.dataset import Batch
 from lamae.encoder import Encoder
@@ -87,9 +87,10 @@ def measure_modes(size: str, batch: int, rounds: int) -> dict[str, float]:
                 multi_label=True,
                 preprocess=preprocess,
                 pooling=settings.pooling,
-                encoder=None if mode in ("lasan", "cnn_attention_bilstm") else encoder,
+                encoder=None if mode in WITHOUT_ENCODER else encoder,
                 lasan=settings.lasan,
                 cnn_attention_bilstm=settings.cnn_attention_bilstm,
+                hierarchical_transformer=settings.hierarchical_transformer,
             )
             classifier = build_classifier(architecture)
             classifier.model.to(DEVICE).eval()

@@ -126,6 +126,14 @@ def _pretraining(corpus: Corpus, settings: FinetuneSettings) -> tuple[_Known, tu
 
 def _shards_of_run(encoder: Path) -> tuple[Path, str | None]:
     """Return the shards that a run names, and their digest where it holds that."""
+    if encoder.is_file():
+        raise InputError(
+            f"encoder {encoder}",
+            value="not trained by LAMAE: on which recordings it was pretrained is unknown",
+            expected="recordings of evaluation that it has not seen",
+            remedy="Look up what it was trained on; where you have that as shards, name them in "
+            "pretraining_data=.",
+        )
     below = encoder.resolve()
     for folder in (below, *below.parents)[:_HOLDS_FOLDER]:
         newest = newest_checkpoint(folder)

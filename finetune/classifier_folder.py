@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from finetune.classifiers import Architecture, Classifier, build_classifier
+from finetune.encoders.opening import found_in, kept_in
 from lamae.checkpoint import load_weights, read_json
 from lamae.errors import InputError
 from lamae.files import whole_folder, write_json
@@ -38,8 +39,10 @@ def save_classifier(
     A threshold that is not finite is left out: its class is never called positive.
     """
     with whole_folder(folder) as partial:
+        encoder = kept_in(partial, classifier.architecture.encoder)
+        architecture = classifier.architecture.model_copy(update={"encoder": encoder})
         config = {
-            "architecture": classifier.architecture.model_dump(mode="json"),
+            "architecture": architecture.model_dump(mode="json"),
             "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
             "about": about,
             "versions": versions(),
@@ -77,7 +80,8 @@ def load_classifier(folder: Path) -> LoadedClassifier:
             expected="the architecture of a classifier of this version of LAMAE",
             remedy="Give the folder classifier/ of a run of finetune/main.py, not an encoder's.",
         ) from None
-    classifier = build_classifier(architecture)
+    encoder = found_in(folder, architecture.encoder)
+    classifier = build_classifier(architecture.model_copy(update={"encoder": encoder}))
     load_weights(classifier.model, folder)
     classifier.model.eval()
     return LoadedClassifier(classifier, thresholds, about)

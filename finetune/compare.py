@@ -13,9 +13,9 @@ from finetune.classifiers import Classifier, build_classifier
 from finetune.contenders import Contender, Contest
 from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import embed_all, fit_probe
-from finetune.heads import EncoderClassifier, LinearHead
-from finetune.hold_out import draw_hold_out
+from finetune.hold_out import HeldOut, draw_hold_out
 from finetune.linear_probe import LinearProbe
+from finetune.networks.heads import EncoderClassifier, LinearHead
 from finetune.scoring import score_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
@@ -44,6 +44,10 @@ class Outcome(NamedTuple):
     """float64 (records, leads); None where the classifier knows none."""
     gate: np.ndarray | None = None
     """float64 (records,); None where there is none."""
+    held_out: HeldOut | None = None
+    """Of the training split, what thresholds are chosen on; None where nothing was held out."""
+    classifier: Classifier | None = None
+    """What the outcome is of, with the weights that it was scored with."""
 
 
 class Compared(NamedTuple):
@@ -147,7 +151,10 @@ class Comparison:
             if probe.held_out is not None:
                 thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
             facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
-            outcomes[name] = Outcome(probe.scores(evaluation), thresholds, facts)
+            scores = probe.scores(evaluation)
+            outcomes[name] = Outcome(
+                scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
+            )
             if save is not None and name == next(iter(contenders)):
                 save(classifier, thresholds, facts)
         return UsableTask(task, features.unusable), outcomes
@@ -210,6 +217,8 @@ class Comparison:
             _facts(classifier, reached),
             scored.lead_weights,
             scored.gate,
+            HeldOut(held_out, reached.held_out),
+            classifier,
         )
 
     def _data(self, task: Task, held_out: np.ndarray) -> TrainingData:

@@ -13,12 +13,23 @@ from jaxtyping import Bool, Float, Int
 
 from finetune.folds import check_folds, patient_folds
 from finetune.linear_probe import LinearProbe, fit_linear_probe
+from finetune.operating_points import Decisions
 from finetune.tasks import Cohort, Task
 from lamae.errors import InputError
 from lamae.metrics import defined_classes
 
-FitAndScore = Callable[[Task, int], Mapping[str, np.ndarray]]
-"""From a task, and the number of the fit, to (records, classes) of its evaluation, by model."""
+
+class FoldScores(NamedTuple):
+    """What one classifier says of the recordings that a fold evaluates."""
+
+    probabilities: Float[np.ndarray, "records classes"]
+    """Of each class."""
+    decisions: Decisions
+    """What it calls positive, at thresholds chosen on its training patients."""
+
+
+FitAndScore = Callable[[Task, int], Mapping[str, FoldScores]]
+"""From a task, and the number of the fit, to what is said of its evaluation, by model."""
 
 
 class OutOfFold(NamedTuple):
@@ -26,6 +37,8 @@ class OutOfFold(NamedTuple):
 
     scores: dict[str, Float[np.ndarray, "repeats records classes"]]
     """By model, the one in question first."""
+    decisions: dict[str, Decisions]
+    """By model, each of it by repeat: each fold's at its own thresholds."""
     fold: Int[np.ndarray, "repeats records"]
     """The fold in which a recording was evaluated."""
 
@@ -55,15 +68,25 @@ def cross_validate(
     """
     part = cohort.part
     scores: dict[str, np.ndarray] = {}
+    decisions: dict[str, Decisions] = {}
     drawn = draw_folds(cohort, folds=folds, repeats=repeats, seed=seed)
+    shape = (repeats, *part.labels.shape)
     for repeat, fold in enumerate(drawn):
         for number in range(folds):
             own = fold == number
             task = Task(cohort.classes, part.where(~own), part.where(own))
             for model, found in fit_and_score(task, repeat * folds + number).items():
-                shape = (repeats, *part.labels.shape)
-                scores.setdefault(model, np.full(shape, np.nan))[repeat, own] = found
-    return OutOfFold(scores, drawn)
+                scores.setdefault(model, np.full(shape, np.nan))[repeat, own] = found.probabilities
+                called = decisions.setdefault(model, _nothing_called(shape))
+                for whole, fold_own in zip(called[:-1], found.decisions[:-1], strict=True):
+                    whole[repeat, own] = fold_own
+                called.has_threshold[repeat] |= found.decisions.has_threshold
+    return OutOfFold(scores, decisions, drawn)
+
+
+def _nothing_called(shape: tuple[int, int, int]) -> Decisions:
+    f1, specific, challenge = np.zeros((3, *shape), dtype=bool)
+    return Decisions(f1, specific, challenge, np.zeros((shape[0], shape[2]), dtype=bool))
 
 
 def fit_nested_probe(

@@ -1,45 +1,39 @@
 """The cross-validation of a cohort in any mode: from settings to out-of-fold results."""
 
-import csv
-import io
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from pydantic import Field, model_validator
 
+from finetune.assessment import challenge_weights
 from finetune.audit import audit_leakage, check_copies
 from finetune.compare import Comparison, check_processes
 from finetune.contenders import SUPERVISED, make_contest
 from finetune.cross_validation import (
     FitAndScore,
-    OutOfFold,
+    FoldScores,
     cross_validate,
     draw_folds,
     fit_nested_probe,
 )
+from finetune.cross_validation_results import write_results
 from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import summarise
-from finetune.findings import sentences
-from finetune.out_of_fold import fold_scores, fold_statistic
+from finetune.hold_out import HeldOut
+from finetune.operating_points import choose_operating_points, decide
 from finetune.results import check_free
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task
+from lamae.challenge_metric import ChallengeWeights
 from lamae.config import FolderPath
 from lamae.corpus import INDEX, Corpus
-from lamae.files import open_whole, write_json
+from lamae.dataset import Split
 from lamae.index import Index
-from lamae.metrics import macro
 from lamae.preprocess import Preprocessor
 from lamae.threads import use_cores
-from lamae.tracking import SUMMARY, run_summary
-
-OUT_OF_FOLD = "out_of_fold.csv"
-"""Where a run keeps what is said of each recording by who has not seen its patient."""
+from lamae.tracking import SUMMARY
 
 
 class CrossValidateSettings(FinetuneSettings):
@@ -73,11 +67,13 @@ class CrossValidateSettings(FinetuneSettings):
                 f"{', '.join(given)}: not for a cross-validation, which evaluates every recording "
                 "of the cohort; choose the cohort with splits= and where="
             )
+        if self.lead_masking:
+            raise ValueError("lead_masking asks one classifier; a cross-validation has many")
         return self
 
 
 def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
-    """Cross-validate, and leave out_of_fold.csv and summary.json in run_dir."""
+    """Cross-validate, and leave out_of_fold.csv, report.html and summary.json in run_dir."""
     use_cores(accelerator, settings.cpu_threads)
     check_free(settings.run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
@@ -86,26 +82,44 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     nobody = cohort.part.where(np.zeros(len(cohort.part.rows), dtype=bool))
     audit = audit_leakage(corpus, Task(cohort.classes, nobody, cohort.part), settings)
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
-    runner = _Runner(corpus, settings, accelerator)
+    challenge = challenge_weights(settings, cohort.classes)
+    runner = _Runner(corpus, settings, accelerator, challenge)
     cohort, unusable = runner.usable(cohort)
     drawing = {"folds": settings.folds, "repeats": settings.repeats, "seed": settings.seed}
     for fold in draw_folds(cohort, **drawing):  # checked before anything is computed
         check_copies(corpus, cohort.part.rows, fold)
     found = cross_validate(cohort, runner.fit_and_score(cohort), **drawing)
     if accelerator.is_main_process:
-        _write(corpus, cohort, found, settings, {"audit": audit, "unusable": unusable})
+        told = write_results(
+            cohort,
+            found,
+            Split(corpus, cohort.part.rows, runner.preprocess(cohort)),
+            settings,
+            run_dir=settings.run_dir,
+            challenge=challenge,
+            more={"audit": audit, "unusable": unusable},
+        )
+        sys.stdout.write("\n".join([*told, f"Results: {settings.run_dir / SUMMARY}", ""]))
 
 
 class _Runner:
     """A mode and its baselines on any task of a corpus."""
 
     def __init__(
-        self, corpus: Corpus, settings: CrossValidateSettings, accelerator: Accelerator
+        self,
+        corpus: Corpus,
+        settings: CrossValidateSettings,
+        accelerator: Accelerator,
+        challenge: ChallengeWeights | None,
     ) -> None:
         update = {"absent_classes": "leave_out", "label_fraction": 1.0}
         self._settings = settings.model_copy(update=update)
-        self._corpus, self._accelerator = corpus, accelerator
+        self._corpus, self._accelerator, self._challenge = corpus, accelerator, challenge
         self._cache = settings.cache or settings.run_dir / "embeddings"
+
+    def preprocess(self, cohort: Cohort) -> Preprocessor:
+        """Return what all classifiers read."""
+        return make_contest(self._settings, cohort.classes).preprocess
 
     def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
         """Leave out what cannot be used; return the rest, and keys by reason.
@@ -139,13 +153,13 @@ class _Runner:
         update = {
             "mode": "cnn_attention_bilstm",
             "encoder": None,
-            "preprocess": make_contest(settings, cohort.classes).preprocess,
+            "preprocess": self.preprocess(cohort),
             "training": settings.supervised,
             "baselines": (),
         }
         network = settings.model_copy(update=update)
 
-        def both(task: Task, number: int) -> Mapping[str, np.ndarray]:
+        def both(task: Task, number: int) -> Mapping[str, FoldScores]:
             (scores,) = self._train(task, number, network).values()
             return {**probes(task, number), SUPERVISED: scores}
 
@@ -175,7 +189,7 @@ class _Runner:
             if contender.encoder is not None
         }
 
-        def fit_and_score(task: Task, number: int) -> Mapping[str, np.ndarray]:
+        def fit_and_score(task: Task, number: int) -> Mapping[str, FoldScores]:
             own, scored = (np.searchsorted(rows, part.rows) for part in task[1:])
             found = {}
             for name, known in features.items():
@@ -189,14 +203,14 @@ class _Runner:
                     folds=settings.inner_folds,
                     generator=np.random.default_rng([settings.seed, 4, number]),
                 )
-                found[name] = probe.scores(known[scored])
+                found[name] = self._judged(probe.scores(known[scored]), probe.held_out, task)
             return found
 
         return fit_and_score
 
     def _train(
         self, task: Task, number: int, settings: FinetuneSettings
-    ) -> Mapping[str, np.ndarray]:
+    ) -> Mapping[str, FoldScores]:
         """Train every contender anew, from a seed of this fit's own."""
         own = np.random.SeedSequence([settings.seed, 5, number]).generate_state(1)[0]
         settings = settings.model_copy(update={"seed": int(own)})
@@ -208,70 +222,15 @@ class _Runner:
             accelerator=self._accelerator,
             cache=self._cache,
         )
-        outcomes = comparison.run().outcomes
-        return {name: outcome.probabilities for name, outcome in outcomes.items()}
+        compared = comparison.run()
+        return {
+            name: self._judged(outcome.probabilities, outcome.held_out, compared.task)
+            for name, outcome in compared.outcomes.items()
+        }
 
-
-def _write(
-    corpus: Corpus,
-    cohort: Cohort,
-    found: OutOfFold,
-    settings: CrossValidateSettings,
-    more: dict[str, Any],
-) -> None:
-    part = cohort.part
-    measured = fold_scores(
-        part.labels,
-        found.scores,
-        found.fold,
-        part.patients,
-        classes=cohort.classes,
-        generator=np.random.default_rng([settings.seed, 1]),
-        resamples=settings.resamples,
-    )
-    first = next(iter(found.scores))
-    summary = run_summary(
-        settings,
-        seed=settings.seed,
-        model=first,
-        **summarise(measured),
-        **more,
-        counts={
-            "records": len(part.rows),
-            "patients": measured.patients,
-            "unlabelled": part.unlabelled,
-            "without_class": part.without_class,
-            "several_classes": part.several_classes,
-        },
-        auroc_macro_by_repeat=_by_repeat(part.labels, found, first),
-    )
-    _write_scores(settings.run_dir / OUT_OF_FOLD, corpus, cohort, found)
-    write_json(settings.run_dir / SUMMARY, summary)
-    how = f"{settings.folds} folds of {measured.patients} patients, {settings.repeats} times."
-    named = settings.model_copy(update={"eval_split": "out-of-fold"})
-    told = [f"Out of fold, {how}", *sentences(summary, named), *more["audit"]["sentences"]]
-    sys.stdout.write("\n".join([*told, f"Results: {settings.run_dir / SUMMARY}", ""]))
-
-
-def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
-    once = np.ones((1, len(labels)), dtype=np.int64)
-    repeats = [
-        fold_statistic(labels, scores[None], fold[None])(once)
-        for scores, fold in zip(found.scores[model], found.fold, strict=True)
-    ]
-    return [float(macro(np.split(row[0], 2)[0])) for row in repeats]
-
-
-def _write_scores(path: Path, corpus: Corpus, cohort: Cohort, found: OutOfFold) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    classes = cohort.classes
-    writer.writerow(["key", "repeat", "fold", "model", *classes, "labels"])
-    keys, labels = corpus.keys[cohort.part.rows], cohort.part.labels
-    for model, scores in found.scores.items():
-        for (repeat, place), fold in np.ndenumerate(found.fold):
-            truth = "|".join(np.array(classes)[labels[place]].tolist())
-            values = [f"{value:.6f}" for value in scores[repeat, place]]
-            writer.writerow([keys[place], repeat, fold, model, *values, truth])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+    def _judged(
+        self, probabilities: np.ndarray, held_out: HeldOut | None, task: Task
+    ) -> FoldScores:
+        points = choose_operating_points(held_out, task, challenge=self._challenge)
+        multi_label = self._settings.multi_label
+        return FoldScores(probabilities, decide(points, probabilities, multi_label=multi_label))

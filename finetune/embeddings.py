@@ -13,10 +13,11 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
+from finetune.encoders.description import OtherEncoderSettings
+from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, present_rows
 from finetune.windows import Reading, average_over_windows
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
-from lamae.encoder import Encoder
 from lamae.files import open_whole
 from lamae.masking import valid_patches
 from lamae.pooling import Pooling, pool
@@ -40,8 +41,8 @@ class Embedded(NamedTuple):
 class EmbeddingCache:
     """Embeddings of the recordings of a corpus, divided among all processes.
 
-    What it computes is kept on disk, and taken from there when weights, preprocessor, pooling
-    and recordings are the same.
+    What it computes is kept on disk, and taken from there when weights, or the digest of the file
+    that they are in, preprocessor, pooling and recordings are the same.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class EmbeddingCache:
         self._min_leads = len(preprocessor.leads) if min_leads is None else min_leads
         self._workers = workers
 
-    def embed(self, encoder: Encoder, rows: Int[np.ndarray, " records"], *, name: str) -> Embedded:
+    def embed(
+        self, encoder: AnyEncoder, rows: Int[np.ndarray, " records"], *, name: str
+    ) -> Embedded:
         """Embed the usable recordings of `rows`, in their order; `name` is for the progress bar.
 
         Which recordings are usable depends on them and on the preprocessor, not on the encoder.
@@ -95,25 +98,26 @@ class EmbeddingCache:
         self._accelerator.wait_for_everyone()
         return embedded
 
-    def _features(self, encoder: Encoder, batch: Batch) -> np.ndarray:
+    def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
         present = None if batch.present is None else batch.present.to(device)
-        valid = patches_recorded(batch, encoder.settings.patch_size)
+        valid = patches_recorded(batch, encoder.settings)
         valid = None if valid is None else valid.to(device)
         with torch.inference_mode(), self._accelerator.autocast():
             latents = encoder(
                 batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
             )
-            return pool(latents, self._pooling, present).float().cpu().numpy()
+            rows = present_rows(encoder, present)
+            return pool(latents, self._pooling, rows).float().cpu().numpy()
 
-    def _fingerprint(self, encoder: Encoder, rows: np.ndarray) -> str:
+    def _fingerprint(self, encoder: AnyEncoder, rows: np.ndarray) -> str:
         """Name an embedding by all that it depends on."""
         digest = hashlib.sha256(_LAYOUT)
         for name, value in sorted(encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().numpy().tobytes())
         parts = [
-            encoder.settings.model_dump_json(),
+            encoder.settings.model_dump_json(exclude={"file"}),
             self._preprocessor.model_dump_json(),
             self._corpus.digest,
             self._pooling,
@@ -124,12 +128,13 @@ class EmbeddingCache:
         return digest.hexdigest()[:32]
 
 
-def patches_recorded(batch: Batch, patch_size: int) -> Bool[Tensor, "b n"] | None:
-    """Return which patches hold recorded signal alone; None where all do."""
-    if batch.samples is None:
+def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
+    """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
+    if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
         return None
-    patches = batch.signal.shape[-1] // patch_size
-    return valid_patches(batch.samples, patches=patches, patch_size=patch_size)
+    size = encoder.patch_size
+    patches = batch.signal.shape[-1] // size
+    return valid_patches(batch.samples, patches=patches, patch_size=size)
 
 
 def _read(kept: Path) -> Embedded:

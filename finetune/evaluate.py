@@ -1,19 +1,21 @@
 """Embeddings of several encoders on one task, measures of all contenders, and their summary."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from finetune.contenders import RANDOM, SUPERVISED
 from finetune.embeddings import Embedded, EmbeddingCache
+from finetune.encoders.other_encoder import AnyEncoder
 from finetune.linear_probe import LinearProbe, fit_linear_probe
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
 from finetune.usable import by_reason, check_unusable
 from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
-from lamae.encoder import Encoder
 from lamae.errors import InputError
+
+T = TypeVar("T")
 
 DIFFERENCES = {RANDOM: "_difference", SUPERVISED: "_supervised_difference"}
 """By baseline, what the summary appends to a measure for the paired difference over it."""
@@ -31,7 +33,7 @@ class Features(NamedTuple):
 
 
 def embed_all(
-    cache: EmbeddingCache, encoders: Mapping[str, Encoder], task: Task, *, max_unusable: float
+    cache: EmbeddingCache, encoders: Mapping[str, AnyEncoder], task: Task, *, max_unusable: float
 ) -> Features:
     """Embed both splits with each encoder, and leave unusable recordings out of all.
 
@@ -57,7 +59,7 @@ def embed_all(
 
 def _embed_split(
     cache: EmbeddingCache,
-    encoders: Mapping[str, Encoder],
+    encoders: Mapping[str, AnyEncoder],
     part: LabelledRows,
     split: str,
     max_unusable: float,
@@ -116,21 +118,16 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
     of the baselines, `auroc_macro_difference` is over random weights and
     `auroc_macro_supervised_difference` over the supervised network; likewise for each class.
     """
-    own, *_ = measured.models.values()
-    parts = {"": own}
-    for baseline, difference in DIFFERENCES.items():
-        if baseline in measured.differences:
-            parts[f"_{baseline}"] = measured.models[baseline]
-            parts[difference] = measured.differences[baseline]
+    parts = by_suffix(measured.models, measured.differences)
     macros = {
-        f"{metric}_macro{suffix}": _as_dict(getattr(part, f"{metric}_macro"))
+        f"{metric}_macro{suffix}": interval_as_dict(getattr(part, f"{metric}_macro"))
         for suffix, part in parts.items()
         for metric in ("auroc", "auprc")
     }
     per_class = {
         name: {"positives": positives}
         | {
-            f"{metric}{suffix}": _as_dict(getattr(part, metric)[name])
+            f"{metric}{suffix}": interval_as_dict(getattr(part, metric)[name])
             for suffix, part in parts.items()
             for metric in ("auroc", "auprc")
             if name in getattr(part, metric)
@@ -146,5 +143,17 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
     }
 
 
-def _as_dict(interval: Interval) -> dict[str, float]:
+def by_suffix(models: Mapping[str, T], differences: Mapping[str, T]) -> dict[str, T]:
+    """Return what belongs to the classifier, its baselines and differences, by suffix of a key."""
+    own, *_ = models.values()
+    parts = {"": own}
+    for baseline, difference in DIFFERENCES.items():
+        if baseline in differences:
+            parts[f"_{baseline}"] = models[baseline]
+            parts[difference] = differences[baseline]
+    return parts
+
+
+def interval_as_dict(interval: Interval) -> dict[str, float]:
+    """Return an interval as summary.json holds it."""
     return {name: float(value) for name, value in interval._asdict().items()}

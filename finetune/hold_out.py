@@ -1,9 +1,10 @@
 """Patients of the training split who are held out: to choose a penalty, an epoch, thresholds."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from lamae.errors import InputError
 from lamae.metrics import defined_classes
@@ -13,6 +14,15 @@ HOLD_OUT = 0.15
 """Share of the training patients that is held out where nothing else is asked for."""
 
 _MOST_DRAWS = 100
+
+
+class HeldOut(NamedTuple):
+    """What a classifier says of training patients that it has not learnt from."""
+
+    records: Bool[np.ndarray, " records"]
+    """True for their records, among those of training."""
+    probabilities: Float[np.ndarray, "held_out classes"]
+    """Of each of them, by the fit to the others."""
 
 
 def draw_hold_out(

@@ -5,13 +5,18 @@ Howard and Ruder 2018; MAE's fine-tuning has 0.75 for each block). What is no pa
 is the head, and has the whole learning rate.
 """
 
+import re
+
 import torch
 from torch import nn
 
+from finetune.encoders.description import OtherEncoderSettings
+from finetune.encoders.other_encoder import AnyEncoderSettings
 from lamae.encoder import EncoderSettings
 
 _ENCODER = "encoder."
 _STACKS = ("per_lead", "latent", "joint")
+_HUBERT_BLOCK = re.compile(r"network\.hubert\.encoder\.layers\.(\d+)\.")
 
 
 def block_number(name: str, settings: EncoderSettings) -> int:
@@ -31,9 +36,21 @@ def block_number(name: str, settings: EncoderSettings) -> int:
     return blocks
 
 
+def _blocks_above(name: str, encoder: AnyEncoderSettings) -> int:
+    """Return how many blocks, with the head, are above a parameter of the encoder.
+
+    A file of others names no blocks: all of it is below the head, as HuBERT's first layers and
+    norm are below its blocks.
+    """
+    if not isinstance(encoder, OtherEncoderSettings):
+        return encoder.depth + encoder.latent_depth + 1 - block_number(name, encoder)
+    found = _HUBERT_BLOCK.match(name)
+    return encoder.blocks - (int(found[1]) if found else -1)
+
+
 def decayed_adamw(
     model: nn.Module,
-    encoder: EncoderSettings | None,
+    encoder: AnyEncoderSettings | None,
     *,
     lr: float,
     layer_decay: float,
@@ -50,9 +67,7 @@ def decayed_adamw(
             continue
         factor = 1.0
         if encoder is not None and name.startswith(_ENCODER):
-            blocks = encoder.depth + encoder.latent_depth
-            above = blocks + 1 - block_number(name.removeprefix(_ENCODER), encoder)
-            factor = layer_decay**above
+            factor = layer_decay ** _blocks_above(name.removeprefix(_ENCODER), encoder)
         is_matrix = parameter.ndim >= 2 and not name.endswith("lead_embedding")
         groups.setdefault((factor, is_matrix), []).append(parameter)
     return torch.optim.AdamW(

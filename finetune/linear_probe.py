@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Shaped
-from scipy.special import expit, softmax
 
-from finetune.hold_out import draw_hold_out
+from finetune.hold_out import HeldOut, draw_hold_out
 from finetune.logistic_regression import Line, LogisticRegression
+from finetune.logits import probabilities
 from lamae.errors import InputError
 from lamae.metrics import class_scores, macro
 
@@ -25,15 +25,6 @@ GRADIENT_TOLERANCE = 1e-5
 """Largest entry of the gradient of the mean loss at which a fit has converged."""
 
 _ROUGHLY, _FINELY = 3.0, 0.1
-
-
-class HeldOut(NamedTuple):
-    """What a probe says of the patients that it was not fitted to, at the chosen strength."""
-
-    records: Bool[np.ndarray, " records"]
-    """True for their records, among those of training."""
-    probabilities: Float[np.ndarray, "held_out classes"]
-    """Of each of them, by the fit to the others."""
 
 
 class LinearProbe(NamedTuple):
@@ -73,13 +64,6 @@ class LinearProbe(NamedTuple):
         _check_features(features, width=len(self.mean))
         logits = ((features - self.mean) / self.scale) @ self.weight.T + self.bias
         return probabilities(logits, multi_label=self.multi_label)
-
-
-def probabilities(
-    logits: Shaped[np.ndarray, "*records classes"], *, multi_label: bool
-) -> np.ndarray:
-    """Return what logits stand for: of a sigmoid for several classes, of a softmax for one."""
-    return expit(logits) if multi_label else softmax(logits, axis=-1)
 
 
 def fit_linear_probe(

@@ -4,8 +4,12 @@ accelerate launch finetune/main.py CONFIG.yaml encoder=RUN data=SHARDS run_dir=F
 accelerate launch finetune/main.py cross_validate CONFIG.yaml data=SHARDS run_dir=FOLDER
 accelerate launch finetune/main.py protocols encoder=RUN data=SHARDS run_dir=FOLDER
 accelerate launch finetune/main.py predict classifier=FOLDER data=SHARDS output=FILE.csv
-Leaves in run_dir: classifier/, predictions.csv, report.html, embeddings of probes, and when all is
-done summary.json. Any setting can be given as key=value; --print-config shows all of them.
+accelerate launch finetune/main.py export classifier=FOLDER output=FILE.onnx [int8=true data=SHARDS]
+accelerate launch finetune/main.py anomaly CONFIG.yaml data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py anomaly_score detector=FOLDER data=SHARDS output=FILE.csv
+Leaves in run_dir: classifier/, predictions.csv, report.html, its figures/ and tables/, embeddings
+of probes, and when all is done summary.json. Any setting can be given as key=value; --print-config
+shows all of them.
 """
 
 import sys
@@ -18,16 +22,16 @@ if not __package__:  # run as a file: import this checkout, and never finetune/ 
 
 from accelerate import Accelerator
 
+from finetune.assessment import assess, challenge_weights, score_sections
 from finetune.audit import audit_leakage
 from finetune.classifier_folder import CLASSIFIER_FOLDER
+from finetune.commands import COMMANDS, start
 from finetune.compare import Comparison
 from finetune.contenders import make_contest
-from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
-from finetune.evaluate import measure, summarise
-from finetune.findings import counts, doubts, mean_lead_weights, sentences
-from finetune.predict import PREDICTIONS, PredictSettings, precision_of, predict
-from finetune.protocol_scores import ProtocolsSettings
-from finetune.protocol_table import tabulate_protocols
+from finetune.lead_masking import check_lead_masking, find_lead_need
+from finetune.predict import PREDICTIONS
+from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
+from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.results import check_free, keep_predictions, report, saver, warn_of_unusable
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
@@ -48,27 +52,33 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     task = make_task(corpus, settings)
     audit = audit_leakage(corpus, task, settings)
     contest = make_contest(settings, task.classes)
+    challenge = challenge_weights(settings, task.classes)
     cache = settings.cache or run_dir / "embeddings"
     comparison = Comparison(corpus, task, contest, settings, accelerator=accelerator, cache=cache)
+    if settings.lead_masking:
+        check_lead_masking(corpus, task, contest.preprocess)
     compared = comparison.run(saver(run_dir, settings, accelerator))
     trained = time.monotonic()
+    need = None
+    if settings.lead_masking:
+        need = find_lead_need(compared, corpus, settings, accelerator)
     if not accelerator.is_main_process:
         return
 
     warn_of_unusable(compared.unusable)
     outcomes = compared.outcomes
-    scores = {name: outcome.probabilities for name, outcome in outcomes.items()}
-    measured = measure(scores, compared.task, settings)
+    assessment = assess(compared, settings, challenge)
     summary = run_summary(
         settings,
         seed=settings.seed,
         model=next(iter(outcomes)),
-        **summarise(measured),
+        **assessment.summary,
         counts=counts(compared),
         unusable=compared.unusable,
         audit=audit,
         contenders={name: outcome.facts for name, outcome in outcomes.items()},
         **mean_lead_weights(compared, contest.preprocess.leads),
+        **lead_need_summary(need),
         seconds={"training": trained - started, "evaluation": time.monotonic() - trained},
     )
     keep_predictions(run_dir / PREDICTIONS, corpus, compared, settings)
@@ -82,6 +92,10 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
         findings=findings,
         summary=summary,
         device=accelerator.device,
+        sections=[
+            *score_sections(assessment, compared, contest, corpus, settings, summary),
+            *lead_sections(compared, contest.preprocess.leads, need),
+        ],
     )
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
     sys.stdout.write("\n".join([*findings, f"Report: {run_dir / 'report.html'}", ""]))
@@ -112,21 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     message = "interrupted"
     try:
-        if arguments[:1] == ["predict"]:
-            asked = settings_from_command_line(PredictSettings, arguments[1:])
-            accelerator = start(precision_of(asked))
-            use_cores(accelerator, asked.cpu_threads)
-            told = predict(asked, accelerator)
-            if accelerator.is_main_process:
-                sys.stdout.write(f"{told}\n")
-            return
-        if arguments[:1] == ["protocols"]:
-            protocols = settings_from_command_line(ProtocolsSettings, arguments[1:])
-            tabulate_protocols(protocols, start(protocols.precision))
-            return
-        if arguments[:1] == ["cross_validate"]:
-            cohort = settings_from_command_line(CrossValidateSettings, arguments[1:])
-            cross_validate_cohort(cohort, start(cohort.precision))
+        if arguments and arguments[0] in COMMANDS:
+            sys.stdout.writelines(f"{told}\n" for told in COMMANDS[arguments[0]](arguments[1:]))
             return
         settings = settings_from_command_line(FinetuneSettings, arguments)
         message = interruption(settings)
@@ -135,11 +136,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_with(f"error: {error}")
     except KeyboardInterrupt:
         exit_with(message, status=130)
-
-
-def start(precision: str) -> Accelerator:
-    """Return the accelerator of a precision, fp32 or bf16."""
-    return Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[precision])
 
 
 if __name__ == "__main__":

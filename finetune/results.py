@@ -14,8 +14,9 @@ from finetune.classifiers import Classifier
 from finetune.compare import Compared
 from finetune.contenders import Contest
 from finetune.predict import called_positive, write_predictions
-from finetune.reconstruction import draw_reconstruction
-from finetune.report import write_report
+from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
+from finetune.reports.reconstruction import draw_reconstruction
+from finetune.reports.sections import NamedFigure, Section
 from finetune.settings import FinetuneSettings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -90,18 +91,20 @@ def report(
     findings: Sequence[str],
     summary: Mapping[str, Any],
     device: torch.device,
+    sections: Sequence[Section] = (),
 ) -> None:
-    """Write the page, with a reconstruction and the curve of pretraining where there was one."""
-    picture = None
+    """Write the page: the diagnosis, `sections`, and the pretraining where there was one."""
+    shown = [diagnosis_section(summary), *sections]
     if contest.loaded is not None:
         evaluation = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
         picture = draw_reconstruction(contest.loaded, evaluation, seed=settings.seed, device=device)
+        figure = NamedFigure("reconstruction", picture.figure, picture.caption)
+        shown.append(Section("What the encoder infers from the rest", figures=[figure]))
+    curve = learning_curve_section(read_metrics(settings.encoder) if settings.encoder else ())
     write_report(
         run_dir / "report.html",
         title=f"LAMAE: {settings.label_set}, {settings.mode}",
         findings=findings,
         summary=summary,
-        curve=read_metrics(settings.encoder) if settings.encoder else None,
-        reconstruction=picture.figure if picture else None,
-        caption=picture.caption if picture else "",
+        sections=shown if curve is None else [*shown, curve],
     )

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int
 
 from finetune.classifiers import Classifier
-from finetune.linear_probe import probabilities
+from finetune.logits import probabilities
 from finetune.windows import Reading, average_over_windows
 from lamae.dataset import Batch, Split
 

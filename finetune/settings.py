@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.cnn_attention_bilstm import CnnAttentionBilstmSettings
 from finetune.hold_out import HOLD_OUT
 from finetune.label_rules import Icd10Settings
-from finetune.lasan import LasanSettings
 from finetune.linear_probe import L2_GRID
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
+from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
+from finetune.networks.lasan import LasanSettings
 from lamae.config import FolderPath, Settings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
@@ -21,11 +22,13 @@ Mode = Literal[
     "lasan",
     "hybrid",
     "cnn_attention_bilstm",
+    "hierarchical_transformer",
 ]
 """probe: a linear classifier on the frozen encoder, fitted to its end. attention_probe: a learned
 query over the frozen encoder's tokens. full: encoder and linear head trained together.
-probe_then_full: the same from a fitted probe (Kumar et al. 2022). lasan, cnn_attention_bilstm: a
-network without an encoder. hybrid: gated fusion of encoder and LASAN, trained together."""
+probe_then_full: the same from a fitted probe (Kumar et al. 2022). lasan, cnn_attention_bilstm,
+hierarchical_transformer: a network without an encoder. hybrid: gated fusion of encoder and LASAN,
+trained together."""
 
 Baseline = Literal["random", "supervised"]
 """random: the same mode with the encoder at random weights, trained as from scratch: its layer
@@ -45,7 +48,7 @@ Overlap = Literal[
 """What the recordings of the evaluation split can share with those of the training split or with
 those that the encoder was pretrained on: patients, or the recordings themselves."""
 
-WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm")
+WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm", "hierarchical_transformer")
 """Modes that need no encoder."""
 
 
@@ -97,8 +100,9 @@ class FinetuneSettings(Settings):
     """One classifier on one task, evaluated beside its baselines."""
 
     encoder: FolderPath | None = None
-    """Run of pretrain/main.py, or a folder with config.json and model.safetensors; modes lasan and
-    cnn_attention_bilstm do without."""
+    """Run of pretrain/main.py, a folder with config.json and model.safetensors, or a YAML file that
+    describes another encoder; modes lasan, cnn_attention_bilstm and hierarchical_transformer do
+    without."""
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath | None = None
@@ -108,8 +112,8 @@ class FinetuneSettings(Settings):
     overwrite: bool = False
     """Replace the results that run_dir holds."""
     mode: Mode = "probe"
-    """What is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid or
-    cnn_attention_bilstm."""
+    """What is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
+    cnn_attention_bilstm or hierarchical_transformer."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
     """What the classifier is compared with; those that the mode itself is are left out."""
     preprocess: Preprocessor | None = None
@@ -125,6 +129,8 @@ class FinetuneSettings(Settings):
         batch_norm_momentum=0.1
     )
     """Parts of the supervised network."""
+    hierarchical_transformer: HierarchicalTransformerSettings = HierarchicalTransformerSettings()
+    """Sizes and switches of the hierarchical transformer."""
     label_set: str = "superclass"
     """Which labels of the shards to predict."""
     classes: tuple[str, ...] | None = None
@@ -174,8 +180,16 @@ class FinetuneSettings(Settings):
     left out."""
     l2_grid: tuple[float, ...] = L2_GRID
     """Penalties of the probe to choose from, on held-out training patients."""
+    challenge_weights: FolderPath | None = None
+    """weights.csv of a PhysioNet/CinC Challenge, for its score; classes are SNOMED CT codes."""
+    examples: int = Field(4, ge=0)
+    """Errors that the report shows on ECG paper, those that the classifier is surest of."""
     resamples: int = Field(1000, gt=0)
     """Bootstrap resamples of patients behind each interval."""
+    lead_masking: bool = False
+    """Score the evaluation recordings again without each group of leads, without each lead, with
+    each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 34
+    times more, one of 8 leads 22 times."""
     seed: int = Field(0, ge=0)
     """Decides random weights, hold-out, order, windows, dropout and resamples."""
     cpu_threads: int | None = Field(None, gt=0)
@@ -184,8 +198,9 @@ class FinetuneSettings(Settings):
     @property
     def compared_with(self) -> tuple[Baseline, ...]:
         """The baselines that the mode can be compared with."""
-        own = {"lasan": {"random"}, "cnn_attention_bilstm": {"random", "supervised"}}
-        without = own.get(self.mode, set())
+        without = {"random"} if self.mode in WITHOUT_ENCODER else set()
+        if self.mode == "cnn_attention_bilstm":
+            without.add("supervised")
         return tuple(name for name in dict.fromkeys(self.baselines) if name not in without)
 
     @model_validator(mode="after")

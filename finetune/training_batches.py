@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from finetune.settings import TrainingSettings
-from finetune.windows import drawn_starts
+from finetune.window_starts import drawn_starts
 from lamae.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.errors import InputError
 

@@ -1,9 +1,8 @@
-"""Recordings that are longer than what a model sees: windows over them, and means over windows.
+"""Means over the windows of recordings that are longer than what a model sees.
 
-To evaluate, as few windows as cover a recording are laid over it, evenly spaced, the first at its
-start and the last at its end; what a model gives for them is averaged: features for a probe,
-logits for a classifier (for a linear classifier that is the same). To train, one window is drawn
-for each recording and epoch. A shorter recording has one window, padded, whose padding is masked.
+What a model gives for the windows that cover a recording is averaged: features for a probe, logits
+for a classifier (for a linear classifier that is the same). A shorter recording has one window,
+padded, whose padding is masked.
 """
 
 from collections.abc import Callable
@@ -15,19 +14,11 @@ from accelerate.utils import gather_object
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from finetune.window_starts import covering_windows
 from lamae.dataset import Batch, Split, Usable, prefetch
 
 MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
-
-
-class Windows(NamedTuple):
-    """Windows over recordings, all those of a recording in a row."""
-
-    positions: Int[np.ndarray, " windows"]
-    """The recording of each."""
-    starts: Int[np.ndarray, " windows"]
-    """Where each begins, in samples at the preprocessor's rate."""
 
 
 class Reading(NamedTuple):
@@ -50,40 +41,6 @@ class Averaged(NamedTuple):
     """One row for each of them."""
     unusable: dict[str, str]
     """Reason by key of the others."""
-
-
-def covering_windows(
-    positions: Int[np.ndarray, " recordings"],
-    lengths: Int[np.ndarray, " recordings"],
-    *,
-    window: int,
-) -> Windows:
-    """Lay the fewest windows that cover each recording over it, evenly; lengths in samples."""
-    counts = np.maximum(-(-lengths // window), 1)
-    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    room = np.repeat(np.maximum(lengths - window, 0), counts)
-    starts = number * room // np.repeat(np.maximum(counts - 1, 1), counts)
-    return Windows(np.repeat(positions, counts), starts)
-
-
-def drawn_starts(
-    positions: Int[np.ndarray, " b"],
-    epochs: Int[np.ndarray, " b"],
-    lengths: Int[np.ndarray, " b"],
-    *,
-    window: int,
-    count: int,
-    seed: int,
-) -> Int[np.ndarray, " b"]:
-    """Draw where the window of each recording begins in an epoch, of `count` recordings in all.
-
-    It hangs on the seed, the epoch and the recording's position alone.
-    """
-    share = np.empty(len(positions))
-    for epoch in np.unique(epochs):
-        drawn = np.random.default_rng([seed, int(epoch), 1]).random(count)
-        share[epochs == epoch] = drawn[positions[epochs == epoch]]
-    return np.floor(share * (np.maximum(lengths - window, 0) + 1)).astype(np.int64)
 
 
 def average_over_windows(

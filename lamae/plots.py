@@ -24,24 +24,22 @@ from lamae.files import open_whole
 
 MM_PER_S = 25.0
 """Paper speed of a standard ECG."""
-
 MM_PER_MV = 10.0
 """Gain of a standard ECG."""
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Okabe and Ito's colours, which readers with any colour vision can tell apart."""
-
 Interval = tuple[float, float, float]
 """An estimate, then the lower and the upper end of its interval."""
 
-_INK, _MUTED, _FAINT = "#1b1f24", "#59636e", "#dfe3e8"
+INK, MUTED, _FAINT = "#1b1f24", "#59636e", "#dfe3e8"
+"""Of traces and text, and of what stands behind them."""
 _PAPER, _GRID_1_MM, _GRID_5_MM, _HIDDEN = "#fffafa", "#fae3e3", "#efb9b9", "#3f5f86"
 _MARKERS = "osD^"
 _WEB_FONTS = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
-_STYLE: dict[Any, Any] = {
-    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _MUTED),
-    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), _INK),
+STYLE: dict[Any, Any] = {
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), MUTED),
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
     **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon"), False),
     "axes.axisbelow": True,
     "font.sans-serif": ["DejaVu Sans"],
@@ -51,12 +49,13 @@ _STYLE: dict[Any, Any] = {
     "path.simplify_threshold": 0.2,  # in 1/72 inch: 0.07 mm, less than a trace is wide
     "svg.fonttype": "none",
     "svg.hashsalt": "lamae",
-    "text.color": _INK,
+    "text.color": INK,
     "text.parse_math": False,
 }
+"""What every figure is drawn with, by `matplotlib.rc_context`."""
 
 _LOSSES = MappingProxyType({"train/loss": "training", "val/loss": "validation"})
-_TRACES = MappingProxyType({"recorded": (_INK, 0.9), "reconstructed": (COLOURS[0], 1.4)})
+_TRACES = MappingProxyType({"recorded": (INK, 0.9), "reconstructed": (COLOURS[0], 1.4)})
 """Colour and line width."""
 _LEFT_MM, _RIGHT_MM, _FOOT_MM, _TITLE_MM, _LEGEND_MM = 25.0, 5.0, 9.0, 8.0, 8.0
 _ABOVE_MM, _BELOW_MM = (10.0, 30.0), (5.0, 30.0)
@@ -69,7 +68,7 @@ class _Row(NamedTuple):
     top_mm: float
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def ecg_paper(
     signal_mv: Float[np.ndarray, "leads samples"],
     leads: Sequence[str],
@@ -194,21 +193,21 @@ def _draw_calibration(axes: Axes, rows: Sequence[_Row]) -> None:
     for lead, _, baseline_mm, _ in rows:
         x_mm = np.array([12.5, 15, 15, 20, 20, 22.5])
         y_mm = baseline_mm + MM_PER_MV * np.array([0, 0, 1, 1, 0, 0])
-        axes.plot(x_mm, y_mm, color=_INK, linewidth=1.0, solid_joinstyle="miter")
+        axes.plot(x_mm, y_mm, color=INK, linewidth=1.0, solid_joinstyle="miter")
         axes.text(3, baseline_mm + 5, lead, fontweight="bold", va="center", fontsize=11)
 
 
 def _draw_scale(axes: Axes, duration_s: float) -> None:
     for second in range(int(duration_s) + 1):
         x_mm = _LEFT_MM + MM_PER_S * second
-        axes.plot([x_mm, x_mm], [_FOOT_MM - 1.2, _FOOT_MM], color=_MUTED, linewidth=0.8)
+        axes.plot([x_mm, x_mm], [_FOOT_MM - 1.2, _FOOT_MM], color=MUTED, linewidth=0.8)
         place_mm = x_mm, _FOOT_MM - 2.2
-        axes.text(*place_mm, f"{second} s", ha="center", va="top", fontsize=9, color=_MUTED)
+        axes.text(*place_mm, f"{second} s", ha="center", va="top", fontsize=9, color=MUTED)
     scale = f"{MM_PER_S:g} mm/s\n{MM_PER_MV:g} mm/mV"
-    axes.text(3, _FOOT_MM - 1.2, scale, va="top", fontsize=7.5, color=_MUTED, linespacing=1.1)
+    axes.text(3, _FOOT_MM - 1.2, scale, va="top", fontsize=7.5, color=MUTED, linespacing=1.1)
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def learning_curve(
     rows: Sequence[Mapping[str, Any]], *, x: str = "step", series: Mapping[str, str] = _LOSSES
 ) -> Figure:
@@ -243,7 +242,7 @@ def learning_curve(
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def interval_plot(rows: Sequence[tuple[str, Mapping[str, Interval]]], *, xlabel: str) -> Figure:
     """Draw a forest plot: for each named row the interval of each model.
 
@@ -263,7 +262,7 @@ def interval_plot(rows: Sequence[tuple[str, Mapping[str, Interval]]], *, xlabel:
         estimate, low, high = np.array([intervals[model] for _, intervals in rows], float).T
         axes.hlines(y, low, high, color=COLOURS[i % 4], linewidth=1.8)
         axes.plot(estimate, y, _MARKERS[i % 4], color=COLOURS[i % 4], ms=6, label=model)
-    axes.axhline(0.5, color=_MUTED, linewidth=0.8)
+    axes.axhline(0.5, color=MUTED, linewidth=0.8)
     axes.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), labels=[name for name, _ in rows])
     axes.get_yticklabels()[0].set_fontweight("bold")
@@ -275,7 +274,7 @@ def interval_plot(rows: Sequence[tuple[str, Mapping[str, Interval]]], *, xlabel:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def as_svg(figure: Figure) -> str:
     """Return an `<svg>` element to put into an HTML page, the same for the same figure.
 
@@ -293,7 +292,7 @@ def as_svg(figure: Figure) -> str:
     return f'{tag} role="img" aria-label={label}{svg}'
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def save_png(figure: Figure, path: Path, *, dots_per_inch: int = 150) -> None:
     """Write a PNG, whole or not at all, on a white ground."""
     with open_whole(path) as file:

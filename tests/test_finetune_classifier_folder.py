@@ -9,15 +9,16 @@ import torch
 
 from finetune.classifier_folder import load_classifier, save_classifier
 from finetune.classifiers import Architecture, Classifier, build_classifier
-from finetune.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.lasan import LasanSettings
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
+from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
+from finetune.networks.lasan import LasanSettings
 from finetune.settings import WITHOUT_ENCODER, Mode
 from lamae.dataset import Batch
 from lamae.encoder import EncoderSettings
 from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
 
-PREPROCESSOR = Preprocessor(leads=("I", "V1"), sampling_rate=50, duration_s=4, band_hz=None)
+PREPROCESSOR = Preprocessor(leads=("I", "V1"), sampling_rate=50, duration_s=20, band_hz=None)
 ENCODER = EncoderSettings(patch_size=50, width=16, depth=1, heads=2, latent_depth=1)
 
 
@@ -33,6 +34,9 @@ def make(mode: Mode) -> Classifier:
             encoder=None if mode in WITHOUT_ENCODER else ENCODER,
             lasan=LasanSettings(channels=(8, 8), kernel_size=5, depth=1, heads=2, hidden=8),
             cnn_attention_bilstm=CnnAttentionBilstmSettings(),
+            hierarchical_transformer=HierarchicalTransformerSettings(
+                width=16, depth=3, heads=2, hidden=16
+            ),
         )
     )
 
@@ -47,8 +51,8 @@ def test_what_is_loaded_gives_the_outputs_of_what_was_saved(mode: Mode, tmp_path
     assert loaded.classifier.architecture == classifier.architecture
     assert (loaded.thresholds, loaded.about) == ({"MI": 0.25}, {"seed": 3})
     present = torch.tensor([[True, True], [True, False], [True, True]])
-    samples = torch.tensor([200, 200, 120])
-    signal = torch.randn(3, 2, 200) * present[..., None]
+    samples = torch.tensor([1000, 1000, 600])
+    signal = torch.randn(3, 2, 1000) * present[..., None]
     batch = Batch(signal, present, ("a", "b", "c"), samples)
     device = torch.device("cpu")
     with torch.no_grad():

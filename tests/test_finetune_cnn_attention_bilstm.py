@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.cnn_attention_bilstm import (
+from finetune.networks.cnn_attention_bilstm import (
     L2,
     BiLstm,
     CnnAttentionBilstm,
     CnnAttentionBilstmSettings,
 )
-from finetune.convolution import Convolution
+from finetune.networks.convolution import Convolution
 from lamae.errors import InputError
 from lamae.leads import LEADS
 

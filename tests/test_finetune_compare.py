@@ -23,6 +23,7 @@ from finetune.windows import Reading
 from lamae.checkpoint import load_encoder
 from lamae.config import ConfigError, load_settings
 from lamae.corpus import Corpus
+from lamae.encoder import Encoder
 from lamae.errors import InputError
 from lamae.tracking import SUMMARY
 
@@ -198,7 +199,8 @@ def test_the_baselines_are_built_as_the_settings_say(make_probe: MakeProbe) -> N
     contest = make_contest(make_probe(mode="full", baselines=("random", "supervised")), CLASSES)
     own, random, supervised = contest.contenders.values()
     assert list(contest.contenders) == ["pretrained", "random", "supervised"]
-    assert own.encoder is not None and random.encoder is not None and contest.loaded is not None
+    assert isinstance(own.encoder, Encoder) and isinstance(random.encoder, Encoder)
+    assert contest.loaded is not None
     assert own.encoder is not contest.loaded.model.encoder, "training must not change the original"
     assert not torch.equal(own.encoder.cls, random.encoder.cls)
     assert (own.training.layer_decay, random.training.layer_decay) == (0.75, 1.0)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from finetune.cross_validation_run import OUT_OF_FOLD
+from finetune.cross_validation_results import OUT_OF_FOLD
 from finetune.main import main
 from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
 from lamae.tracking import SUMMARY
@@ -188,7 +188,11 @@ def test_the_verb_leaves_the_files_and_says_the_numbers_that_it_names(
     assert f"Results: {run.folder / SUMMARY}" in run.printed
     assert ("random weights" in run.printed) == ("random" in run.models)
     embeddings = {"embeddings"} if run.models[0] == "pretrained" else set()
-    assert {path.name for path in run.folder.iterdir()} == {SUMMARY, OUT_OF_FOLD} | embeddings
+    left = {SUMMARY, OUT_OF_FOLD, "report.html", "figures", "tables"}
+    assert {path.name for path in run.folder.iterdir()} == left | embeddings
+    for found in summary["per_class"].values():
+        called_or_missed = found["true_positive"] + found["false_negative"]
+        assert called_or_missed == run.repeats * found["positives"]
     assert summary["counts"]["records"] == len(corpus)
     assert summary["counts"]["patients"] == patients
     assert summary["model"] == run.models[0]
@@ -197,13 +201,13 @@ def test_the_verb_leaves_the_files_and_says_the_numbers_that_it_names(
 def test_a_finished_run_is_refused_and_left_as_it_was(
     lasan: Run, simulated_shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.read_bytes() for path in lasan.folder.iterdir()}
+    before = {p: p.read_bytes() for p in lasan.folder.rglob("*") if p.is_file()}
     with pytest.raises(SystemExit) as ended:
         cross_validate(simulated_shards, lasan.folder, *LASAN, "seed=1")
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert f"run folder {lasan.folder}: holds {SUMMARY}" in told and "overwrite=true" in told
-    assert {path: path.read_bytes() for path in lasan.folder.iterdir()} == before
+    assert {p: p.read_bytes() for p in lasan.folder.rglob("*") if p.is_file()} == before
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from finetune.cross_validation import cross_validate
+from finetune.cross_validation import FoldScores, cross_validate
 from finetune.folds import check_folds, patient_folds
 from finetune.label_fractions import patient_share
+from finetune.operating_points import Decisions
 from finetune.out_of_fold import fold_scores
 from finetune.tasks import Cohort, LabelledRows, Task
 from lamae.errors import InputError
@@ -102,12 +103,18 @@ def test_each_recording_is_scored_by_who_has_not_seen_its_patient() -> None:
     labels, patients = draw(1)
     part = LabelledRows(np.arange(120), labels, patients, unlabelled=0, without_class=0)
 
-    def fit_and_score(task: Task, number: int) -> dict[str, np.ndarray]:
+    def fit_and_score(task: Task, number: int) -> dict[str, FoldScores]:
         assert not set(task.train.patients) & set(task.evaluation.patients)
         assert len(task.train.rows) + len(task.evaluation.rows) == 120
-        return {"own": np.full(task.evaluation.labels.shape, float(number))}
+        scores = np.full(task.evaluation.labels.shape, float(number))
+        called = Decisions(scores > 4, scores > 5, scores > 6, np.array([True, number == 2, False]))
+        return {"own": FoldScores(scores, called)}
 
     found = cross_validate(Cohort(("a", "b", "c"), part), fit_and_score, folds=4, repeats=2, seed=0)
     expected = found.fold + 4 * np.arange(2)[:, None]
     assert (found.scores["own"] == expected[:, :, None]).all()
+    f1, specific, _, has_threshold = found.decisions["own"]
+    assert (f1 == (expected > 4)[:, :, None]).all()
+    assert (specific == (expected > 5)[:, :, None]).all()
+    assert has_threshold.tolist() == [[True, True, False], [True, False, False]]
     assert (found.fold[0] != found.fold[1]).any(), "repeats deal the patients out anew"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
 from finetune.linear_probe import fit_linear_probe
-from finetune.outputs import Outputs
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.outputs import Outputs
 from lamae.encoder import Encoder, EncoderSettings, Latents
 from lamae.errors import InputError
 from lamae.leads import LEADS
@@ -30,6 +30,7 @@ def make_model(kind: str, leads: tuple[str, ...] = LEADS) -> EncoderClassifier:
     head: AttentionHead | LinearHead
     if kind == "attention":
         head = AttentionHead(WIDTH, heads=2, leads=leads, classes=3)
+        assert head.lead_embedding is not None
         nn.init.normal_(head.lead_embedding)
     else:
         head = LinearHead(WIDTH, classes=3, pooling="attention")
@@ -116,6 +117,7 @@ def test_attention_head_is_torchs_attention_of_one_query() -> None:
         oracle.in_proj_weight.copy_(torch.cat([eye, head.key.weight, head.value.weight]))
         oracle.in_proj_bias.copy_(torch.cat([none, head.key.bias, head.value.bias]))
         oracle.out_proj.load_state_dict(head.project.state_dict())
+        assert head.lead_embedding is not None
         named = head.norm(tokens) + head.lead_embedding[[0, 6]][:, None]
         flat = named.flatten(1, 2)
         query = head.query.expand(2, 1, WIDTH)
@@ -182,6 +184,7 @@ def test_a_linear_head_tells_weights_of_leads_only_where_they_are_its_own() -> N
 @pytest.mark.parametrize("kind", HEADS)
 def test_the_head_and_the_encoder_beneath_it_are_trained(kind: str, signal: torch.Tensor) -> None:
     model = make_model(kind).train()
+    assert isinstance(model.encoder, Encoder)
     for parameter in model.encoder.latent.parameters():  # no longer the identity
         nn.init.normal_(parameter, std=0.1)
     model(signal).logits.square().sum().backward()

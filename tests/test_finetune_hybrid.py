@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.hybrid import GatedFusion, HybridLasan
-from finetune.lasan import LasanSettings
-from finetune.outputs import Outputs
+from finetune.networks.hybrid import GatedFusion, HybridLasan
+from finetune.networks.lasan import LasanSettings
+from finetune.networks.outputs import Outputs
 from lamae.encoder import Encoder, EncoderSettings
 from lamae.leads import LEADS
 from lamae.pooling import Pooling

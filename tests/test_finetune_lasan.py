@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from finetune.lasan import Lasan, LasanSettings, LeadAttention, TemporalCnn
+from finetune.networks.lasan import Lasan, LasanSettings, LeadAttention, TemporalCnn
 from lamae.errors import InputError
 from lamae.leads import INDEPENDENT_LEADS, LEADS
 

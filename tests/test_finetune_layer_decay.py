@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from finetune.heads import EncoderClassifier, LinearHead
 from finetune.layer_decay import block_number, decayed_adamw
+from finetune.networks.heads import EncoderClassifier, LinearHead
 from lamae.encoder import Encoder, EncoderSettings, Method
 from lamae.leads import LEADS
 
@@ -22,6 +22,7 @@ def make(method: Method) -> EncoderClassifier:
 @pytest.mark.parametrize("method", METHODS)
 def test_each_parameter_is_in_the_block_that_computes_it(method: Method) -> None:
     encoder = make(method).encoder
+    assert isinstance(encoder, Encoder)
     numbers = {name: block_number(name, encoder.settings) for name, _ in encoder.named_parameters()}
     assert {numbers["embed.project.weight"], numbers["cls"], numbers["lead_embedding"]} == {0}
     assert {number for name, number in numbers.items() if "blocks" in name} == {1, 2, 3}
@@ -35,6 +36,7 @@ def test_each_parameter_is_in_the_block_that_computes_it(method: Method) -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_rates_fall_by_the_factor_from_the_head_down(method: Method) -> None:
     model = make(method)
+    assert isinstance(model.encoder, Encoder)
     optimizer = decayed_adamw(
         model,
         model.encoder.settings,

@@ -100,9 +100,14 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     page = (probe_run / "report.html").read_text()
     assert f"{summary['auroc_macro']['estimate']:.3f}" in page
     assert f"{summary['auroc_macro_random']['estimate']:.3f}" in page
-    assert page.count("<svg") == 3  # intervals, learning curve, reconstruction
     promised = {SUMMARY, "report.html", "embeddings", "classifier", "predictions.csv"}
+    promised |= {"figures", "tables"}
     assert {path.name for path in probe_run.iterdir()} == promised
+    figures = {"intervals", "roc", "precision_recall", "reliability", "confusion"}
+    figures |= {"reconstruction", "learning_curve"}
+    drawn = {path.name for path in (probe_run / "figures").iterdir()}
+    assert {f"{name}.{kind}" for name in figures for kind in ("svg", "png")} <= drawn
+    assert page.count("<svg") == len(drawn) / 2
 
 
 def test_a_failed_report_does_not_block_the_next_run(

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from finetune.embeddings import EmbeddingCache
 from finetune.main import main
-from finetune.protocol_scores import ProtocolScorer, ProtocolsSettings
-from finetune.protocols import PROTOCOLS, Rules
+from finetune.protocols.published import PROTOCOLS, Rules
+from finetune.protocols.scores import ProtocolScorer, ProtocolsSettings
 from lamae.checkpoint import load_autoencoder
 from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
 from lamae.errors import InputError

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.protocol_reading import ProtocolPreprocessor
-from finetune.protocol_scores import READING
-from finetune.protocols import DIAGNOSTIC, PROTOCOLS, Rules
+from finetune.protocols.published import DIAGNOSTIC, PROTOCOLS, Rules
+from finetune.protocols.reading import ProtocolPreprocessor
+from finetune.protocols.scores import READING
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
 from lamae.record import Record

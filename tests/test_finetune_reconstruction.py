@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune.reconstruction import draw_reconstruction
+from finetune.reports.reconstruction import draw_reconstruction
 from lamae.checkpoint import load_autoencoder
 from lamae.corpus import Corpus
 from lamae.dataset import Split

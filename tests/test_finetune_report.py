@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.report import DIFFERENCE, ENCODER, RANDOM, facts, format_number, metric_tables
-from finetune.report import write_report as write
+from finetune.reports.page import (
+    diagnosis_section,
+    facts,
+    format_number,
+    learning_curve_section,
+    metric_tables,
+)
+from finetune.reports.page import write_report as write
+from finetune.reports.sections import NamedFigure, NamedTable, Section
 from lamae.plots import ecg_paper
 
 Interval = dict[str, float]
@@ -81,7 +88,10 @@ class Page(HTMLParser):
 
 def write_page(folder: Path, **changes: Any) -> str:
     path = folder / "report.html"
-    write(path, **{"title": "Probe", "findings": ["It works."], "summary": summary(), **changes})
+    found = changes.get("summary", summary())
+    sections = [diagnosis_section(found), *changes.pop("sections", [])]
+    given = {"title": "Probe", "findings": ["It works."], "summary": found, **changes}
+    write(path, sections=sections, **given)
     return path.read_text()
 
 
@@ -89,8 +99,10 @@ def write_page(folder: Path, **changes: Any) -> str:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     figure = ecg_paper(np.zeros((2, 300)), ["I", "II"], sampling_rate=100)
     curve = [{"step": 1, "train/loss": 1.0}, {"step": 2, "train/loss": 0.5}]
-    folder = tmp_path_factory.mktemp("report")
-    return write_page(folder, curve=curve, reconstruction=figure, caption="Record 1.")
+    sections = [Section("Paper", figures=[NamedFigure("paper", figure, "Record 1.")])]
+    losses = learning_curve_section(curve)
+    assert losses is not None
+    return write_page(tmp_path_factory.mktemp("report"), sections=[*sections, losses])
 
 
 def test_the_page_is_well_formed_and_needs_nothing_outside_of_it(whole: str) -> None:
@@ -128,9 +140,12 @@ def test_text_is_escaped_wherever_it_comes_from(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>"
     found = summary(command=evil, config={"a": evil}, versions={evil: evil}, counts={evil: 1})
     found["per_class"] = {evil: {"positives": 1, "auroc": interval(0.5)}}
-    page = write_page(tmp_path, title=evil, findings=[evil], summary=found, caption=evil)
+    figure = ecg_paper(np.zeros((1, 300)), ["I"], sampling_rate=100, title=evil)
+    table = NamedTable("t", evil, ["a", evil], [[evil, evil]])
+    section = Section(evil, [evil], [NamedFigure("f", figure, evil)], [table])
+    page = write_page(tmp_path, title=evil, findings=[evil], summary=found, sections=[section])
     assert "<script" not in page
-    assert page.count(html.escape(evil, quote=False).split("alert")[0]) >= 7
+    assert page.count(html.escape(evil, quote=False).split("alert")[0]) >= 13
 
 
 def test_the_intervals_are_explained_as_they_were_made(whole: str) -> None:
@@ -141,7 +156,8 @@ def test_the_intervals_are_explained_as_they_were_made(whole: str) -> None:
 
 
 def test_a_summary_with_nothing_in_it_still_makes_a_page(tmp_path: Path) -> None:
-    page = Page(write_page(tmp_path, summary={}, curve=[{"step": 1, "val/auroc_macro": 0.5}]))
+    assert learning_curve_section([{"step": 1, "val/auroc_macro": 0.5}]) is None
+    page = Page(write_page(tmp_path, summary={}))
     assert page.open == []
     assert "svg" not in page.tags
 
@@ -151,19 +167,20 @@ def test_a_failed_report_leaves_the_old_one_and_no_partial_file(tmp_path: Path) 
     with pytest.raises(KeyError, match="high"):
         write_page(tmp_path, summary={"auroc_macro": {"estimate": 0.5, "low": 0.4}})
     assert (tmp_path / "report.html").read_text() == old
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_tables_have_macro_first_then_classes_by_frequency() -> None:
     auroc, auprc = metric_tables(summary())
-    assert [(row.name, row.positives) for row in auroc.rows] == [
+    assert [row[:2] for row in auroc.rows] == [
         ("Macro average", None),
         ("NORM", 1234),
         ("MI", 12),
     ]
-    assert auroc.columns == [ENCODER, RANDOM, DIFFERENCE]
-    assert auprc.columns == [ENCODER]
-    assert auroc.rows[2].intervals[RANDOM] == pytest.approx((0.71, 0.70, 0.73))
+    assert auroc.leading == 1
+    assert auroc.columns == ["Class", "Positives", "Pretrained", "Random weights", "Difference"]
+    assert auprc.columns == ["Class", "Positives", "Pretrained"]
+    assert auroc.rows[2][3] == pytest.approx((0.71, 0.70, 0.73))
 
 
 def test_what_could_not_be_computed_is_a_dash(tmp_path: Path) -> None:

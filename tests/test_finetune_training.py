@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.classifiers import Architecture, Classifier, build_classifier
-from finetune.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.lasan import LasanSettings
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
+from finetune.networks.lasan import LasanSettings
 from finetune.settings import TrainingSettings
 from finetune.training import Reached, Training, TrainingData
 from finetune.training_batches import Steps

@@ -7,13 +7,8 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.windows import (
-    Reading,
-    average_over_windows,
-    covering_windows,
-    drawn_starts,
-    usable_windows,
-)
+from finetune.window_starts import covering_windows, drawn_starts
+from finetune.windows import Reading, average_over_windows, usable_windows
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
 from lamae.preprocess import Preprocessor

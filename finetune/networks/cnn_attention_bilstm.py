@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from finetune.convolution import Convolution, check_rows, mean_over_recorded, steps_left
-from finetune.outputs import LogitLayer, Outputs
+from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded, steps_left
+from finetune.networks.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 
 L2 = 1e-3

@@ -44,15 +44,24 @@ class Convolution(nn.Module):
             signal = signal.masked_fill(~is_recorded[:, None], 0.0)
         padding = _keras_padding(signal.shape[2], kernel_size=self.kernel_size, stride=self.stride)
         features = self.convolve(F.pad(signal, padding))
-        left = steps_left(recorded, self.stride)
-        if left is None:
-            return self.norm(features).relu()
-        is_recorded = recorded_steps(left, features.shape[2])
-        steps = rearrange(features, "b d t -> b t d")
-        normalised = self.norm(steps[is_recorded]).relu()
-        placed = normalised.new_zeros(steps.shape)
-        placed[is_recorded] = normalised
-        return rearrange(placed, "b t d -> b d t")
+        return rectified(self.norm, features, steps_left(recorded, self.stride))
+
+
+def rectified(
+    norm: nn.BatchNorm1d, features: Float[Tensor, "b d t"], recorded: Int[Tensor, " b"] | None
+) -> Float[Tensor, "b d t"]:
+    """Return the ReLU of normalised features.
+
+    Steps behind the recorded ones come out as zero and take no part in the statistics.
+    """
+    if recorded is None:
+        return norm(features).relu()
+    is_recorded = recorded_steps(recorded, features.shape[2])
+    steps = rearrange(features, "b d t -> b t d")
+    normalised = norm(steps[is_recorded]).relu()
+    placed = normalised.new_zeros(steps.shape)
+    placed[is_recorded] = normalised
+    return rearrange(placed, "b t d -> b d t")
 
 
 def check_rows(signal: Float[Tensor, "b l samples"], leads: Sequence[str]) -> None:

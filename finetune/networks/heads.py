@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Int
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
+from finetune.encoders.other_encoder import AnyEncoder, OtherEncoder, present_rows
 from finetune.linear_probe import LinearProbe
-from finetune.outputs import LogitLayer, Outputs
-from lamae.encoder import Encoder, Latents
+from finetune.networks.outputs import LogitLayer, Outputs
+from lamae.encoder import Latents
 from lamae.errors import InputError
 from lamae.layers import initialise, rows_of_leads
 from lamae.leads import LEADS
@@ -30,7 +31,7 @@ class Head(Protocol):
 class EncoderClassifier(nn.Module):
     """An encoder with a head."""
 
-    def __init__(self, encoder: Encoder, head: Head, *, leads: Sequence[str]) -> None:
+    def __init__(self, encoder: AnyEncoder, head: Head, *, leads: Sequence[str]) -> None:
         """Join the two; `leads` names the rows of a signal, in their order."""
         super().__init__()
         self.encoder = encoder
@@ -56,7 +57,9 @@ class EncoderClassifier(nn.Module):
         Raises InputError for a signal of other leads, or of broken patches.
         """
         latents = self.encoder(signal, self.leads, present=present, valid=valid)
-        return self.head(latents, present)
+        found = self.head(latents, present_rows(self.encoder, present))
+        knows_leads = not isinstance(self.encoder, OtherEncoder)
+        return found if knows_leads else found._replace(lead_weights=None)
 
 
 class LinearHead(nn.Module):
@@ -110,16 +113,21 @@ class AttentionHead(nn.Module):
     """One learned query over all tokens of all leads, as in V-JEPA (Bardes et al. 2024).
 
     A cross-attention block, q = query + attention, q + MLP(q), and a linear layer. The tokens are
-    told the name of their lead first, since the encoder may show leads as a set.
+    told the name of their lead first, since the encoder may show leads as a set; those of an
+    encoder that does not tell leads apart have no such name.
     """
 
     def __init__(self, width: int, *, heads: int, leads: Sequence[str], classes: int) -> None:
-        """Build for tokens of `width`, a multiple of `heads`, of `leads` in this order."""
+        """Build for tokens of `width`, a multiple of `heads`, of `leads` in this order.
+
+        Without leads, all tokens are in one row.
+        """
         super().__init__()
         self.heads = heads
         self.leads = tuple(leads)
         self.norm = nn.LayerNorm(width)
-        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width) * 0.02)
+        names = torch.randn(len(LEADS), width) * 0.02
+        self.lead_embedding = nn.Parameter(names) if leads else None
         self.query = nn.Parameter(torch.randn(width))
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -133,8 +141,10 @@ class AttentionHead(nn.Module):
         """Classify; the weight of a lead is its share of the attention, a mean over heads."""
         tokens = latents.tokens
         leads, width = tokens.shape[1], tokens.shape[3]
-        names = rows_of_leads(self.lead_embedding, self.leads)
-        tokens = rearrange(self.norm(tokens) + names[:, None], "b l t d -> b (l t) d")
+        tokens = self.norm(tokens)
+        if self.lead_embedding is not None:
+            tokens = tokens + rows_of_leads(self.lead_embedding, self.leads)[:, None]
+        tokens = rearrange(tokens, "b l t d -> b (l t) d")
         key = rearrange(self.key(tokens), "b n (h d) -> b h n d", h=self.heads)
         value = rearrange(self.value(tokens), "b n (h d) -> b h n d", h=self.heads)
         query = rearrange(self.query, "(h d) -> h d", h=self.heads)
@@ -152,9 +162,12 @@ class AttentionHead(nn.Module):
 
 
 def pooled_width(pooling: Pooling, *, width: int, leads: int) -> int:
-    """Return how many features `lamae.pooling.pool` makes of the tokens of so many leads."""
+    """Return how many features `lamae.pooling.pool` makes of the tokens of so many leads.
+
+    0 leads are those of an encoder that has one row of tokens for all.
+    """
     parts = 2 if pooling.endswith("max") else 1
-    return parts * width * (leads if pooling.startswith("lead") else 1)
+    return parts * width * (max(leads, 1) if pooling.startswith("lead") else 1)
 
 
 def _ignored(latents: Latents, present: Tensor | None) -> list[Bool[Tensor, "b l t"]]:

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from finetune.heads import pooled_width
-from finetune.lasan import LasanBranch, LasanSettings, lasan_classifier
-from finetune.outputs import Outputs
-from lamae.encoder import Encoder
+from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
+from finetune.networks.heads import pooled_width
+from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
+from finetune.networks.outputs import Outputs
 from lamae.layers import initialise
 from lamae.pooling import Pooling, pool
 
@@ -55,7 +55,7 @@ class HybridLasan(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: AnyEncoder,
         settings: LasanSettings,
         *,
         leads: Sequence[str],
@@ -76,7 +76,8 @@ class HybridLasan(nn.Module):
         self.leads = tuple(leads)
         self.pooling: Pooling = pooling
         self.branch = LasanBranch(settings, leads=leads)
-        features = pooled_width(pooling, width=encoder.settings.width, leads=len(self.leads))
+        rows = leads_apart(encoder, leads)
+        features = pooled_width(pooling, width=encoder.settings.width, leads=len(rows))
         self.fusion = GatedFusion(features, settings.width)
         self.classify = lasan_classifier(settings, classes=classes)
 
@@ -100,5 +101,6 @@ class HybridLasan(nn.Module):
         """
         latents = self.encoder(signal, self.leads, present=present, valid=valid)
         vector, lead_weights = self.branch(signal, present, samples)
-        fused = self.fusion(pool(latents, self.pooling, present), vector)
+        rows = present_rows(self.encoder, present)
+        fused = self.fusion(pool(latents, self.pooling, rows), vector)
         return Outputs(self.classify(fused.vector), lead_weights, fused.gate)

@@ -19,8 +19,8 @@ from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from finetune.convolution import Convolution, check_rows, mean_over_recorded
-from finetune.outputs import LogitLayer, Outputs
+from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded
+from finetune.networks.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 from lamae.encoder import LeadPooling
 from lamae.layers import initialise, rows_of_leads

@@ -9,16 +9,16 @@ from pydantic import Field
 
 from finetune.audit import audit_leakage, check_copies
 from finetune.embeddings import EmbeddingCache
+from finetune.encoders.opening import open_encoder
 from finetune.folds import check_folds, patient_folds
 from finetune.linear_probe import L2_GRID, fit_linear_probe
 from finetune.out_of_fold import fold_scores
-from finetune.protocol_reading import ProtocolPreprocessor
-from finetune.protocols import Protocol, Rules
+from finetune.protocols.published import Protocol, Rules
+from finetune.protocols.reading import ProtocolPreprocessor
 from finetune.settings import FinetuneSettings, Overlap
 from finetune.tasks import LabelledRows, Task, make_cohort
 from finetune.usable import check_unusable
 from lamae.bootstrap import BootstrapScores
-from lamae.checkpoint import load_autoencoder
 from lamae.config import FolderPath, Settings
 from lamae.corpus import INDEX, Corpus
 from lamae.errors import InputError
@@ -36,7 +36,7 @@ class ProtocolsSettings(Settings):
     """One encoder under all protocols that some shards can serve."""
 
     encoder: FolderPath
-    """Run of pretrain/main.py, or a folder with config.json and model.safetensors."""
+    """As in a run of finetune/main.py."""
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath
@@ -44,7 +44,7 @@ class ProtocolsSettings(Settings):
     overwrite: bool = False
     """Replace the results that run_dir holds."""
     protocols: tuple[str, ...] | None = None
-    """Names of finetune/protocols.py; by default all."""
+    """Names of finetune/protocols/published.py; by default all."""
     explain: bool = True
     """Whether to change one rule after the other from the first protocol of a label set to each
     other one, and score each step."""
@@ -127,7 +127,7 @@ class ProtocolScorer:
         self._settings, self._accelerator = settings, accelerator
         self.corpus = Corpus(settings.data)
         self._index = Index(settings.data / INDEX)
-        self._loaded = load_autoencoder(settings.encoder)
+        self._opened = open_encoder(settings.encoder)
         self._scored: dict[str, Scored] = {}
 
     def score(self, rules: Rules) -> Scored:
@@ -155,9 +155,7 @@ class ProtocolScorer:
         classes, part = make_cohort(self.corpus, task, self._index.categories("split").names)
         part, divided = self._divide(part, classes, rules)
         audit = self._audit(part, divided, classes, task)
-        embedded = self._cache(rules).embed(
-            self._loaded.model.encoder, part.rows, name=rules.label_set
-        )
+        embedded = self._cache(rules).embed(self._opened.encoder, part.rows, name=rules.label_set)
         usable = np.isin(part.rows, embedded.rows)
         departs = divided.departs + self._left_out(part, divided, embedded.unusable)
         part = part.where(usable)
@@ -203,7 +201,7 @@ class ProtocolScorer:
 
     def _cache(self, rules: Rules) -> EmbeddingCache:
         own = {name: getattr(rules, name) for name in READING}
-        values = self._loaded.preprocessor.model_dump() | own
+        values = self._opened.preprocessor.model_dump() | own
         return EmbeddingCache(
             self.corpus,
             ProtocolPreprocessor.model_validate(values),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from finetune.protocol_scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
-from finetune.protocols import PROTOCOLS, Protocol
+from finetune.protocols.published import PROTOCOLS, Protocol
+from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
 from finetune.results import check_free
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json

@@ -18,6 +18,7 @@ MODES = {
     "lasan": "LASAN",
     "hybrid": "the hybrid of encoder and LASAN",
     "cnn_attention_bilstm": "the CNN-Attention-BiLSTM",
+    "hierarchical_transformer": "the hierarchical transformer",
 }
 """What a sentence calls the classifier of each mode."""
 
@@ -84,6 +85,11 @@ def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[st
             found.append(
                 f"{_BASELINES[baseline]}: {written(f'auroc_macro_{baseline}')}; "
                 f"paired difference {written(f'auroc_macro{difference}')}."
+            )
+        elif baseline in settings.compared_with:
+            found.append(
+                f"Not compared with {baseline} weights: this encoder is a file that holds its "
+                "weights together with the network, so that none can be drawn for it."
             )
     left_out = summary["classes_left_out"]
     if left_out:

@@ -3,17 +3,21 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
+from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section, write_sections
+from lamae.bootstrap import Interval
 from lamae.pages import write_page
-from lamae.plots import Interval, as_svg, interval_plot, learning_curve
+from lamae.plots import interval_plot, learning_curve
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"
+
+SHOWN_AS = {"random": RANDOM, "supervised": SUPERVISED}
+"""What a page calls the baselines."""
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
 _SUFFIXES = {
@@ -23,29 +27,8 @@ _SUFFIXES = {
     SUPERVISED: "_supervised",
     SUPERVISED_DIFFERENCE: "_supervised_difference",
 }
-_UNKNOWN = (math.nan, math.nan, math.nan)
-
-
-class Row(NamedTuple):
-    """One class of a table, or the mean over all."""
-
-    name: str
-    """The class."""
-    positives: int | None
-    """Records that show it; None for the mean over classes."""
-    intervals: dict[str, Interval]
-    """For each column, the estimate with its interval; not a number where it is unknown."""
-
-
-class Table(NamedTuple):
-    """One metric of a classifier beside its baselines."""
-
-    metric: str
-    """AUROC or AUPRC."""
-    columns: list[str]
-    """What is known for at least one row."""
-    rows: list[Row]
-    """The macro average, then the classes from the most to the least frequent."""
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
+_MOST_CLASSES = 24
 
 
 def write_report(
@@ -54,35 +37,28 @@ def write_report(
     title: str,
     findings: Sequence[str],
     summary: Mapping[str, Any],
-    curve: Sequence[Mapping[str, Any]] | None = None,
-    reconstruction: Figure | None = None,
-    caption: str = "",
+    sections: Sequence[Section],
 ) -> None:
     """Write one HTML file that needs nothing outside of it, whole or not at all.
+
+    Beside it go the figures and tables of its sections, as files.
 
     Args:
         path: where to write it.
         title: of the page.
         findings: sentences, the most important first.
-        summary: what the program writes to summary.json; see `metric_tables`, `intervals_from`
-            and `facts`.
-        curve: the rows of metrics.jsonl; without a loss in them no curve is drawn.
-        reconstruction: a figure of `lamae.plots.ecg_paper`.
-        caption: what the reconstruction shows.
+        summary: what the program writes to summary.json, for how it was made; see `facts`.
+        sections: what the page shows, in this order.
     """
-    tables = metric_tables(summary)
+    drawn = write_sections(path.parent, sections)
     write_page(
         path,
-        Path(__file__).with_name("report.html.j2"),
+        Path(__file__).with_name("page.html.j2"),
         title=title,
         findings=findings,
-        tables=tables,
-        interval=interval_name(summary),
-        intervals=intervals_from(summary),
-        forest=_svg(_forest(tables[0]) if tables else None),
-        curve=_svg(_curve(curve or ())),
-        reconstruction=_svg(reconstruction),
-        caption=caption,
+        sections=sections,
+        drawn={name: Markup(svg) for name, svg in drawn.items()},  # our own; all else is escaped
+        is_interval=lambda cell: isinstance(cell, Interval),
         command=summary.get("command", ""),
         config=yaml.safe_dump(summary.get("config", {}), sort_keys=False, allow_unicode=True),
         facts=facts(summary),
@@ -91,31 +67,53 @@ def write_report(
     )
 
 
-def metric_tables(summary: Mapping[str, Any]) -> list[Table]:
-    """Arrange the summary as one table for each metric that it holds.
+def diagnosis_section(summary: Mapping[str, Any]) -> Section:
+    """Show how well a classifier ranks beside its baselines; see `metric_tables`."""
+    tables = metric_tables(summary)
+    text = [
+        f"Each estimate is followed by its {interval_name(summary)}, from "
+        f"{intervals_from(summary)}."
+    ]
+    figures = [_forest(table, summary) for table in tables[:1]]
+    return Section("Diagnosis, beside its baselines", text, figures, tables)
+
+
+def learning_curve_section(rows: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Show the losses of metrics.jsonl; None where it holds none."""
+    if not any(row.get(key) is not None for row in rows for key in ("train/loss", "val/loss")):
+        return None
+    figure = NamedFigure("learning_curve", learning_curve(rows))
+    return Section("Learning curve of pretraining", figures=[figure])
+
+
+def metric_tables(summary: Mapping[str, Any]) -> list[NamedTable]:
+    """Arrange the summary as one table for each ranking metric that it holds.
 
     It is read from `auroc_macro`, `auroc_macro_random`, `auroc_macro_difference`,
     `auroc_macro_supervised` and `auroc_macro_supervised_difference`, for each class from
     `per_class[name]` with `positives`, `auroc`, `auroc_random` and so on, and from the same for
-    `auprc`; each is `{estimate, low, high}`, and all but the first optional.
+    `auprc`; each is `{estimate, low, high}`, and all but the first optional. The macro average
+    comes first, then the classes from the most to the least frequent.
     """
     classes = summary.get("per_class", {})
-    names = sorted(classes, key=lambda name: -classes[name]["positives"])
+    names = by_frequency(summary)
     tables = []
     for key, metric in _METRICS.items():
         if f"{key}_macro" not in summary:
             continue
-        rows = [Row("Macro average", None, _intervals(summary, f"{key}_macro"))]
-        rows += [
-            Row(name, classes[name]["positives"], _intervals(classes[name], key)) for name in names
-        ]
-        known = [
-            column
-            for column in _SUFFIXES
-            if any(not math.isnan(row.intervals[column][0]) for row in rows)
-        ]
-        tables.append(Table(metric, known, rows))
+        rows = [("Macro average", None, intervals_by_column(summary, f"{key}_macro"))]
+        rows += [(n, classes[n]["positives"], intervals_by_column(classes[n], key)) for n in names]
+        known = [c for c in _SUFFIXES if any(not math.isnan(row[2][c].estimate) for row in rows)]
+        cells = [(name, positives, *(found[c] for c in known)) for name, positives, found in rows]
+        columns = ["Class", "Positives", *map(capitalised, known)]
+        tables.append(NamedTable(key, metric, columns, cells, leading=1))
     return tables
+
+
+def by_frequency(summary: Mapping[str, Any]) -> list[str]:
+    """Return the classes of a summary, from the most to the least frequent."""
+    classes = summary.get("per_class", {})
+    return sorted(classes, key=lambda name: -classes[name]["positives"])
 
 
 def interval_name(summary: Mapping[str, Any]) -> str:
@@ -155,17 +153,18 @@ def format_number(value: Any) -> str:
     return text.replace("-", "\u2212")
 
 
-def _intervals(found: Mapping[str, Any], key: str) -> dict[str, Interval]:
-    return {column: _interval(found.get(key + suffix)) for column, suffix in _SUFFIXES.items()}
+def intervals_by_column(found: Mapping[str, Any], key: str) -> dict[str, Interval]:
+    """Return a measure of the classifier, its baselines and differences, by name of a column."""
+    return {column: interval_of(found.get(key + suffix)) for column, suffix in _SUFFIXES.items()}
 
 
-def _interval(found: Mapping[str, float | None] | None) -> Interval:
+def interval_of(found: Mapping[str, float | None] | None) -> Interval:
+    """Return what a summary holds as an interval; None, for all or an end, is not a number."""
     if found is None:
         return _UNKNOWN
     # JSON has no NaN: what could not be computed may be null.
-    ends = [found[end] for end in ("estimate", "low", "high")]
-    estimate, low, high = (math.nan if end is None else float(end) for end in ends)
-    return estimate, low, high
+    ends = [found[end] for end in Interval._fields]
+    return Interval(*(math.nan if end is None else float(end) for end in ends))
 
 
 def _leaves(found: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -185,18 +184,27 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _forest(table: Table) -> Figure:
-    differences = (DIFFERENCE, SUPERVISED_DIFFERENCE)
-    models = [column for column in table.columns if column not in differences]
-    rows = [(row.name, {model: row.intervals[model] for model in models}) for row in table.rows]
-    return interval_plot(rows, xlabel=table.metric)
+def capitalised(text: str) -> str:
+    """Return a text with its first letter large and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
-def _curve(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
-    has_loss = any(row.get(key) is not None for row in rows for key in ("train/loss", "val/loss"))
-    return learning_curve(rows) if has_loss else None
+def _forest(table: NamedTable, summary: Mapping[str, Any]) -> NamedFigure:
+    """Draw the means and the most frequent classes of a table, without its differences."""
+    differences = {capitalised(column) for column in (DIFFERENCE, SUPERVISED_DIFFERENCE)}
+    models = [i for i, column in enumerate(table.columns) if i > 1 and column not in differences]
+    shown = table.rows[: table.leading + _MOST_CLASSES]
+    rows = [
+        (str(row[0]), {table.columns[i]: _as_interval(row[i]) for i in models}) for row in shown
+    ]
+    caption = (
+        f"{table.caption} with {interval_name(summary)}s, classes from the most to the least "
+        "frequent."
+    )
+    if len(shown) < len(table.rows):
+        caption += f" The {_MOST_CLASSES} most frequent of {len(table.rows) - table.leading}."
+    return NamedFigure("intervals", interval_plot(rows, xlabel=table.caption), caption)
 
 
-def _svg(figure: Figure | None) -> Markup | None:
-    """Vouch for our own SVG; all else on the page is escaped."""
-    return None if figure is None else Markup(as_svg(figure))
+def _as_interval(cell: Cell) -> Interval:
+    return cell if isinstance(cell, Interval) else _UNKNOWN

@@ -1,0 +1,81 @@
+"""What finetune/main.py does beside one run: each command by its name."""
+
+from collections.abc import Callable, Sequence
+
+from accelerate import Accelerator
+
+from finetune.anomaly.run import detect
+from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
+from finetune.anomaly.score_file import score_file
+from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
+from finetune.edge.export import ExportSettings, export
+from finetune.predict import PredictSettings, precision_of, predict
+from finetune.protocols.scores import ProtocolsSettings
+from finetune.protocols.table import tabulate_protocols
+from lamae.config import settings_from_command_line
+from lamae.errors import InputError
+from lamae.threads import use_cores
+
+
+def start(precision: str) -> Accelerator:
+    """Return the accelerator of a precision, fp32 or bf16."""
+    return Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[precision])
+
+
+def _cross_validate(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(CrossValidateSettings, arguments)
+    cross_validate_cohort(settings, start(settings.precision))
+    return []
+
+
+def _protocols(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(ProtocolsSettings, arguments)
+    tabulate_protocols(settings, start(settings.precision))
+    return []
+
+
+def _predict(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(PredictSettings, arguments)
+    accelerator = start(precision_of(settings))
+    use_cores(accelerator, settings.cpu_threads)
+    told = predict(settings, accelerator)
+    return [told] if accelerator.is_main_process else []
+
+
+def _export(arguments: Sequence[str]) -> list[str]:
+    return [export(settings_from_command_line(ExportSettings, arguments))]
+
+
+def _anomaly(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(AnomalySettings, arguments)
+    return detect(settings, _alone(settings.cpu_threads).device)
+
+
+def _anomaly_score(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(AnomalyScoreSettings, arguments)
+    return [score_file(settings, _alone(settings.cpu_threads).device)]
+
+
+def _alone(cpu_threads: int | None) -> Accelerator:
+    """Start the one process of a detector; raises InputError where there are several."""
+    accelerator = start("fp32")
+    if accelerator.num_processes > 1:
+        raise InputError(
+            "processes",
+            value=str(accelerator.num_processes),
+            expected="one",
+            remedy="Launch with --num_processes 1; a GPU or several threads serve it.",
+        )
+    use_cores(accelerator, cpu_threads)
+    return accelerator
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], list[str]]] = {
+    "cross_validate": _cross_validate,
+    "protocols": _protocols,
+    "predict": _predict,
+    "export": _export,
+    "anomaly": _anomaly,
+    "anomaly_score": _anomaly_score,
+}
+"""By name, what takes the arguments behind it and returns sentences to show."""

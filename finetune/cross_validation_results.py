@@ -1,0 +1,157 @@
+"""What a cross-validation leaves: out-of-fold scores, a report, a summary."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.assessment import merge_measures
+from finetune.cross_validation import OutOfFold
+from finetune.decision_measures import Judged, measure_decisions, summarise_decisions
+from finetune.evaluate import summarise
+from finetune.out_of_fold import fold_scores, fold_statistic
+from finetune.reports.error_examples import error_section
+from finetune.reports.findings import sentences
+from finetune.reports.page import SHOWN_AS, diagnosis_section, write_report
+from finetune.reports.score_sections import (
+    audit_section,
+    calibration_section,
+    confusion_section,
+    decision_section,
+)
+from finetune.reports.sections import Section
+from finetune.settings import FinetuneSettings
+from finetune.tasks import Cohort
+from lamae.challenge_metric import ChallengeWeights
+from lamae.dataset import Split
+from lamae.files import open_whole, write_json
+from lamae.metrics import macro
+from lamae.tracking import SUMMARY, run_summary
+
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Where a run keeps what is said of each recording by who has not seen its patient."""
+
+
+def write_results(
+    cohort: Cohort,
+    found: OutOfFold,
+    data: Split,
+    settings: FinetuneSettings,
+    *,
+    run_dir: Path,
+    challenge: ChallengeWeights | None,
+    more: dict[str, Any],
+) -> list[str]:
+    """Write out_of_fold.csv, report.html and last summary.json; return what was found.
+
+    `data` holds the recordings of the cohort, and `more` is added to the summary.
+    """
+    part = cohort.part
+    measured = fold_scores(
+        part.labels,
+        found.scores,
+        found.fold,
+        part.patients,
+        classes=cohort.classes,
+        generator=np.random.default_rng([settings.seed, 1]),
+        resamples=settings.resamples,
+    )
+    judged = {name: Judged(own, found.decisions[name]) for name, own in found.scores.items()}
+    decided = measure_decisions(
+        judged,
+        part.labels,
+        part.patients,
+        classes=cohort.classes,
+        settings=settings,
+        challenge=challenge,
+    )
+    first = next(iter(found.scores))
+    summary = run_summary(
+        settings,
+        seed=settings.seed,
+        model=first,
+        **merge_measures(summarise(measured), summarise_decisions(decided, cohort.classes)),
+        **more,
+        counts={
+            "records": len(part.rows),
+            "patients": measured.patients,
+            "unlabelled": part.unlabelled,
+            "without_class": part.without_class,
+            "several_classes": part.several_classes,
+        },
+        auroc_macro_by_repeat=_by_repeat(part.labels, found, first),
+    )
+    _write_scores(run_dir / OUT_OF_FOLD, data, cohort, found)
+    repeats, folds = len(found.fold), int(found.fold.max()) + 1
+    how = f"{folds} folds of {measured.patients} patients, {repeats} times."
+    named = settings.model_copy(update={"eval_split": "out-of-fold"})
+    told = [f"Out of fold, {how}", *sentences(summary, named), *more["audit"]["sentences"]]
+    write_report(
+        run_dir / "report.html",
+        title=f"LAMAE: {settings.label_set}, {settings.mode}, cross-validated",
+        findings=[*told[1:2], *told[:1], *told[2:]],
+        summary=summary,
+        sections=_sections(cohort, judged, data, settings, summary),
+    )
+    write_json(run_dir / SUMMARY, summary)
+    return told
+
+
+def _sections(
+    cohort: Cohort,
+    judged: dict[str, Judged],
+    data: Split,
+    settings: FinetuneSettings,
+    summary: dict[str, Any],
+) -> list[Section]:
+    """Show the first repeat where recordings are drawn, and the mean over repeats elsewhere."""
+    labels, classes = cohort.part.labels, cohort.classes
+    own = next(iter(judged.values()))
+    called = own.decisions.f1[0]
+    probabilities = {SHOWN_AS.get(n, n): other.probabilities[0] for n, other in judged.items()}
+    text = [
+        "Every fold has a classifier, and so a scale of scores, of its own: AUROC and AUPRC are "
+        "means over folds, and no curve of all folds together is drawn. Decisions are at each "
+        "fold's own thresholds, chosen on its training patients. Figures of single recordings are "
+        "of the first repeat; recordings by decision are counted in all repeats."
+    ]
+    sections = [
+        diagnosis_section(summary),
+        Section("Out of fold", text),
+        decision_section(summary, multi_label=settings.multi_label),
+        calibration_section(labels, probabilities, classes, summary),
+    ]
+    if not settings.multi_label:
+        sections.append(confusion_section(labels, called, classes))
+    if settings.examples:
+        most = settings.examples
+        sections.append(
+            error_section(data, labels, own.probabilities[0], called, classes=classes, most=most)
+        )
+    return [*sections, audit_section(summary["audit"])]
+
+
+def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
+    once = np.ones((1, len(labels)), dtype=np.int64)
+    repeats = [
+        fold_statistic(labels, scores[None], fold[None])(once)
+        for scores, fold in zip(found.scores[model], found.fold, strict=True)
+    ]
+    return [float(macro(np.split(row[0], 2)[0])) for row in repeats]
+
+
+def _write_scores(path: Path, data: Split, cohort: Cohort, found: OutOfFold) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    classes = cohort.classes
+    writer.writerow(["key", "repeat", "fold", "model", *classes, "labels"])
+    keys, labels = data.corpus.keys[data.rows], cohort.part.labels
+    for model, scores in found.scores.items():
+        for (repeat, place), fold in np.ndenumerate(found.fold):
+            truth = "|".join(np.array(classes)[labels[place]].tolist())
+            values = [f"{value:.6f}" for value in scores[repeat, place]]
+            writer.writerow([keys[place], repeat, fold, model, *values, truth])
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())

@@ -1,0 +1,1 @@
+"""Networks that classify, and what they are made of."""

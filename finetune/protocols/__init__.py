@@ -1,0 +1,1 @@
+"""Published protocols: named rules of evaluation, and one encoder under each."""

@@ -1,0 +1,1 @@
+"""What a run shows: sections of figures and tables, on one page."""

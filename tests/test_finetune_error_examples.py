@@ -1,0 +1,62 @@
+"""The surest errors are errors, and each tells of something else."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetune.reports.error_examples import error_section, surest_errors
+from lamae.corpus import Corpus
+from lamae.dataset import Split
+from lamae.preprocess import Preprocessor
+
+
+def test_the_farthest_from_the_truth_comes_first_called_and_missed_in_turn() -> None:
+    labels = np.array([[1, 0], [1, 0], [0, 1], [0, 0], [1, 1]], dtype=bool)
+    probabilities = np.array([[0.3, 0.1], [0.1, 0.2], [0.6, 0.9], [0.2, 0.95], [0.9, 0.4]])
+    called = probabilities >= 0.5
+    found = surest_errors(labels, probabilities, called, most=9)
+    # record 3 is called class 1 at 0.95; record 1 lacks class 0 at 0.1; record 2 is called class 0
+    # at 0.6; record 4 lacks class 1 at 0.4; of class 0, record 0 is missed less surely than 1.
+    assert [tuple(error) for error in found] == [(3, 1), (1, 0), (2, 0), (4, 1)]
+    assert surest_errors(labels, probabilities, called, most=2) == found[:2]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(0, 8), st.floats(0, 1))
+def test_every_example_is_wrong_and_no_recording_or_kind_comes_twice(
+    seed: int, most: int, cut: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    labels, probabilities = generator.random((12, 4)) < 0.4, generator.random((12, 4))
+    called = probabilities >= cut
+    found = surest_errors(labels, probabilities, called, most=most)
+    assert len(found) <= most
+    assert all(called[place] != labels[place] for place in found)
+    assert len({error.record for error in found}) == len(found)
+    assert len({(error.column, bool(called[error])) for error in found}) == len(found)
+    if most:
+        assert bool(found) == bool((called != labels).any())
+
+
+def test_a_right_classifier_has_no_examples() -> None:
+    labels = np.eye(3, dtype=bool)
+    assert surest_errors(labels, labels.astype(float), labels, most=4) == []
+
+
+def test_the_section_names_record_truth_answer_and_probability(corpus: Corpus) -> None:
+    rows = corpus.rows("val")[:3]
+    data = Split(corpus, rows, Preprocessor(sampling_rate=100, duration_s=5.0))
+    labels = np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)
+    probabilities = np.array([[0.9, 0.1], [0.75, 0.125], [0.2, 0.8]])
+    section = error_section(
+        data, labels, probabilities, probabilities >= 0.5, classes=("AF", "LBBB"), most=4
+    )
+    key = str(corpus.keys[rows[1]])
+    (table,) = section.tables
+    # LBBB is missed even more surely, in the same recording: what is called comes first.
+    assert list(table.rows) == [(key, "AF", "called", 0.75, "LBBB", "AF")]
+    (figure,) = section.figures
+    assert all(text in figure.caption for text in (key, "AF called", "0.750", "True: LBBB"))
+    paper = figure.figure.axes[0]
+    assert len([line for line in paper.lines if np.size(line.get_xdata()) == 500]) == 12
+    assert key in " ".join(text.get_text() for text in paper.texts)
