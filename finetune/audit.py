@@ -8,12 +8,11 @@ pretrained, without labels, on what a classifier learns from.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from finetune.settings import FinetuneSettings, Overlap
-from finetune.tasks import Task
+from finetune.settings import Overlap
 from lamae.checkpoint import read_json
 from lamae.corpus import INDEX, Corpus
 from lamae.errors import InputError
@@ -24,6 +23,31 @@ from lamae.tracking import SUMMARY, read_summary
 _PRETRAINING_SPLIT = "train"
 _HOLDS_FOLDER = 3
 """A model is at most two folders below that of its run: RUN/checkpoints/step-00000100."""
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """What the settings of a run say of its audit."""
+
+    @property
+    def encoder(self) -> Path | None:
+        """What was pretrained, if anything."""
+        ...
+
+    @property
+    def pretraining_data(self) -> tuple[Path, ...] | None:
+        """On which shards, where its run is not to be asked."""
+        ...
+
+    @property
+    def allow_overlap(self) -> tuple[Overlap, ...]:
+        """What may be shared."""
+        ...
+
+    @property
+    def eval_split(self) -> str:
+        """The split that is evaluated."""
+        ...
 
 
 class _Known(NamedTuple):
@@ -46,16 +70,17 @@ class Shared(NamedTuple):
     """Key of one of these recordings, or of a recording of such a patient; empty for none."""
 
 
-def audit_leakage(corpus: Corpus, task: Task, settings: FinetuneSettings) -> dict[str, Any]:
-    """Compare what is evaluated with what is known, and return what belongs in the summary.
+def audit_leakage(
+    corpus: Corpus, train: np.ndarray, evaluation: np.ndarray, settings: Audited
+) -> dict[str, Any]:
+    """Compare the rows that are evaluated with what is known, and return what belongs in a summary.
 
     `training` and `pretraining` each hold `patients`, `recordings` and `example`, and pretraining
     `data`, the shards; where these are not at hand, `not_audited` says why. `sentences` are for
     the report. Raises InputError for an overlap that `allow_overlap` does not name.
     """
     index = Index(corpus.folder / INDEX)
-    evaluation = task.evaluation.rows
-    training = _shared(corpus, index, evaluation, _known(corpus, task.train.rows, ids=True))
+    training = _shared(corpus, index, evaluation, _known(corpus, train, ids=True))
     found: dict[str, Any] = {"training": training._asdict()}
     _refuse("training", training, settings)
     sentences = [_sentence("the training recordings", training)]
@@ -84,7 +109,7 @@ def check_copies(corpus: Corpus, rows: np.ndarray, fold: np.ndarray) -> None:
 
 
 def _audit_pretraining(
-    corpus: Corpus, index: Index, evaluation: np.ndarray, settings: FinetuneSettings
+    corpus: Corpus, index: Index, evaluation: np.ndarray, settings: Audited
 ) -> tuple[dict[str, Any], str]:
     assert settings.encoder is not None, "the caller has seen it"
     try:
@@ -99,7 +124,7 @@ def _audit_pretraining(
     return found, _sentence("the recordings of pretraining", shared)
 
 
-def _pretraining(corpus: Corpus, settings: FinetuneSettings) -> tuple[_Known, tuple[Path, ...]]:
+def _pretraining(corpus: Corpus, settings: Audited) -> tuple[_Known, tuple[Path, ...]]:
     """Return what pretraining has seen, and where; raises InputError where that is not at hand."""
     assert settings.encoder is not None, "the caller has seen it"
     folders, digest = settings.pretraining_data, None
@@ -182,7 +207,7 @@ def _texts(index: Index, name: str, rows: np.ndarray) -> list[str]:
     return [text or "" for text in found]
 
 
-def _refuse(stage: str, shared: Shared, settings: FinetuneSettings) -> None:
+def _refuse(stage: str, shared: Shared, settings: Audited) -> None:
     numbers = {"patients": shared.patients or 0, "recordings": shared.recordings}
     allowed: set[Overlap] = set(settings.allow_overlap)
     refused = {what: n for what, n in numbers.items() if n and f"{stage}_{what}" not in allowed}

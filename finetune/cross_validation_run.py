@@ -79,8 +79,8 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     corpus = Corpus(settings.data)
     splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
     cohort = make_cohort(corpus, settings, splits)
-    nobody = cohort.part.where(np.zeros(len(cohort.part.rows), dtype=bool))
-    audit = audit_leakage(corpus, Task(cohort.classes, nobody, cohort.part), settings)
+    nobody = cohort.part.rows[:0]
+    audit = audit_leakage(corpus, nobody, cohort.part.rows, settings)
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
     runner = _Runner(corpus, settings, accelerator, challenge)

@@ -50,7 +50,7 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     run_dir = choose_run_dir(settings)
     corpus = Corpus(settings.data)
     task = make_task(corpus, settings)
-    audit = audit_leakage(corpus, task, settings)
+    audit = audit_leakage(corpus, task.train.rows, task.evaluation.rows, settings)
     contest = make_contest(settings, task.classes)
     challenge = challenge_weights(settings, task.classes)
     cache = settings.cache or run_dir / "embeddings"

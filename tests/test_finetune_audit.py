@@ -10,7 +10,6 @@ import pytest
 
 from finetune.audit import audit_leakage, check_copies
 from finetune.settings import FinetuneSettings
-from finetune.tasks import LabelledRows, Task
 from lamae.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
 from lamae.errors import InputError
 from lamae.record import Record
@@ -39,14 +38,9 @@ def make_corpus(folder: Path, rows: list[Row], kind: str = "folder") -> Corpus:
 
 
 def audit(corpus: Corpus, **values: Any) -> dict[str, Any]:
-    def part(split: str) -> LabelledRows:
-        rows = corpus.rows(split)
-        labels = np.ones((len(rows), 1), dtype=bool)
-        return LabelledRows(rows, labels, corpus.patients[rows].tolist(), 0, 0)
-
     values = {"encoder": corpus.folder, "data": corpus.folder, **values}
-    task = Task(("A",), part("train"), part("val"))
-    return audit_leakage(corpus, task, FinetuneSettings.model_validate(values))
+    settings = FinetuneSettings.model_validate(values)
+    return audit_leakage(corpus, corpus.rows("train"), corpus.rows("val"), settings)
 
 
 def test_without_a_run_pretraining_is_called_not_audited(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
         f"{_text(deciding['sensitivity'])} and a specificity of {_text(deciding['specificity'])}.",
         f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
         f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients.",
+        *summary["audit"]["sentences"],
     ]
 
 

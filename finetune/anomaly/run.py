@@ -18,6 +18,7 @@ from finetune.anomaly.run_settings import AnomalySettings
 from finetune.anomaly.score_file import write_scores
 from finetune.anomaly.settings import Architecture
 from finetune.anomaly.training import Learnt, learn, learn_latents
+from finetune.audit import audit_leakage
 from finetune.results import check_free
 from finetune.usable import check_unusable
 from finetune.windows import Reading
@@ -61,6 +62,8 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
         hold_out=settings.hold_out,
         seed=settings.seed,
     )
+    learnt_from = np.concatenate([task.train, task.validation.rows])
+    audit = audit_leakage(corpus, learnt_from, task.evaluation.rows, settings)
     detector = new_detector(settings, corpus).to(device)
     learnt = _learn(detector, corpus, task, settings)
     trained = time.monotonic()
@@ -82,7 +85,10 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
         threshold=float(measured.thresholds[settings.rule].values[0]),
     )
     seconds = {"training": trained - started, "scoring": time.monotonic() - trained}
-    summary = _summary(settings, detector, task, learnt, measured) | {"seconds": seconds}
+    summary = _summary(settings, detector, task, learnt, measured) | {
+        "seconds": seconds,
+        "audit": audit,
+    }
     save_detector(
         run_dir / DETECTOR_FOLDER, detector, decision, about={"settings": summary["config"]}
     )

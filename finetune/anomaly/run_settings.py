@@ -13,6 +13,7 @@ from finetune.anomaly.settings import (
 )
 from finetune.anomaly.threshold_rules import RuleName, RuleSettings
 from finetune.hold_out import HOLD_OUT
+from finetune.settings import Overlap
 from lamae.config import FolderPath, Settings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
@@ -59,6 +60,11 @@ class AnomalySettings(Settings):
     """Split whose normal recordings are learnt."""
     eval_split: str = "val"
     """Split that results are for."""
+    pretraining_data: tuple[FolderPath, ...] | None = None
+    """Shards that the encoder was pretrained on, to audit for leakage; by default those that its
+    run names."""
+    allow_overlap: tuple[Overlap, ...] = ()
+    """What the evaluation recordings may share with those of training and pretraining."""
     hold_out: float = Field(HOLD_OUT, gt=0, lt=1)
     """Share of the training patients on whom weights and threshold are chosen."""
     score: ScoreName | None = None

@@ -16,7 +16,7 @@ from finetune.out_of_fold import fold_scores
 from finetune.protocols.published import Protocol, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
 from finetune.settings import FinetuneSettings, Overlap
-from finetune.tasks import LabelledRows, Task, make_cohort
+from finetune.tasks import LabelledRows, make_cohort
 from finetune.usable import check_unusable
 from lamae.bootstrap import BootstrapScores
 from lamae.config import FolderPath, Settings
@@ -154,7 +154,7 @@ class ProtocolScorer:
         task = settings.task(rules)
         classes, part = make_cohort(self.corpus, task, self._index.categories("split").names)
         part, divided = self._divide(part, classes, rules)
-        audit = self._audit(part, divided, classes, task)
+        audit = self._audit(part, divided, task)
         embedded = self._cache(rules).embed(self._opened.encoder, part.rows, name=rules.label_set)
         usable = np.isin(part.rows, embedded.rows)
         departs = divided.departs + self._left_out(part, divided, embedded.unusable)
@@ -216,13 +216,12 @@ class ProtocolScorer:
         self,
         part: LabelledRows,
         divided: _Divided,
-        classes: tuple[str, ...],
         settings: FinetuneSettings,
     ) -> str:
         """Return why pretraining was not audited; raises InputError for leakage."""
-        train = part.where(~divided.evaluated)
-        task = Task(classes, train, part.where(divided.evaluated))
-        pretraining: dict[str, str] = audit_leakage(self.corpus, task, settings)["pretraining"]
+        train, evaluation = part.rows[~divided.evaluated], part.rows[divided.evaluated]
+        found = audit_leakage(self.corpus, train, evaluation, settings)
+        pretraining: dict[str, str] = found["pretraining"]
         return pretraining.get("not_audited", "")
 
     def _divide(
