@@ -6,8 +6,9 @@ The published CNN-Attention-BiLSTM at random weights, with twelve leads and with
 best of rounds in which all forms take turns; memory is the most that a fresh process held, with
 what it imports, after and before the first recording. `train_seconds` is a step of
 training on 32 such recordings, forward and back. With RUN, of finetune/main.py, its classifier is
-exported too, and scored in float32 and in 8 bits on its evaluation split: macro AUROC with the
-paired interval of what 8 bits cost.
+measured too, and scored in all three forms on its evaluation split: macro AUROC, the paired
+interval of what ONNX and 8 bits cost, and the largest difference of a probability. Ranges are
+measured on recordings of its training split.
 """
 
 import argparse
@@ -24,16 +25,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from finetune.classifier_folder import LoadedClassifier, load_classifier, save_classifier
 from finetune.classifiers import Architecture, build_classifier
 from finetune.edge.export import calibration_windows, to_onnx
 from finetune.edge.onnx_classifier import OnnxClassifier
-from finetune.logits import probabilities
+from finetune.scoring import score_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
+from finetune.windows import Reading
 from lamae.bootstrap import bootstrap_scores
 from lamae.corpus import Corpus
+from lamae.dataset import Split
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
 from lamae.tracking import read_summary
@@ -95,7 +99,7 @@ def main() -> None:
             found = forms.measure(arguments.rounds) | {"train_seconds": train_seconds(leads)}
             results |= {f"{name}_{len(leads)}_leads": value for name, value in found.items()}
         if arguments.run:
-            results |= evaluate(arguments.run, arguments.data, folder / "run")
+            results |= evaluate(arguments.run, arguments.data, folder / "run", arguments.rounds)
     for name, value in results.items():
         print(f"{name:44} {value:10.4g}" if isinstance(value, float) else f"{name:44} {value}")
     if arguments.json:
@@ -122,25 +126,18 @@ class Forms:
         return logits[0].double().numpy()
 
     def measure(self, rounds: int) -> dict[str, float]:
-        """Return size, latency, memory, and agreement of probabilities on the windows."""
+        """Return size, latency and memory of each form."""
         functions = {"torch": self.torch_logits} | {f: c.logits for f, c in self.onnx.items()}
         seconds = best_seconds(
             {f: partial(g, self.windows[0]) for f, g in functions.items()}, rounds
         )
-        wanted = np.stack([self._probabilities(self.torch_logits(w)) for w in self.windows])
         found: dict[str, float] = {}
         for form, path in self.paths.items():
             weights = path / "model.safetensors" if path.is_dir() else path
             found[f"mb_{form}"] = weights.stat().st_size / 1e6
             found[f"latency_ms_{form}"] = 1e3 * seconds[form]
             found[f"memory_mb_{form}"], found[f"memory_added_mb_{form}"] = memory(path)
-            if form in self.onnx:
-                given = [self._probabilities(functions[form](w)) for w in self.windows]
-                found[f"largest_difference_{form}"] = float(np.abs(np.stack(given) - wanted).max())
         return found
-
-    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return probabilities(logits, multi_label=self.loaded.classifier.architecture.multi_label)
 
 
 def published(leads: tuple[str, ...]) -> LoadedClassifier:
@@ -195,8 +192,8 @@ def train_seconds(leads: tuple[str, ...]) -> float:
     return best_seconds({"step": step}, rounds=2)["step"]
 
 
-def evaluate(run: Path, data: Path, folder: Path) -> dict[str, Any]:
-    """Export the classifier of a run, and score all forms on its evaluation split."""
+def evaluate(run: Path, data: Path, folder: Path, rounds: int) -> dict[str, Any]:
+    """Measure the classifier of a run, and score all forms on its evaluation split."""
     loaded, corpus = load_classifier(run), Corpus(data)
     preprocess = loaded.classifier.architecture.preprocess
     settings = FinetuneSettings.model_validate({**read_summary(run)["config"], "data": data})
@@ -208,22 +205,34 @@ def evaluate(run: Path, data: Path, folder: Path) -> dict[str, Any]:
         generator=np.random.default_rng(0),
     )
     forms = Forms(loaded, windows, folder)
-    task = make_task(corpus, settings)
-    records = [corpus.record(int(row)) for row in task.evaluation.rows]
-    scores = {form: np.stack([forms.onnx[form](r) for r in records]) for form in ("int8", "onnx")}
-    part = task.evaluation
+    part = make_task(corpus, settings).evaluation
+    scored = score_recordings(
+        loaded.classifier,
+        Split(corpus, part.rows, preprocess),
+        Reading(settings.batch_size, len(preprocess.leads)),
+        accelerator=Accelerator(cpu=True),
+    )
+    part = part.only(part.rows[scored.positions])
+    records = [corpus.record(int(row)) for row in part.rows]
+    scores = {"torch": scored.probabilities} | {
+        form: np.stack([classify(record) for record in records])
+        for form, classify in forms.onnx.items()
+    }
     measured = bootstrap_scores(
         part.labels,
         scores,
         part.patients,
-        classes=task.classes,
+        classes=loaded.classifier.architecture.classes,
         generator=np.random.default_rng(0),
     )
     found: dict[str, Any] = {"recordings": measured.records, "patients": measured.patients}
-    for form in scores:
+    for form, values in scores.items():
         found[f"auroc_macro_{form}"] = measured.models[form].auroc_macro._asdict()
-    found["auroc_macro_int8_minus_onnx"] = measured.differences["onnx"].auroc_macro._asdict()
-    return found
+        if form in measured.differences:
+            difference = measured.differences[form].auroc_macro._asdict()
+            found[f"auroc_macro_torch_minus_{form}"] = difference
+            found[f"largest_difference_{form}"] = float(np.abs(values - scores["torch"]).max())
+    return {f"{name}_run": value for name, value in {**forms.measure(rounds), **found}.items()}
 
 
 if __name__ == "__main__":

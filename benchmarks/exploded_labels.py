@@ -29,7 +29,7 @@ from finetune.settings import FinetuneSettings, TrainingSettings
 from finetune.tasks import LabelledRows, make_task
 from finetune.training import Training, TrainingData
 from finetune.windows import Reading
-from lamae.bootstrap import bootstrap_scores
+from lamae.bootstrap import bootstrap_scores, symmetric_interval
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.preprocess import Preprocessor
@@ -39,6 +39,7 @@ from lamae.thresholds import choose_thresholds, decide, f_beta, weighted_confusi
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 SHARES = (0.75, 0.15)
 PREPROCESS = Preprocessor(leads="12", sampling_rate=100, band_hz=None)
+RESAMPLES = 1000
 ARMS = ("as released", "by patient", "repaired")
 
 
@@ -151,12 +152,23 @@ def run(arm: str, rows: Rows, corpus: Corpus, settings: FinetuneSettings) -> dic
     several = other.any(axis=1)
     for name, chosen in (("seen", several & seen), ("unseen", several & ~seen)):
         if chosen.any():
-            called = (decisions & other).any(axis=1)[chosen]
             found[f"several_labels_{name}"] = int(chosen.sum())
-            found[f"called_by_other_label_{name}"] = float(called.mean())
-            correct = (decisions & tested.labels).any(axis=1)[chosen]
-            found[f"called_by_own_label_{name}"] = float(correct.mean())
+            for whose, labels in (("own", tested.labels), ("other", other)):
+                called = (decisions & labels).any(axis=1)
+                found[f"called_by_{whose}_label_{name}"] = share(
+                    called[chosen], tested.patients[chosen], settings.seed
+                )
     return found
+
+
+def share(called: np.ndarray, patients: np.ndarray, seed: int) -> dict[str, float]:
+    """Return how often something is called, with the interval by patient."""
+    names, who = np.unique(patients, return_inverse=True)
+    even = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng([seed, 4]).multinomial(len(names), even, size=RESAMPLES)
+    weights = np.vstack([np.ones(len(names)), drawn])[:, who]
+    shares = weights @ called / weights.sum(axis=1)
+    return symmetric_interval(shares, level=0.95, lowest=0.0, highest=1.0)._asdict()
 
 
 def others_of(rows: Rows, tested: Rows) -> np.ndarray:

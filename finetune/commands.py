@@ -43,7 +43,9 @@ def _predict(arguments: Sequence[str]) -> list[str]:
 
 
 def _export(arguments: Sequence[str]) -> list[str]:
-    return [export(settings_from_command_line(ExportSettings, arguments))]
+    settings = settings_from_command_line(ExportSettings, arguments)
+    _alone(cpu_threads=None)
+    return [export(settings)]
 
 
 def _anomaly(arguments: Sequence[str]) -> list[str]:
@@ -57,7 +59,7 @@ def _anomaly_score(arguments: Sequence[str]) -> list[str]:
 
 
 def _alone(cpu_threads: int | None) -> Accelerator:
-    """Start the one process of a detector; raises InputError where there are several."""
+    """Start one process; raises InputError where there are several."""
     accelerator = start("fp32")
     if accelerator.num_processes > 1:
         raise InputError(

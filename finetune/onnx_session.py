@@ -25,10 +25,11 @@ def open_session(path: Path, *, threads: int) -> Any:
         )
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    errors = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    damaged = (state.Fail, state.InvalidArgument, state.InvalidProtobuf, state.InvalidGraph)
     try:
         return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented) as e:
+    except (*damaged, state.NotImplemented) as e:
         raise InputError(
             f"ONNX file {path}",
             value=str(e),

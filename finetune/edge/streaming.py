@@ -25,9 +25,10 @@ class Moment(NamedTuple):
 class StreamingClassifier:
     """What a classifier says of each window of a stream, once its last sample has come.
 
-    What happens is in a result at most `hop_s` later, and fills one `window_s` later, plus the time
-    of one classification. Each window is filtered and normalised by itself: what is said of it does
-    not hang on the pieces, nor on what came before.
+    A result comes every `hop_s`, the first after `window_s`; the first window that lies behind what
+    has happened is full `window_s + hop_s` after it at the latest, plus the time of one
+    classification. Each window is filtered and normalised by itself: what is said of it does not
+    hang on the pieces, nor on what came before.
     """
 
     def __init__(
