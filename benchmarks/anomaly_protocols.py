@@ -4,9 +4,10 @@
 The released experiment of VAE-BiLSTM-MHA divides windows, so that those of one recording are on
 both sides, and takes the threshold where F1 is highest on the test labels. Here the convolutional
 autoencoder learns four of five windows of some normal recordings, and is tested on the fifth of
-each (windows at random) or on one window of as many recordings of other patients (by patient), each
-time beside windows of the same abnormal recordings. Thresholds are chosen where F1 is highest, on
-the test labels or on windows of validation patients. Intervals are of the bootstrap over patients.
+some of them (windows at random) or on one window of as many recordings of other patients (by
+patient), each time beside windows of the same abnormal recordings. Thresholds are chosen where F1
+is highest, on the test labels or on as many windows of each kind of validation patients. Intervals
+are of the bootstrap over patients.
 Full scale takes about half an hour on one core.
 """
 
@@ -115,12 +116,14 @@ def run(corpus: Corpus, scale: Scale) -> dict[str, Any]:
         return scored(detector, corpus, rows, abnormal=abnormal, windows=windows)
 
     def drawn(part: Judged, *, abnormal: bool) -> Tested:
-        rows = some(part.rows[part.abnormal == abnormal], scale.recordings, generator)
-        return score(rows, abnormal=abnormal)
+        rows = part.rows[part.abnormal == abnormal]
+        return score(some(rows, number[abnormal], generator), abnormal=abnormal)
 
+    number = same_number(task.evaluation, task.validation, scale.recordings)
     abnormal = drawn(task.evaluation, abnormal=True)
+    again = some(np.flatnonzero(kept_out), number[False], generator)
     normals = {
-        ARMS[0]: score(own, abnormal=False, windows=taken(grid, kept_out)),
+        ARMS[0]: score(own, abnormal=False, windows=taken(grid, again)),
         ARMS[1]: drawn(task.evaluation, abnormal=False),
     }
     validation = join(*(drawn(task.validation, abnormal=kind) for kind in (False, True)))
@@ -132,6 +135,17 @@ def run(corpus: Corpus, scale: Scale) -> dict[str, Any]:
         "normal_windows": {arm: len(found.score) for arm, found in normals.items()},
         "abnormal_windows": len(abnormal.score),
         "arms": arms,
+    }
+
+
+def same_number(evaluation: Judged, validation: Judged, most: int) -> dict[bool, int]:
+    """Return how many recordings, by whether they are abnormal, both parts have, at most `most`.
+
+    AUPRC, F1 and its threshold hang on the prevalence, which is one in all that is compared.
+    """
+    return {
+        kind: min(most, *(int((part.abnormal == kind).sum()) for part in (evaluation, validation)))
+        for kind in (False, True)
     }
 
 
@@ -151,7 +165,7 @@ def one_of_each(windows: Windows, generator: np.random.Generator) -> np.ndarray:
 
 
 def taken(windows: Windows, kept: np.ndarray) -> Windows:
-    """Keep some windows."""
+    """Keep some windows, by True or by number."""
     return Windows(windows.positions[kept], windows.starts[kept])
 
 

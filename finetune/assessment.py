@@ -153,7 +153,13 @@ def score_sections(
         data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
         sections.append(
             error_section(
-                data, labels, own.probabilities[0], called, classes=classes, most=settings.examples
+                data,
+                labels,
+                own.probabilities[0],
+                called,
+                classes=classes,
+                most=settings.examples,
+                decided=own.decisions.has_threshold[0] if settings.multi_label else None,
             )
         )
     return [*sections, audit_section(summary["audit"])]

@@ -21,7 +21,7 @@ from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
 from finetune.training import Reached, Training, TrainingData
 from finetune.training_batches import check_parts
-from finetune.usable import UsableTask, check_leads, check_task, usable_task
+from finetune.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
 from finetune.windows import Reading
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -68,6 +68,14 @@ def check_processes(contest: Contest, processes: int) -> None:
             check_parts(contender.training, processes)
 
 
+def fit_once(accelerator: Accelerator, fit: Callable[[], LinearProbe]) -> LinearProbe:
+    """Fit on the main process, so that all processes have one and the same probe."""
+    found: list[LinearProbe | None] = [fit() if accelerator.is_main_process else None]
+    (probe,) = broadcast_object_list(found)
+    assert probe is not None, "it comes from the main process"
+    return probe
+
+
 class Comparison:
     """One task, its corpus, and how contenders are trained on it."""
 
@@ -80,15 +88,19 @@ class Comparison:
         *,
         accelerator: Accelerator,
         cache: Path,
+        is_usable: bool = False,
     ) -> None:
         """Check all that can be checked before anything is computed; `cache` is for embeddings.
+
+        Where `is_usable`, every recording of the task is known to be: but for a probe, which
+        embeds them, none is read to find out.
 
         Raises InputError where a class cannot be told apart, recordings lack leads, or the
         processes cannot share a training.
         """
         check_processes(contest, accelerator.num_processes)
         self._corpus, self._task, self._contest = corpus, task, contest
-        self._settings, self._accelerator = settings, accelerator
+        self._settings, self._accelerator, self._is_usable = settings, accelerator, is_usable
         leads = len(contest.preprocess.leads)
         self._min_leads = min(settings.min_leads or leads, leads)
         self._reading = Reading(settings.batch_size, self._min_leads, settings.data_workers)
@@ -126,6 +138,8 @@ class Comparison:
         return Compared(outcomes, usable.task, usable.unusable)
 
     def _usable(self) -> UsableTask:
+        if self._is_usable:
+            return UsableTask(self._task, {split: {} for split in SPLITS})
         return usable_task(
             self._corpus,
             self._contest.preprocess,
@@ -160,13 +174,7 @@ class Comparison:
         return UsableTask(task, features.unusable), outcomes
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
-        """Fit on the main process, so that all processes have one and the same probe."""
-        found: list[LinearProbe | None] = [None]
-        if self._accelerator.is_main_process:
-            found = [fit_probe(features, part, task, self._settings)]
-        (probe,) = broadcast_object_list(found)
-        assert probe is not None, "it comes from the main process"
-        return probe
+        return fit_once(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
 
     def _as_classifier(self, contender: Contender, probe: LinearProbe) -> Classifier:
         classifier = build_classifier(contender.architecture, contender.encoder)

@@ -1,6 +1,7 @@
 """What is compared: the classifier in question, and the baselines beside it."""
 
 import copy
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -79,6 +80,22 @@ def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contes
     return Contest(contenders, preprocess, opened.autoencoder if opened else None)
 
 
+def agreed_preprocessor(
+    given: Preprocessor | None, own: Preprocessor, *, encoder: Path
+) -> Preprocessor:
+    """Return an encoder's own preprocessor; raises InputError where another is given."""
+    if given is not None and given != own:
+        wanted, found = given.model_dump(), own.model_dump()
+        differing = [name for name in wanted if wanted[name] != found[name]]
+        raise InputError(
+            f"preprocess.{differing[0]}",
+            value=str(wanted[differing[0]]),
+            expected=f"{found[differing[0]]}, with which {encoder} was trained",
+            remedy="Leave preprocess out to take the encoder's.",
+        )
+    return own
+
+
 def _check_mode(settings: FinetuneSettings, encoder: AnyEncoder) -> None:
     """Raise InputError where an encoder of others lacks what the mode needs."""
     if not isinstance(encoder, OtherEncoder):
@@ -105,13 +122,5 @@ def _preprocessor(settings: FinetuneSettings, opened: Opened | None) -> Preproce
     given = settings.preprocess
     if opened is None:
         return given or Preprocessor()
-    if given is not None and given != opened.preprocessor:
-        wanted, found = given.model_dump(), opened.preprocessor.model_dump()
-        differing = [name for name in wanted if wanted[name] != found[name]]
-        raise InputError(
-            f"preprocess.{differing[0]}",
-            value=str(wanted[differing[0]]),
-            expected=f"{found[differing[0]]}, with which {settings.encoder} was trained",
-            remedy="Leave preprocess out to take the encoder's.",
-        )
-    return opened.preprocessor
+    assert settings.encoder is not None, "it is open"
+    return agreed_preprocessor(given, opened.preprocessor, encoder=settings.encoder)

@@ -1,8 +1,8 @@
 """Cross-validation by patient: every recording of a small cohort is evaluated once per repeat.
 
 It is nested: outer folds evaluate alone, and what is chosen is chosen on their training patients:
-the penalty of a probe by inner folds, the epoch and thresholds of a trained classifier on held-out
-patients. How folds are put together is told by finetune/out_of_fold.py.
+the penalty and thresholds of a probe by inner folds, the epoch and thresholds of a trained
+classifier on held-out patients. How folds are put together is told by finetune/out_of_fold.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class OutOfFold(NamedTuple):
     scores: dict[str, Float[np.ndarray, "repeats records classes"]]
     """By model, the one in question first."""
     decisions: dict[str, Decisions]
-    """By model, each of it by repeat: each fold's at its own thresholds."""
+    """By model, by repeat: each fold's at its own thresholds, which a class has if all folds do."""
     fold: Int[np.ndarray, "repeats records"]
     """The fold in which a recording was evaluated."""
 
@@ -78,15 +78,18 @@ def cross_validate(
             for model, found in fit_and_score(task, repeat * folds + number).items():
                 scores.setdefault(model, np.full(shape, np.nan))[repeat, own] = found.probabilities
                 called = decisions.setdefault(model, _nothing_called(shape))
-                for whole, fold_own in zip(called[:-1], found.decisions[:-1], strict=True):
+                for whole, fold_own in zip(called[:3], found.decisions[:3], strict=True):
                     whole[repeat, own] = fold_own
-                called.has_threshold[repeat] |= found.decisions.has_threshold
+                called.has_threshold[repeat] &= found.decisions.has_threshold
+                called.challenge_decided[repeat] &= found.decisions.challenge_decided
     return OutOfFold(scores, decisions, drawn)
 
 
 def _nothing_called(shape: tuple[int, int, int]) -> Decisions:
     f1, specific, challenge = np.zeros((3, *shape), dtype=bool)
-    return Decisions(f1, specific, challenge, np.zeros((shape[0], shape[2]), dtype=bool))
+    repeats, _, classes = shape
+    has_threshold = np.ones((repeats, classes), dtype=bool)
+    return Decisions(f1, specific, challenge, has_threshold, np.ones(repeats, dtype=bool))
 
 
 def fit_nested_probe(
@@ -103,7 +106,8 @@ def fit_nested_probe(
     """Fit a probe whose penalty has the highest mean macro AUROC over inner folds by patient.
 
     Inner folds that lack a class in what is left to learn from are passed over; of equal
-    strengths the strongest wins. Raises InputError where no inner fold is left.
+    strengths the strongest wins. What the probe says of inner folds is by the fit to the others.
+    Raises InputError where no inner fold is left.
     """
     fold = patient_folds(labels, patients, folds=folds, generator=generator)
     inner = [fold == number for number in range(folds)]

@@ -44,11 +44,12 @@ def write_results(
     challenge: ChallengeWeights | None,
     more: dict[str, Any],
 ) -> list[str]:
-    """Write out_of_fold.csv, report.html and last summary.json; return what was found.
+    """Write first out_of_fold.csv, then report.html, last summary.json; return what was found.
 
     `data` holds the recordings of the cohort, and `more` is added to the summary.
     """
     part = cohort.part
+    _write_scores(run_dir / OUT_OF_FOLD, data, cohort, found)  # first: all fits are in it
     measured = fold_scores(
         part.labels,
         found.scores,
@@ -83,7 +84,6 @@ def write_results(
         },
         auroc_macro_by_repeat=_by_repeat(part.labels, found, first),
     )
-    _write_scores(run_dir / OUT_OF_FOLD, data, cohort, found)
     repeats, folds = len(found.fold), int(found.fold.max()) + 1
     how = f"{folds} folds of {measured.patients} patients, {repeats} times."
     named = settings.model_copy(update={"eval_split": "out-of-fold"})
@@ -126,9 +126,16 @@ def _sections(
     if not settings.multi_label:
         sections.append(confusion_section(labels, called, classes))
     if settings.examples:
-        most = settings.examples
         sections.append(
-            error_section(data, labels, own.probabilities[0], called, classes=classes, most=most)
+            error_section(
+                data,
+                labels,
+                own.probabilities[0],
+                called,
+                classes=classes,
+                most=settings.examples,
+                decided=own.decisions.has_threshold[0] if settings.multi_label else None,
+            )
         )
     return [*sections, audit_section(summary["audit"])]
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from accelerate import Accelerator
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 
 from finetune.assessment import challenge_weights
 from finetune.audit import audit_leakage, check_copies
-from finetune.compare import Comparison, check_processes
+from finetune.compare import Comparison, check_processes, fit_once
 from finetune.contenders import SUPERVISED, make_contest
 from finetune.cross_validation import (
     FitAndScore,
@@ -21,8 +22,9 @@ from finetune.cross_validation import (
 from finetune.cross_validation_results import write_results
 from finetune.embeddings import EmbeddingCache
 from finetune.hold_out import HeldOut
+from finetune.linear_probe import LinearProbe
 from finetune.operating_points import choose_operating_points, decide
-from finetune.results import check_free
+from finetune.results import check_free, clear_results
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task
@@ -83,17 +85,18 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     audit = audit_leakage(corpus, nobody, cohort.part.rows, settings)
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
-    runner = _Runner(corpus, settings, accelerator, challenge)
+    runner = _Runner(corpus, cohort.classes, settings, accelerator, challenge)
     cohort, unusable = runner.usable(cohort)
     drawing = {"folds": settings.folds, "repeats": settings.repeats, "seed": settings.seed}
     for fold in draw_folds(cohort, **drawing):  # checked before anything is computed
         check_copies(corpus, cohort.part.rows, fold)
+    clear_results(settings.run_dir)
     found = cross_validate(cohort, runner.fit_and_score(cohort), **drawing)
     if accelerator.is_main_process:
         told = write_results(
             cohort,
             found,
-            Split(corpus, cohort.part.rows, runner.preprocess(cohort)),
+            Split(corpus, cohort.part.rows, runner.preprocess),
             settings,
             run_dir=settings.run_dir,
             challenge=challenge,
@@ -108,6 +111,7 @@ class _Runner:
     def __init__(
         self,
         corpus: Corpus,
+        classes: tuple[str, ...],
         settings: CrossValidateSettings,
         accelerator: Accelerator,
         challenge: ChallengeWeights | None,
@@ -116,10 +120,12 @@ class _Runner:
         self._settings = settings.model_copy(update=update)
         self._corpus, self._accelerator, self._challenge = corpus, accelerator, challenge
         self._cache = settings.cache or settings.run_dir / "embeddings"
+        self._contest = make_contest(self._settings, classes)
 
-    def preprocess(self, cohort: Cohort) -> Preprocessor:
-        """Return what all classifiers read."""
-        return make_contest(self._settings, cohort.classes).preprocess
+    @property
+    def preprocess(self) -> Preprocessor:
+        """What all classifiers read."""
+        return self._contest.preprocess
 
     def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
         """Leave out what cannot be used; return the rest, and keys by reason.
@@ -127,16 +133,14 @@ class _Runner:
         Raises InputError where too much is left out, or the processes cannot share a training.
         """
         settings, part = self._settings, cohort.part
-        contest = make_contest(settings, cohort.classes)
-        check_processes(contest, self._accelerator.num_processes)
-        preprocess = contest.preprocess
+        check_processes(self._contest, self._accelerator.num_processes)
         nobody = part.where(np.zeros(len(part.rows), dtype=bool))
         found = usable_task(
             self._corpus,
-            preprocess,
+            self.preprocess,
             Task(cohort.classes, nobody, part),
             accelerator=self._accelerator,
-            min_leads=self._min_leads(preprocess),
+            min_leads=self._min_leads(),
             max_unusable=settings.max_unusable,
             workers=settings.data_workers,
         )
@@ -153,7 +157,7 @@ class _Runner:
         update = {
             "mode": "cnn_attention_bilstm",
             "encoder": None,
-            "preprocess": self.preprocess(cohort),
+            "preprocess": self.preprocess,
             "training": settings.supervised,
             "baselines": (),
         }
@@ -165,44 +169,46 @@ class _Runner:
 
         return both
 
-    def _min_leads(self, preprocess: Preprocessor) -> int:
-        leads = len(preprocess.leads)
+    def _min_leads(self) -> int:
+        leads = len(self.preprocess.leads)
         return min(self._settings.min_leads or leads, leads)
 
     def _probe(self, cohort: Cohort) -> FitAndScore:
         """Embed the cohort once, and fit probes with inner folds."""
         settings, rows = self._settings, cohort.part.rows
-        contest = make_contest(settings, cohort.classes)
         cache = EmbeddingCache(
             self._corpus,
-            contest.preprocess,
+            self.preprocess,
             pooling=settings.pooling,
             batch_size=settings.batch_size,
             accelerator=self._accelerator,
             folder=self._cache,
-            min_leads=self._min_leads(contest.preprocess),
+            min_leads=self._min_leads(),
             workers=settings.data_workers,
         )
         features = {
             name: cache.embed(contender.encoder, rows, name=name).features
-            for name, contender in contest.contenders.items()
+            for name, contender in self._contest.contenders.items()
             if contender.encoder is not None
         }
+
+        def fit(known: np.ndarray, task: Task, number: int) -> LinearProbe:
+            return fit_nested_probe(
+                known,
+                task.train.labels,
+                task.train.patients,
+                classes=task.classes,
+                multi_label=settings.multi_label,
+                l2_grid=settings.l2_grid,
+                folds=settings.inner_folds,
+                generator=np.random.default_rng([settings.seed, 4, number]),
+            )
 
         def fit_and_score(task: Task, number: int) -> Mapping[str, FoldScores]:
             own, scored = (np.searchsorted(rows, part.rows) for part in task[1:])
             found = {}
             for name, known in features.items():
-                probe = fit_nested_probe(
-                    known[own],
-                    task.train.labels,
-                    task.train.patients,
-                    classes=task.classes,
-                    multi_label=settings.multi_label,
-                    l2_grid=settings.l2_grid,
-                    folds=settings.inner_folds,
-                    generator=np.random.default_rng([settings.seed, 4, number]),
-                )
+                probe = fit_once(self._accelerator, partial(fit, known[own], task, number))
                 found[name] = self._judged(probe.scores(known[scored]), probe.held_out, task)
             return found
 
@@ -221,6 +227,7 @@ class _Runner:
             settings,
             accelerator=self._accelerator,
             cache=self._cache,
+            is_usable=True,
         )
         compared = comparison.run()
         return {

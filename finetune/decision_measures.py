@@ -1,11 +1,13 @@
 """Measures of decisions and of probabilities, each with its interval by patient.
 
-Decisions are those of finetune/operating_points.py. F2 and G2 are as the Challenge of 2020 has
-them: beta is 2, and a recording with several classes is shared between these. Means are over the
-classes that every compared classifier has a threshold for.
+Decisions are those of finetune/operating_points.py. F2 and G2 share a recording between its labels
+as in Challenge 2020, with a beta of 2; equivalent classes are not merged. Means are over the
+classes that every compared classifier has a threshold for in all of its runs and folds. With the
+Challenge's weights the means of F2 and G2 are the Challenge's own: over its scored classes,
+equivalent ones merged, and 0 for a class without a positive recording that is called.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,12 @@ from finetune.operating_points import Decisions
 from finetune.settings import FinetuneSettings
 from lamae.bootstrap import Interval
 from lamae.calibration import weighted_brier_score, weighted_calibration_error
-from lamae.challenge_metric import ChallengeWeights, scored_decisions, weighted_challenge_score
+from lamae.challenge_metric import (
+    ChallengeWeights,
+    official_values,
+    scored_decisions,
+    weighted_challenge_score,
+)
 from lamae.metrics import defined_classes, macro
 from lamae.resampling import Statistic
 from lamae.statistic_bootstrap import bootstrap_statistics
@@ -68,7 +75,7 @@ class Measured(NamedTuple):
     counts: Confusion
     """Recordings of the first at its thresholds of highest F1, of all runs, by class."""
     without_threshold: tuple[str, ...]
-    """Classes that the held-out patients of some classifier do not tell apart."""
+    """Classes that the held-out patients of some classifier, run or fold do not tell apart."""
 
 
 class _Family(NamedTuple):
@@ -90,16 +97,18 @@ def measure_decisions(
 ) -> Measured:
     """Measure decisions and probabilities of classifiers, the one in question first.
 
-    Resamples are those of `finetune.evaluate.measure`. Raises InputError as
-    `lamae.statistic_bootstrap.bootstrap_statistics` does.
+    Resamples are those of `finetune.evaluate.measure`. A classifier without the one threshold of
+    all classes has no Challenge score, and where the first has none there is none. Raises
+    InputError as `lamae.statistic_bootstrap.bootstrap_statistics` does.
     """
-    has_threshold = np.all([own.decisions.has_threshold.any(axis=0) for own in judged.values()], 0)
+    has_threshold = np.all([own.decisions.has_threshold.all(axis=0) for own in judged.values()], 0)
     families = [
-        _decision_family(judged, labels, classes, has_threshold, settings.multi_label),
+        _decision_family(judged, labels, classes, has_threshold, settings.multi_label, challenge),
         _calibration_family(judged, labels, classes),
     ]
-    if challenge is not None:
-        families.append(_challenge_family(judged, labels, classes, challenge))
+    scored = {name: own for name, own in judged.items() if own.decisions.challenge_decided.all()}
+    if challenge is not None and next(iter(judged)) in scored:
+        families.append(_challenge_family(scored, labels, classes, challenge))
     found = Measured(
         {name: {} for name in judged},
         {name: {} for name in list(judged)[1:]},
@@ -153,9 +162,12 @@ def _keys(names: Sequence[str], classes: Sequence[str]) -> tuple[tuple[str, str 
     return tuple((key, name) for key in names for name in (*classes, None))
 
 
-def _with_means(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Put the mean over classes behind the classes of each measure."""
-    return np.hstack([np.column_stack([value, macro(value)]) for value in values])
+def _with_means(
+    values: Mapping[str, np.ndarray], means: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
+    """Put the mean over classes behind the classes of each measure, or another that is given."""
+    means = {key: macro(value) for key, value in values.items()} | dict(means or {})
+    return np.hstack([np.column_stack([value, means[key]]) for key, value in values.items()])
 
 
 def _decision_family(
@@ -164,10 +176,14 @@ def _decision_family(
     classes: Sequence[str],
     has_threshold: np.ndarray,
     multi_label: bool,
+    challenge: ChallengeWeights | None,
 ) -> _Family:
     defined = defined_classes(labels)
     at_f1 = defined & has_threshold if multi_label else defined
     share = 1 / np.maximum(labels.sum(axis=1), 1)
+    means_of = _challenge_means(
+        labels, classes, has_threshold if multi_label else np.ones_like(has_threshold), challenge
+    )
 
     def of_run(decisions: Decisions, run: int, weights: np.ndarray) -> np.ndarray:
         counts = weighted_confusion(labels, decisions.f1[run], weights)
@@ -178,7 +194,8 @@ def _decision_family(
         fixed = [sensitivity(specific), specificity(specific)]
         known = [np.where(at_f1, value, np.nan) for value in measures]
         known += [np.where(defined & has_threshold, value, np.nan) for value in fixed]
-        return _with_means(known)
+        by_key = dict(zip([*AT_F1, *AT_SPECIFICITY], known, strict=True))
+        return _with_means(by_key, means_of(decisions.f1[run], weights))
 
     def statistic(decisions: Decisions) -> Statistic:
         runs = range(len(decisions.f1))
@@ -191,12 +208,39 @@ def _decision_family(
     )
 
 
+def _challenge_means(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    decided: np.ndarray,
+    challenge: ChallengeWeights | None,
+) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """Return what takes the Challenge's means from decisions and weights; nothing without one."""
+    if challenge is None:
+        return lambda called, weights: {}
+    truth = scored_decisions(labels, classes, challenge)
+    share = 1 / np.maximum(truth.sum(axis=1), 1)
+    (kept,) = scored_decisions(decided[None], classes, challenge)
+    kept &= truth[:, kept].any()  # without a positive recording a resample may have no value
+
+    def means(called: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        scored = scored_decisions(called, classes, challenge)
+        counts = weighted_confusion(truth, scored, weights * share)
+        found = {"f2": f_beta(counts, beta=2.0), "g2": g_beta(counts, beta=2.0)}
+        return {
+            key: macro(np.where(kept, official_values(value, counts), np.nan))
+            for key, value in found.items()
+        }
+
+    return means
+
+
 def _calibration_family(
     judged: Mapping[str, Judged], labels: np.ndarray, classes: Sequence[str]
 ) -> _Family:
     def of_run(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
         error = weighted_calibration_error(labels, probabilities, weights)
-        return _with_means([error, weighted_brier_score(labels, probabilities, weights)])
+        brier = weighted_brier_score(labels, probabilities, weights)
+        return _with_means(dict(zip(CALIBRATION, (error, brier), strict=True)))
 
     def statistic(runs: np.ndarray) -> Statistic:
         return lambda weights: np.mean([of_run(run, weights) for run in runs], axis=0)

@@ -47,7 +47,7 @@ class LinearProbe(NamedTuple):
     gradient: float
     """Largest entry of the gradient at the end; above 1e-5 the fit has not converged."""
     held_out: HeldOut | None = None
-    """For thresholds and calibration, the first of several; None where nothing was held out."""
+    """For thresholds and calibration, of all hold-outs; None where nothing was held out."""
 
     @property
     def converged(self) -> bool:
@@ -87,8 +87,8 @@ def fit_linear_probe(
         multi_label: False where each record has exactly one class.
         generator: draws the held-out patients; nothing else is random.
         l2_grid: strengths to choose from; with a single one nothing is held out.
-        hold_outs: True for the records held out, once or several times as in inner folds; macro
-            AUROC is then the mean over these. By default one is drawn.
+        hold_outs: True for the records held out, once or several times as in inner folds, which
+            share none; macro AUROC is then the mean over these. By default one is drawn.
 
     Of strengths with equal macro AUROC the strongest wins. The chosen one is fitted again on all
     records, starting from the fit without the held-out patients.
@@ -119,10 +119,9 @@ def fit_linear_probe(
         ]
         hold_out_auroc = {s: float(np.mean([found[s] for _, found in tried])) for s in strengths}
         l2 = max(hold_out_auroc, key=lambda strength: hold_out_auroc[strength])
-        records, lines = hold_outs[0], tried[0][0]
-        line = lines[l2]
-        found = probabilities(regression.logits(line, records), multi_label=multi_label)
-        held_out = HeldOut(records, found)
+        chosen = [lines[l2] for lines, _ in tried]
+        held_out = _held_out(regression, chosen, hold_outs, multi_label=multi_label)
+        line = chosen[0]
     line = regression.fit(l2=l2, start=line, tolerance=_FINELY * GRADIENT_TOLERANCE)
     return LinearProbe(
         line.weight.numpy(),
@@ -157,6 +156,21 @@ def _try_strengths(
         ranking = probabilities(regression.logits(line, held_out), multi_label=multi_label)
         aurocs[l2] = float(macro(class_scores(labels[held_out], ranking).auroc))
     return lines, aurocs
+
+
+def _held_out(
+    regression: LogisticRegression,
+    lines: Sequence[Line],
+    hold_outs: Sequence[np.ndarray],
+    *,
+    multi_label: bool,
+) -> HeldOut:
+    """Put together what each fit says of the records that it has not learnt from."""
+    whole = np.full((len(hold_outs[0]), len(lines[0].bias)), np.nan)
+    for line, records in zip(lines, hold_outs, strict=True):
+        whole[records] = probabilities(regression.logits(line, records), multi_label=multi_label)
+    records = np.any(hold_outs, axis=0)
+    return HeldOut(records, whole[records])
 
 
 def _descending(l2_grid: Sequence[float]) -> list[float]:

@@ -32,7 +32,14 @@ from finetune.lead_masking import check_lead_masking, find_lead_need
 from finetune.predict import PREDICTIONS
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
-from finetune.results import check_free, keep_predictions, report, saver, warn_of_unusable
+from finetune.results import (
+    check_free,
+    clear_results,
+    keep_predictions,
+    report,
+    saver,
+    warn_of_unusable,
+)
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
 from lamae.config import exit_with, settings_from_command_line
@@ -48,6 +55,7 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     started = time.monotonic()
     use_cores(accelerator, settings.cpu_threads)
     run_dir = choose_run_dir(settings)
+    check_free(run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
     task = make_task(corpus, settings)
     audit = audit_leakage(corpus, task.train.rows, task.evaluation.rows, settings)
@@ -57,17 +65,21 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     comparison = Comparison(corpus, task, contest, settings, accelerator=accelerator, cache=cache)
     if settings.lead_masking:
         check_lead_masking(corpus, task, contest.preprocess)
+    clear_results(run_dir)
     compared = comparison.run(saver(run_dir, settings, accelerator))
     trained = time.monotonic()
+    assessment = None
+    if accelerator.is_main_process:  # before leads are taken: an error there loses nothing else
+        warn_of_unusable(compared.unusable)
+        keep_predictions(run_dir / PREDICTIONS, corpus, compared, settings)
+        assessment = assess(compared, settings, challenge)
     need = None
     if settings.lead_masking:
         need = find_lead_need(compared, corpus, settings, accelerator)
-    if not accelerator.is_main_process:
+    if assessment is None:
         return
 
-    warn_of_unusable(compared.unusable)
     outcomes = compared.outcomes
-    assessment = assess(compared, settings, challenge)
     summary = run_summary(
         settings,
         seed=settings.seed,
@@ -81,7 +93,6 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
         **lead_need_summary(need),
         seconds={"training": trained - started, "evaluation": time.monotonic() - trained},
     )
-    keep_predictions(run_dir / PREDICTIONS, corpus, compared, settings)
     findings = [*sentences(summary, settings), *audit["sentences"], *doubts(outcomes)]
     report(
         run_dir,
@@ -102,22 +113,19 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
 
 
 def choose_run_dir(settings: FinetuneSettings) -> Path:
-    """Return run_dir, or a new folder in runs/; raises InputError where results would be lost."""
-    if settings.run_dir is None:
-        name = f"{settings.label_set}-{settings.mode}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return Path("runs") / name
-    check_free(settings.run_dir, overwrite=settings.overwrite)
-    return settings.run_dir
+    """Return run_dir, or a new folder in runs/ where none is given."""
+    if settings.run_dir is not None:
+        return settings.run_dir
+    name = f"{settings.label_set}-{settings.mode}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / name
 
 
-def interruption(settings: FinetuneSettings) -> str:
-    """Say what is left of an interrupted run."""
-    if settings.run_dir is None and (settings.cache is None or settings.mode != "probe"):
-        return "interrupted: with run_dir= or cache=, the next run takes up finished embeddings"
+def interruption(settings: FinetuneSettings, run_dir: Path) -> str:
+    """Say what is left of a run that was interrupted."""
     if settings.mode != "probe":
-        kept = f"{settings.run_dir}/{CLASSIFIER_FOLDER}"
+        kept = run_dir / CLASSIFIER_FOLDER
         return f"interrupted: the best classifier so far, if an epoch was finished, is in {kept}"
-    folder = settings.cache or f"{settings.run_dir}/embeddings"
+    folder = settings.cache or run_dir / "embeddings"
     return f"interrupted: finished embeddings are kept in {folder}"
 
 
@@ -130,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.writelines(f"{told}\n" for told in COMMANDS[arguments[0]](arguments[1:]))
             return
         settings = settings_from_command_line(FinetuneSettings, arguments)
-        message = interruption(settings)
+        run_dir = choose_run_dir(settings)
+        settings = settings.model_copy(update={"run_dir": run_dir})
+        message = interruption(settings, run_dir)
         finetune(settings, start(settings.precision))
     except InputError as error:
         exit_with(f"error: {error}")

@@ -31,7 +31,7 @@ class OperatingPoints(NamedTuple):
     specific: Float[np.ndarray, " classes"]
     """Where sensitivity is highest with a specificity of `SPECIFICITY`."""
     challenge: float
-    """Of all classes, where the Challenge score is highest; NaN where it is not asked for."""
+    """Of all classes, where the Challenge score is highest; NaN if unasked or none is held out."""
 
 
 class Decisions(NamedTuple):
@@ -45,6 +45,8 @@ class Decisions(NamedTuple):
     """At the threshold of highest Challenge score, or the likeliest class."""
     has_threshold: Bool[np.ndarray, "*runs classes"]
     """Whether the held-out patients tell a class apart."""
+    challenge_decided: Bool[np.ndarray, "*runs"]
+    """Whether `challenge` has a threshold, or is the likeliest class; else nothing is called."""
 
 
 def choose_operating_points(
@@ -93,4 +95,5 @@ def decide(
         called_positive(probabilities, points.specific, multi_label=True),
         called_positive(probabilities, common, multi_label=multi_label),
         ~np.isnan(points.specific),
+        np.array(not (multi_label and np.isnan(points.challenge))),
     )

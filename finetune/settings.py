@@ -188,7 +188,7 @@ class FinetuneSettings(Settings):
     """Bootstrap resamples of patients behind each interval."""
     lead_masking: bool = False
     """Score the evaluation recordings again without each group of leads, without each lead, with
-    each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 34
+    each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 31
     times more, one of 8 leads 22 times."""
     seed: int = Field(0, ge=0)
     """Decides random weights, hold-out, order, windows, dropout and resamples."""

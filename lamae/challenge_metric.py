@@ -183,10 +183,20 @@ def challenge_scores(
     return ChallengeScores(
         score=challenge_score(labels, decisions, weights),
         accuracy=float((labels == decisions).all(axis=1).mean()),
-        f_measure=_official_mean(f_beta(counts, beta=1.0), counts),
-        f_beta=_official_mean(f_beta(shared_counts, beta=2.0), shared_counts),
-        g_beta=_official_mean(g_beta(shared_counts, beta=2.0), shared_counts),
+        f_measure=float(macro(official_values(f_beta(counts, beta=1.0), counts))),
+        f_beta=float(macro(official_values(f_beta(shared_counts, beta=2.0), shared_counts))),
+        g_beta=float(macro(official_values(g_beta(shared_counts, beta=2.0), shared_counts))),
     )
+
+
+def official_values(
+    values: Float[np.ndarray, "*resamples classes"], counts: Confusion
+) -> Float[np.ndarray, "*resamples classes"]:
+    """Return F or G as the official means take them: 0 for a class that is only called wrongly.
+
+    A class without a positive record that is never called stays without a value.
+    """
+    return np.where(np.isnan(values) & (counts.false_positive > 0), 0.0, values)
 
 
 def _joined(
@@ -237,11 +247,6 @@ def _sinus_rhythm(weights: ChallengeWeights) -> int:
         expected="the class that an inactive model answers",
         remedy="Take the Challenge's own weights.csv.",
     )
-
-
-def _official_mean(values: np.ndarray, counts: Confusion) -> float:
-    wrongly_called = np.isnan(values) & (counts.false_positive > 0)
-    return float(macro(np.where(wrongly_called, 0.0, values)))
 
 
 def _check(labels: np.ndarray, decisions: np.ndarray, weights: ChallengeWeights) -> None:

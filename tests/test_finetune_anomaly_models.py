@@ -143,11 +143,25 @@ def test_the_weight_of_the_divergence_is_what_the_loss_makes_of_beta(kl: str) ->
     found = output(signal)
     training = AnomalyTraining.model_validate({"kl": kl, "max_beta": 0.3})
     weight = effective_kl_weight(training, latent_numbers=12)
-    change = vae_loss(signal, found, beta=0.3, kl=training.kl) - vae_loss(
-        signal, found, beta=0.0, kl=training.kl
+    counted = torch.ones(signal.shape, dtype=torch.bool)
+    change = vae_loss(signal, found, counted, beta=0.3, kl=training.kl) - vae_loss(
+        signal, found, counted, beta=0.0, kl=training.kl
     )
     summed = divergence_terms(found).sum(dim=(1, 2)).mean()
     assert change.item() == pytest.approx(weight * summed.item(), rel=1e-3)
+
+
+def test_what_was_not_recorded_has_no_loss() -> None:
+    signal = torch.randn(2, 12, 20)
+    found = output(signal)
+    counted = torch.ones(signal.shape, dtype=torch.bool)
+    counted[0, 3:], counted[1, :, 15:] = False, False
+    losses = [
+        vae_loss(each, found, counted, beta=0.0, kl="sum").item()
+        for each in (signal, signal.masked_fill(~counted, 9.0))
+    ]
+    expected = -Normal(found.mean, (found.log_variance / 2).exp()).log_prob(signal)
+    assert losses == pytest.approx(2 * [expected[counted].sum().item() / 2], rel=1e-4)
 
 
 def test_the_released_weight_is_a_fifty_thousandth_and_the_bound_has_one() -> None:

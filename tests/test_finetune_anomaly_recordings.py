@@ -1,6 +1,7 @@
 """Recordings put to a detector: windows, streams, files, folders."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,24 @@ from finetune.anomaly.detector_folder import Decision, load_detector, save_detec
 from finetune.anomaly.detectors import Detector
 from finetune.anomaly.normals import AnomalyTask, make_anomaly_task
 from finetune.anomaly.picture import binned, deviation_paper, stitch
-from finetune.anomaly.recordings import grid_windows, score_recordings, score_windows
+from finetune.anomaly.recordings import (
+    embed_recordings,
+    grid_windows,
+    score_recordings,
+    score_windows,
+)
 from finetune.anomaly.run_settings import AnomalyScoreSettings
 from finetune.anomaly.score_file import score_file
 from finetune.anomaly.settings import AnomalyTraining, Architecture, VaeSettings
 from finetune.anomaly.streaming import StreamingDetector
-from finetune.anomaly.training import learn
+from finetune.anomaly.training import _validate, learn, windows_to_learn
 from finetune.window_starts import Windows
 from finetune.windows import Reading
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
+from lamae.record import MISSING
 from lamae.run_folder import WEIGHTS
 
 READING = Reading(batch_size=5, min_leads=12, workers=0)
@@ -64,6 +71,13 @@ def test_windows_at_equal_distances_stay_within_recordings_and_are_as_many_as_fi
     found = grid_windows(np.arange(4), lengths, window=500, stride=125)
     by_recording = [found.starts[found.positions == number].tolist() for number in range(4)]
     assert by_recording == [[0, 125, 250, 375, 500], [0], [0], [0, 125]]
+
+
+def test_windows_to_learn_are_a_quarter_of_a_window_apart_at_any_length(corpus: Corpus) -> None:
+    for duration_s, starts in ((2.0, range(0, 301, 50)), (4.0, (0, 100))):
+        detector = make_detector(duration_s=duration_s)
+        data = split(detector, corpus, corpus.rows("val")[:1])  # of 500 samples
+        assert windows_to_learn(data, AnomalyTraining()).starts.tolist() == list(starts)
 
 
 def test_a_detector_learns_only_from_normals_and_shares_no_patient(corpus: Corpus) -> None:
@@ -119,20 +133,39 @@ def test_a_stream_in_any_pieces_has_the_scores_of_the_windows_offline(
     offline = score_windows(detector, split(detector, corpus, rows), windows, READING)
     assert [round(each.start_s * 100) for each in found] == starts.tolist()
     for name in detector.architecture.scores:
-        streamed = [each.scores[name] for each in found]
+        streamed = [each.scores[name] for each in found if each.scores is not None]
         assert streamed == pytest.approx(offline.column(detector, name), rel=1e-4)
 
 
 def test_with_a_filter_a_stream_has_the_scores_of_its_windows_as_recordings(
-    corpus: Corpus,
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = make_detector(band_hz=(0.5, 40.0))
-    record = corpus.record(int(corpus.rows("val")[0]))
-    alone = replace(record, digital=record.digital[:, 200:400])
+    data = split(detector, corpus, corpus.rows("val")[:1])
+    record = corpus.record(int(data.rows[0]))
+
+    def offline(start: int) -> float:
+        window = Windows(np.array([0]), np.array([start]))
+        return float(score_windows(detector, data, window, READING).scores[0, 0])
+
     (first, second) = StreamingDetector(detector, record).push(record.digital)
-    (expected,) = StreamingDetector(detector, record).push(alone.digital)
     assert (first.start_s, second.start_s) == (0.0, 2.0)
-    assert second.scores == expected.scores
+    assert second.scores is not None
+    filtered_as_a_whole = offline(200)
+    cut = replace(record, digital=record.digital[:, 200:400])
+    monkeypatch.setattr(Corpus, "record", lambda _, row: cut)
+    assert second.scores["mse"] == pytest.approx(offline(0), rel=1e-5)
+    assert second.scores["mse"] != pytest.approx(filtered_as_a_whole, rel=1e-3)
+
+
+def test_a_window_that_cannot_be_used_takes_no_other_with_it(corpus: Corpus) -> None:
+    detector = make_detector()
+    record = corpus.record(int(corpus.rows("val")[0]))
+    digital = record.digital.copy()
+    digital[:, 200:400] = MISSING
+    first, second = StreamingDetector(detector, record).push(digital)
+    assert first.scores is not None and first.problem is None
+    assert second.scores is None and second.problem is not None
 
 
 def test_a_score_comes_with_the_last_sample_of_its_window(corpus: Corpus) -> None:
@@ -150,7 +183,7 @@ def test_training_lowers_the_loss_is_repeatable_and_keeps_the_best_weights(
     corpus: Corpus,
 ) -> None:
     task = make_task(corpus)
-    training = AnomalyTraining(steps=12, batch_size=8, lr=1e-2, validate_every=3)
+    training = AnomalyTraining(steps=12, batch_size=8, lr=0.1, validate_every=3)
     found = []
     for _ in range(2):
         detector = make_detector("vae_bilstm")
@@ -160,10 +193,28 @@ def test_training_lowers_the_loss_is_repeatable_and_keeps_the_best_weights(
     (first, detector), (second, _) = found
     losses = [row["val/loss"] for row in first.history]
     assert [row["step"] for row in first.history] == [3, 6, 9, 12]
-    assert losses[-1] < losses[0]
-    assert first.best == 3 * (int(np.argmin(losses)) + 1)
+    assert min(losses) < losses[0] and first.best == 3 * (int(np.argmin(losses)) + 1) < 12
+    held_out = split(detector, corpus, task.validation.normals)
+    assert _validate(detector, held_out, training) == pytest.approx(min(losses), rel=1e-6)
     assert first == second
     assert not detector.training
+
+
+def test_a_validation_loss_that_is_not_finite_is_refused(corpus: Corpus) -> None:
+    task, detector = make_task(corpus), make_detector()
+    train, held_out = (split(detector, corpus, x) for x in (task.train, task.validation.normals))
+    with pytest.raises(InputError, match=r"validation loss .*Lower training\.lr"):
+        learn(detector, train, held_out, AnomalyTraining(steps=1, lr=1e30), seed=0)
+
+
+def test_without_a_recording_that_can_be_embedded_nothing_is_learnt(
+    corpus: Corpus, corpus_with_limb_leads: Callable[..., Corpus]
+) -> None:
+    rows = corpus.rows("train")[:3]
+    detector = make_detector()
+    data = split(detector, corpus_with_limb_leads(rows), rows)
+    with pytest.raises(InputError, match=r"none of 3 can be used: missing_leads"):
+        embed_recordings(detector, data, READING)
 
 
 def test_a_detector_is_the_same_behind_its_folder_and_damage_is_found(

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.anomaly import training
 from finetune.anomaly.detector_folder import load_detector
 from finetune.anomaly.run import detect, new_detector
 from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
@@ -19,6 +21,7 @@ from lamae.config import ConfigError, load_settings, settings_from_command_line
 from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.metrics import auroc
+from lamae.preprocess import Preprocessor
 
 CPU = torch.device("cpu")
 KINDS = ("cae", "bottleneck", "lamae")
@@ -78,6 +81,93 @@ def test_the_summary_has_every_score_rule_and_count(run: AnomalySettings, corpus
     for measures in (*summary["ranking"].values(), *summary["deciding"].values()):
         for found in (value for value in measures.values() if isinstance(value, dict)):
             assert 0 <= found["low"] <= found["estimate"] <= found["high"] <= 1
+
+
+def test_what_pretraining_saw_of_the_threshold_s_recordings_is_told(run: AnomalySettings) -> None:
+    summary = summary_of(run)
+    told = [sentence for sentence in summary["audit"]["sentences"] if "pretraining saw" in sentence]
+    assert len(told) == (run.kind == "lamae")
+    if told:
+        seen = summary["audit"]["thresholds"]["recordings"]
+        assert seen == summary["counts"]["validation"]["recordings"]
+        assert run.run_dir is not None
+        assert told[0] in (run.run_dir / "report.html").read_text()
+
+
+def test_recordings_without_leads_are_neither_learnt_nor_counted(
+    corpus: Corpus, corpus_with_limb_leads: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    labels = corpus.labels("class")
+    short = [
+        row
+        for split in ("train", "val")
+        for kind in (True, False)
+        for row in [r for r in corpus.rows(split) if (labels[r] == ("sinus",)) == kind][:2]
+    ]
+    data = corpus_with_limb_leads(short).folder
+    few = make_settings("cae", data, tmp_path, tmp_path / "run")
+    with pytest.raises(InputError, match=r"train split: .* recordings lack leads"):
+        detect(few, CPU)
+    assert not (tmp_path / "run").exists()
+    settings = few.model_copy(update={"max_unusable": 0.5})
+    detect(settings, CPU)
+    summary = summary_of(settings)
+    evaluation = [labels[row] for row in corpus.rows("val") if row not in short]
+    assert summary["counts"]["evaluation"] == {
+        "recordings": len(evaluation),
+        "abnormal": sum(each != ("sinus",) for each in evaluation),
+    }
+    left_out = [
+        key for part in summary["unusable"].values() for key in part.get("missing_leads", [])
+    ]
+    learnable = set(corpus.keys[short]) - set(left_out)
+    trained = {corpus.keys[r] for r in corpus.rows("train") if labels[r] != ("sinus",)}
+    assert learnable <= trained  # abnormal ones of training patients, which nobody reads
+    counts = summary["counts"]
+    normals = sum(labels[row] == ("sinus",) for row in corpus.rows("train"))
+    validated = summary["counts"]["validation"]
+    held_out = validated["recordings"] - validated["abnormal"]
+    short_normals = sum(labels[row] == ("sinus",) for row in short if row in corpus.rows("train"))
+    assert counts["training"]["recordings"] == normals - held_out - short_normals
+
+
+def test_an_interruption_leaves_the_best_detector_without_a_threshold(
+    simulated_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings("cae", simulated_shards, tmp_path, tmp_path / "run")
+
+    def interrupted(step: int, _: object) -> float:
+        if step == 2:  # after the first validation
+            raise KeyboardInterrupt
+        return 0.0
+
+    monkeypatch.setattr(training, "beta_at", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        detect(settings, CPU)
+    assert load_detector(tmp_path / "run").decision.threshold is None
+    places = {"detector": tmp_path / "run", "output": tmp_path / "scores.csv"}
+    score_file(AnomalyScoreSettings(data=simulated_shards, splits=("val",), **places), CPU)
+    with (tmp_path / "scores.csv").open() as file:
+        assert all(row["mse"] and not row["called"] for row in csv.DictReader(file))
+
+
+def test_a_file_in_the_place_of_the_run_is_refused_before_learning(
+    simulated_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").write_text("a file")
+    settings = make_settings("cae", simulated_shards, tmp_path, tmp_path / "run")
+    monkeypatch.setattr("finetune.anomaly.run._learn", None)
+    with pytest.raises(InputError, match=r"run folder .*run_dir="):
+        detect(settings.model_copy(update={"overwrite": True}), CPU)
+
+
+def test_another_preprocessor_than_the_encoder_s_is_refused(
+    simulated_shards: Path, pretrained_run: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    settings = make_settings("lamae", simulated_shards, pretrained_run, tmp_path / "run")
+    other = settings.model_copy(update={"preprocess": Preprocessor(sampling_rate=100)})
+    with pytest.raises(InputError, match=r"preprocess\.sampling_rate: .* was trained"):
+        new_detector(other, corpus)
 
 
 def test_the_file_of_scores_gives_the_summary_s_auroc(run: AnomalySettings) -> None:
@@ -148,6 +238,7 @@ def test_the_command_of_the_program_leads_to_a_run(
     ("changes", "message"),
     [
         (["kind=lamae"], "needs encoder="),
+        (["kind=cae", "allow_overlap=[training_patients]"], "allow_overlap"),
         (["kind=cae", "score=nll"], "score nll is none of mse"),
         (["vae.sequence_attention=false", "score=attention"], "score attention is none of"),
         (["vae.latent=20"], "multiple of 8 heads"),

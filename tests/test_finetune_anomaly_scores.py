@@ -63,6 +63,21 @@ def test_what_was_not_recorded_does_not_count() -> None:
     assert not first.samples[~counted].any()
 
 
+def test_scores_do_not_hang_on_how_much_was_recorded_of_what_is_alike_everywhere() -> None:
+    signal, found = made(2)
+    alike = found._replace(
+        mean=signal - 0.5,
+        log_variance=torch.full_like(signal, 0.3),
+        attention=torch.full((2, 20), 1 / 20),
+    )
+    whole = torch.ones(signal.shape, dtype=torch.bool)
+    part = whole.clone()
+    part[:, 2], part[:, :, 15:] = False, False
+    names = SCORES["vae_bilstm"]
+    first, second = (vae_deviation(signal, alike, each, names).scores for each in (whole, part))
+    assert torch.allclose(first, second, rtol=1e-5)
+
+
 def test_an_absent_lead_and_padding_are_not_recorded() -> None:
     present = torch.tensor([[True, False, True], [True, True, True]])
     batch = Batch(torch.randn(2, 3, 20), present, ("a", "b"), torch.tensor([20, 12]))

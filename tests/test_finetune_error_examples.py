@@ -38,6 +38,16 @@ def test_every_example_is_wrong_and_no_recording_or_kind_comes_twice(
         assert bool(found) == bool((called != labels).any())
 
 
+def test_a_class_without_a_threshold_takes_no_place() -> None:
+    labels = np.array([[1, 0], [0, 1], [0, 0]], dtype=bool)
+    probabilities = np.array([[0.0, 0.1], [0.2, 0.3], [0.1, 0.6]])
+    called = (probabilities >= 0.5) & [False, True]
+    every = surest_errors(labels, probabilities, called, most=9)
+    assert [tuple(error) for error in every] == [(2, 1), (0, 0), (1, 1)]
+    found = surest_errors(labels, probabilities, called, most=9, decided=np.array([False, True]))
+    assert [tuple(error) for error in found] == [(2, 1), (1, 1)]
+
+
 def test_a_right_classifier_has_no_examples() -> None:
     labels = np.eye(3, dtype=bool)
     assert surest_errors(labels, labels.astype(float), labels, most=4) == []
@@ -53,6 +63,12 @@ def test_the_section_names_record_truth_answer_and_probability(corpus: Corpus) -
     )
     key = str(corpus.keys[rows[1]])
     (table,) = section.tables
+    assert "left out" not in " ".join(section.text)
+    no_af = np.array([False, True])
+    less = error_section(
+        data, labels, probabilities, labels & no_af, classes=("AF", "LBBB"), most=4, decided=no_af
+    )
+    assert not less.figures and "without a threshold" in " ".join(less.text)
     # LBBB is missed even more surely, in the same recording: what is called comes first.
     assert list(table.rows) == [(key, "AF", "called", 0.75, "LBBB", "AF")]
     (figure,) = section.figures

@@ -107,14 +107,17 @@ def test_each_recording_is_scored_by_who_has_not_seen_its_patient() -> None:
         assert not set(task.train.patients) & set(task.evaluation.patients)
         assert len(task.train.rows) + len(task.evaluation.rows) == 120
         scores = np.full(task.evaluation.labels.shape, float(number))
-        called = Decisions(scores > 4, scores > 5, scores > 6, np.array([True, number == 2, False]))
+        has_threshold = np.array([True, number != 2, False])
+        called = Decisions(scores > 4, scores > 5, scores > 6, has_threshold, np.array(number != 5))
         return {"own": FoldScores(scores, called)}
 
     found = cross_validate(Cohort(("a", "b", "c"), part), fit_and_score, folds=4, repeats=2, seed=0)
     expected = found.fold + 4 * np.arange(2)[:, None]
     assert (found.scores["own"] == expected[:, :, None]).all()
-    f1, specific, _, has_threshold = found.decisions["own"]
+    f1, specific, _, has_threshold, challenge_decided = found.decisions["own"]
     assert (f1 == (expected > 4)[:, :, None]).all()
     assert (specific == (expected > 5)[:, :, None]).all()
-    assert has_threshold.tolist() == [[True, True, False], [True, False, False]]
+    # The second class lacks a threshold in fold 2 of the first repeat alone, which is enough.
+    assert has_threshold.tolist() == [[True, False, False], [True, True, False]]
+    assert challenge_decided.tolist() == [True, False], "one fold of the second decides nothing"
     assert (found.fold[0] != found.fold[1]).any(), "repeats deal the patients out anew"

@@ -1,8 +1,7 @@
-"""A lead that is taken is as if the recording lacked it, and what is lost is measured in pairs."""
+"""No classifier looks at a lead that is taken, and what is lost is measured in pairs."""
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,15 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from finetune import main as program
+from finetune.assessment import assess
 from finetune.classifiers import Classifier, build_classifier
+from finetune.compare import Compared, Outcome
 from finetune.contenders import make_contest
 from finetune.cross_validation_run import CrossValidateSettings
 from finetune.lead_masking import (
     check_lead_masking,
+    find_lead_need,
     keep_leads,
     lead_sets,
     measure_lead_need,
@@ -24,6 +27,7 @@ from finetune.lead_masking import (
 )
 from finetune.main import finetune
 from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.predict import PREDICTIONS
 from finetune.scoring import score_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
@@ -34,7 +38,6 @@ from lamae.dataset import Batch, Split
 from lamae.errors import InputError
 from lamae.leads import INDEPENDENT_LEADS, LEADS
 from lamae.preprocess import Preprocessor
-from lamae.record import Record
 from lamae.tracking import SUMMARY
 
 MakeProbe = Callable[..., FinetuneSettings]
@@ -58,9 +61,9 @@ def make_classifier(settings: FinetuneSettings) -> Classifier:
     return classifier
 
 
-def test_a_classifier_of_twelve_leads_is_asked_34_times_and_one_of_eight_22_times() -> None:
+def test_a_classifier_of_twelve_leads_is_asked_31_times_and_one_of_eight_22_times() -> None:
     twelve, eight = lead_sets(LEADS), lead_sets(INDEPENDENT_LEADS)
-    assert [len(sets.distinct()) for sets in (twelve, eight)] == [34, 22]
+    assert [len(sets.distinct()) for sets in (twelve, eight)] == [31, 22]
     assert [len(shown) for shown in twelve.fewer] == [12, 8, 6, 4, 3, 2, 1]
     assert [len(shown) for shown in eight.fewer] == [8, 3, 2, 1]
     assert twelve.without["lateral"] == ("II", "III", "aVR", "aVF", "V1", "V2", "V3", "V4")
@@ -78,34 +81,23 @@ def test_of_one_lead_nothing_can_be_taken() -> None:
     assert not sets.without
 
 
-@pytest.mark.parametrize("normalisation", ["record", "lead", "none"])
-@pytest.mark.parametrize("kept", [("II", "V1", "V5"), ("aVF",), LEADS[6:]])
-def test_a_lead_that_is_taken_is_as_if_the_recording_had_been_made_without_it(
-    normalisation: str, kept: tuple[str, ...]
-) -> None:
-    generator = np.random.default_rng(0)
-    digital = (300 * generator.standard_normal((12, 400)) + 40).astype(np.int16)
-    gain, baseline = tuple(generator.uniform(100, 900, 12)), tuple(range(12))
-    whole = Record("whole", digital, LEADS, 100, gain, baseline)
-    rows = [LEADS.index(lead) for lead in kept]
-    part = replace(
-        whole,
-        digital=digital[rows],
-        leads=kept,
-        gain=tuple(gain[row] for row in rows),
-        baseline=tuple(baseline[row] for row in rows),
+def test_a_device_of_two_limb_leads_gives_every_limb_lead_that_is_read() -> None:
+    twelve, three = lead_sets(LEADS).fewer, lead_sets(("I", "III", "V1")).fewer
+    assert [len(given) for given in twelve.values()] == [12, 12, 6, 7, 7, 6, 1]
+    assert twelve["I", "II", "V2"] == (*LIMB, "V2")
+    assert three["I", "II"] == ("I", "III")
+    assert three["I",] == ("I",)
+    eight = lead_sets(INDEPENDENT_LEADS).fewer
+    assert (
+        list(eight)
+        == list(eight.values())
+        == [
+            INDEPENDENT_LEADS,
+            ("I", "II", "V2"),
+            ("I", "II"),
+            ("I",),
+        ]
     )
-    values = {"sampling_rate": 100, "duration_s": 5, "band_hz": None}  # longer than the recording
-    preprocess = Preprocessor.model_validate(values | {"normalisation": normalisation})
-    prepared, expected = preprocess(whole), preprocess(part)
-    batch = Batch(
-        torch.from_numpy(prepared.signal)[None], None, ("a",), torch.tensor([prepared.samples])
-    )
-    mask = np.array([lead in kept for lead in LEADS])
-    got = keep_leads(batch, mask, of_record=normalisation == "record")
-    np.testing.assert_allclose(got.signal[0], expected.signal, atol=2e-5)
-    assert got.present is not None
-    assert got.present[0].tolist() == expected.present.tolist()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -198,6 +190,45 @@ def test_recordings_that_lack_a_lead_have_no_part_in_it(
     assert found.positions.tolist() == list(range(1, len(rows), 2))
 
 
+@pytest.mark.parametrize("is_main", [True, False])
+def test_the_main_process_alone_measures(
+    is_main: bool,
+    make_probe: MakeProbe,
+    corpus: Corpus,
+    accelerator: Accelerator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = make_probe(mode="lasan", encoder=None, resamples=5, **QUICK)
+    task, classifier = make_task(corpus, settings), make_classifier(settings)
+    nothing = np.empty((0, 0))
+    outcome = Outcome(nothing, nothing, {}, classifier=classifier)
+    monkeypatch.setattr(Accelerator, "is_main_process", is_main)
+    need = find_lead_need(Compared({"lasan": outcome}, task, {}), corpus, settings, accelerator)
+    assert (need is not None) == is_main
+
+
+def test_an_error_in_it_leaves_the_predictions(
+    make_probe: MakeProbe, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def fail(*_: object) -> None:
+        done.append("masking")
+        raise InputError("leads", value="x", expected="y", remedy="z")
+
+    def first(*arguments: Any) -> Any:
+        done.append("scores")
+        return assess(*arguments)
+
+    monkeypatch.setattr(program, "find_lead_need", fail)
+    monkeypatch.setattr(program, "assess", first)
+    settings = make_probe(lead_masking=True)
+    with pytest.raises(InputError, match="leads: x"):
+        finetune(settings, accelerator)
+    assert settings.run_dir and (settings.run_dir / PREDICTIONS).is_file()
+    assert done == ["scores", "masking"]
+
+
 def test_where_no_recording_has_all_leads_it_is_said_before_anything_is_trained(
     make_probe: MakeProbe, corpus: Corpus, corpus_with_limb_leads: Callable[..., Corpus]
 ) -> None:
@@ -240,6 +271,14 @@ def test_a_run_shows_which_leads_it_needs_beside_its_own_score(
     with_all = summary["fewer_leads"][", ".join(LEADS)]
     for end, value in summary["auroc_macro"].items():  # on the same resamples of patients
         assert with_all[end] == pytest.approx(value, abs=1e-6)
+    assert set(summary["lead_alone"]) == set(LEADS)
+    for name in ("lead_masking", "lead_alone", "fewer_leads"):
+        assert list(summary[f"{name}_by_class"]) == list(summary[name])
+        for of, macro in summary[name].items():
+            classes = summary[f"{name}_by_class"][of]
+            assert set(classes) == {"AF", "LBBB", "sinus"}
+            mean = np.mean([interval["estimate"] for interval in classes.values()])
+            assert macro["estimate"] == pytest.approx(mean, abs=1e-9)
     assert list(summary["lead_masking"])[:3] == [
         "without limb",
         "without precordial",

@@ -115,23 +115,44 @@ def test_figures_hold_the_most_frequent_classes_and_tables_all(tmp_path: Path) -
         assert lost[0] == pytest.approx(max(of.values()), abs=1e-5)
 
 
+def need_of(leads: tuple[str, ...], labels: np.ndarray) -> tuple[Compared, LeadNeed]:
+    """Measure noise with all sets of leads."""
+    generator = np.random.default_rng(0)
+    sets, found = lead_sets(leads), compared(labels)
+    measured = measure_lead_need(
+        {shown: generator.random(labels.shape) for shown in sets.distinct()},
+        labels,
+        found.task.evaluation.patients,
+        classes=found.task.classes,
+        generator=generator,
+        resamples=10,
+    )
+    return found, LeadNeed(sets, measured)
+
+
+def test_of_one_lead_it_is_not_told_what_is_lost_without_it(tmp_path: Path) -> None:
+    found, need = need_of(("II",), members_of(2))
+    sections = lead_sections(found, ("II",), need)
+    write_sections(tmp_path, sections)
+    assert [section.title for section in sections] == [
+        "What one lead tells it",
+        "What it can do with fewer leads",
+    ]
+    summary = lead_need_summary(need)
+    assert summary["lead_masking"] == {}
+    assert set(summary["lead_alone"]) == set(summary["fewer_leads"]) == {"II"}
+
+
 def test_limb_algebra_is_told_where_a_lead_follows_from_others() -> None:
     labels = members_of(2)
-    generator = np.random.default_rng(0)
-    told = []
+    told, fewer = [], []
     for leads in (LEADS, ("I", "II", "V1", "V2", "V3")):
-        sets = lead_sets(leads)
-        scores = {shown: generator.random(labels.shape) for shown in sets.distinct()}
-        found = compared(labels)
-        measured = measure_lead_need(
-            scores,
-            labels,
-            found.task.evaluation.patients,
-            classes=found.task.classes,
-            generator=generator,
-            resamples=10,
-        )
-        told.append(" ".join(lead_sections(found, leads, LeadNeed(sets, measured))[0].text))
+        found, need = need_of(leads, labels)
+        losses, _, curve = lead_sections(found, leads, need)
+        told.append(" ".join(losses.text))
+        fewer.append(" ".join(curve.text))
+    assert "are computed for a recording that has two" in fewer[0]
+    assert "are computed" not in fewer[1]
     assert "Any two limb leads give the other four" in told[0]
     assert "lateral is I, aVL, V5, V6" in told[0]
     assert "None of its leads follows from the others" in told[1]

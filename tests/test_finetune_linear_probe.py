@@ -83,6 +83,33 @@ def test_the_penalty_is_the_one_that_ranks_held_out_patients_best() -> None:
     assert probe.l2 > 1e-4  # 60 features of 240 records, of which 3 count
 
 
+def test_every_inner_fold_is_held_out_and_shown_by_the_fit_to_the_others() -> None:
+    features = _features()
+    labels = _labels(features, multi_label=True)
+    fold = np.arange(RECORDS) // 2 % 4
+    probe = fit_linear_probe(
+        features,
+        labels,
+        PATIENTS,
+        classes=CLASSES,
+        multi_label=True,
+        generator=np.random.default_rng(0),
+        l2_grid=(0.1, 0.01),
+        hold_outs=[fold == number for number in (2, 0, 1)],
+    )
+    assert probe.held_out is not None
+    np.testing.assert_array_equal(probe.held_out.records, fold != 3)
+    standard = StandardScaler().fit_transform(features)
+    expected = np.full(labels.shape, np.nan)
+    for number in range(3):
+        own = fold == number
+        for column in range(len(CLASSES)):
+            oracle = LogisticRegression(C=1 / (probe.l2 * (~own).sum()), tol=1e-8, max_iter=1000)
+            oracle.fit(standard[~own], labels[~own, column])
+            expected[own, column] = oracle.predict_proba(standard[own])[:, 1]
+    np.testing.assert_allclose(probe.held_out.probabilities, expected[fold != 3], atol=1e-3)
+
+
 def test_the_warm_start_ends_where_a_cold_start_does() -> None:
     features = _features()
     labels = _labels(features, multi_label=True)

@@ -13,6 +13,7 @@ import pytest
 from accelerate import Accelerator
 
 from finetune import logistic_regression, results
+from finetune import main as program
 from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import fit_probe, measure, summarise
 from finetune.main import choose_run_dir, finetune, interruption
@@ -135,9 +136,31 @@ def test_embeddings_are_taken_from_another_folder_where_one_is_given(
 
 
 def test_an_interruption_promises_only_what_is_true(make_probe: MakeProbe, tmp_path: Path) -> None:
-    assert f"kept in {tmp_path}/probe/embeddings" in interruption(make_probe())
-    assert f"kept in {tmp_path}/c" in interruption(make_probe(cache=tmp_path / "c", run_dir=None))
-    assert "kept" not in interruption(make_probe(run_dir=None))
+    run = tmp_path / "probe"
+    assert f"kept in {run}/embeddings" in interruption(make_probe(), run)
+    assert f"kept in {tmp_path}/c" in interruption(make_probe(cache=tmp_path / "c"), run)
+    lasan = interruption(make_probe(mode="lasan", encoder=None, baselines=()), run)
+    assert f"is in {run}/classifier" in lasan
+    assert "embeddings" not in lasan
+
+
+def test_an_interruption_names_the_folder_that_was_chosen(
+    make_probe: MakeProbe, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = []
+
+    def interrupt(settings: FinetuneSettings, _: Accelerator) -> None:
+        chosen.append(settings.run_dir)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "finetune", interrupt)
+    monkeypatch.setattr(program, "start", lambda _: None)
+    data = make_probe().data
+    with pytest.raises(SystemExit) as ended:
+        program.main(["mode=lasan", f"data={data}", "label_set=class", "baselines=[]"])
+    assert ended.value.code == 130
+    assert chosen[0] is not None
+    assert f"is in {chosen[0]}/classifier" in capsys.readouterr().err
 
 
 def test_a_fit_that_has_not_converged_is_a_finding(

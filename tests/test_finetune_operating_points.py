@@ -86,3 +86,6 @@ def test_without_held_out_patients_only_the_likeliest_class_can_be_called(
     assert found.f1.tolist() == found.challenge.tolist() == expected
     assert found.specific.tolist() == nothing
     assert not found.has_threshold.any()
+    assert found.challenge_decided == (not multi_label)
+    known = choose_operating_points(cohort(2)[1], task, challenge=WEIGHTS)
+    assert decide(known, probabilities, multi_label=multi_label).challenge_decided

@@ -103,7 +103,10 @@ def test_the_challenge_score_is_shown_where_it_is_known() -> None:
     section = decision_section(summary(challenge_score=interval(0.4)), multi_label=True)
     last = table(section, "decision_means").rows[-1]
     assert list(last[:2]) == ["Challenge score", Interval(*interval(0.4).values())]
-    assert "one threshold for all classes" in " ".join(section.text)
+    told, without = " ".join(section.text), decision_section(summary(), multi_label=True).text
+    assert "one threshold for all classes" in told
+    assert "equivalent ones merged" in told
+    assert "equivalent classes are not merged" in " ".join(without)
 
 
 def test_the_confusion_matrix_is_whole_in_its_file() -> None:

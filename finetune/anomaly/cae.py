@@ -1,6 +1,5 @@
 """The convolutional autoencoder of the VAE-BiLSTM-MHA paper: 12-32-64-128 channels and back."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -31,7 +30,3 @@ class Cae(nn.Module):
         """Reconstruct a window."""
         decoded: Tensor = self.decode(self.encode(signal))
         return decoded[..., : signal.shape[-1]]
-
-    def loss(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, ""]:
-        """Return the mean squared error."""
-        return torch.nn.functional.mse_loss(self(signal), signal)

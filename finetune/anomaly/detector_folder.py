@@ -28,8 +28,9 @@ class Decision(Settings):
     """The score that decides."""
     over: Over
     """How the scores of its windows make that of a recording."""
-    threshold: float
-    """Lowest score that is called abnormal, by the rule of the run."""
+    threshold: float | None
+    """Lowest score that is called abnormal, by the rule of the run; None of a run that was
+    interrupted before it chose one."""
 
 
 class LoadedDetector(NamedTuple):

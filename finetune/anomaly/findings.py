@@ -51,6 +51,7 @@ def figures(
     decision: Decision,
 ) -> list[FigureSection]:
     """Return the curve, the histogram, and two recordings on ECG paper in colours of one scale."""
+    assert decision.threshold is not None, "a run that ends has chosen one"
     points: dict[str, tuple[float, float]] = {
         rule: (found["specificity"].estimate, found["sensitivity"].estimate)
         for rule, found in measured.deciding.items()

@@ -7,7 +7,7 @@ numbers, so that beta weighs it by beta / (latents * width) of what the evidence
 import math
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from finetune.anomaly.settings import AnomalyTraining
@@ -34,12 +34,16 @@ def divergence_terms(found: VaeOutput) -> Float[Tensor, "b n d"]:
 def vae_loss(
     signal: Float[Tensor, "b l t"],
     found: VaeOutput,
+    counted: Bool[Tensor, "b l t"],
     *,
     beta: float,
     kl: Literal["mean", "sum"],
 ) -> Float[Tensor, ""]:
-    """Return the mean loss of windows: summed negative log-likelihood plus beta divergence."""
-    likelihood = log_likelihood_terms(signal, found).sum(dim=(1, 2)).mean()
+    """Return the mean loss of windows: summed negative log-likelihood plus beta divergence.
+
+    A sample has a likelihood where `counted` says that it was recorded.
+    """
+    likelihood = (log_likelihood_terms(signal, found) * counted).sum(dim=(1, 2)).mean()
     each = divergence_terms(found)
     divergence = each.mean() if kl == "mean" else each.sum(dim=(1, 2)).mean()
     return likelihood + beta * divergence

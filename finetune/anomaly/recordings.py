@@ -1,5 +1,6 @@
 """Recordings put to a detector: windows that cover each, and one score made of theirs."""
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from finetune.anomaly.detectors import Detector, deviations
 from finetune.window_starts import Windows, covering_windows
 from finetune.windows import Reading, usable_windows
 from lamae.dataset import Split, Usable, prefetch
+from lamae.errors import InputError
 
 Over = Literal["mean", "max"]
 """How the scores of its windows make that of a recording."""
@@ -30,6 +32,17 @@ class RecordingScores(NamedTuple):
         """Return one score by its name."""
         names: tuple[str, ...] = detector.architecture.scores
         return self.scores[:, names.index(name)]
+
+
+class Embedded(NamedTuple):
+    """The windows of recordings as an encoder sees them."""
+
+    positions: Int[np.ndarray, " windows"]
+    """Positions in the split of the recordings that they are of."""
+    values: Float[np.ndarray, "windows d"]
+    """One embedding for each."""
+    unusable: dict[str, str]
+    """Reason by key of the recordings that could not be used."""
 
 
 def grid_windows(
@@ -79,22 +92,13 @@ def score_windows(
     name: str | None = None,
 ) -> RecordingScores:
     """Score windows of a split, each as a row of its own, in their order."""
-
-    def read(number: int) -> Usable:
-        some = slice(number * reading.batch_size, (number + 1) * reading.batch_size)
-        return usable_windows(
-            data, windows.positions[some], windows.starts[some], reading.min_leads
-        )
-
-    batches = -(-len(windows.positions) // reading.batch_size)
-    ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
     used: list[int] = []
     scores = [np.empty((0, len(detector.architecture.scores)), dtype=np.float64)]
     unusable: dict[str, str] = {}
     was_training = detector.training
     detector.eval()
     try:
-        for found in tqdm(ahead, total=batches, desc=name, unit="batch", disable=name is None):
+        for found in _read(data, windows, reading, name):
             unusable |= found.unusable
             if found.batch is not None:
                 used += found.positions
@@ -106,17 +110,40 @@ def score_windows(
 
 def embed_recordings(
     detector: Detector, data: Split, reading: Reading, *, name: str | None = None
-) -> Float[np.ndarray, "windows d"]:
-    """Embed the windows of all usable recordings by the encoder of kind lamae."""
+) -> Embedded:
+    """Embed the windows of all usable recordings by the encoder of kind lamae.
+
+    Raises InputError where there is none.
+    """
     every = np.arange(len(data))
     windows = covering_windows(every, data.lengths(every), window=data.preprocessor.samples)
-    size, found = reading.batch_size, []
-    for start in tqdm(range(0, len(windows.positions), size), desc=name, disable=name is None):
-        some = slice(start, start + size)
-        batch = usable_windows(
-            data, windows.positions[some], windows.starts[some], reading.min_leads
-        ).batch
-        if batch is not None:
+    used, values, unusable = list[int](), list[np.ndarray](), dict[str, str]()
+    for found in _read(data, windows, reading, name):
+        unusable |= found.unusable
+        if found.batch is not None:
+            used += found.positions
             with torch.inference_mode():
-                found.append(detector.embed(batch).cpu().numpy())
-    return np.concatenate(found)
+                values.append(detector.embed(found.batch).cpu().numpy())
+    if not values:
+        reasons = sorted(set(unusable.values()))
+        raise InputError(
+            "normal recordings",
+            value=f"none of {len(data)} can be used: {', '.join(reasons) or 'there is none'}",
+            expected="some to learn from",
+            remedy="Change normal_class=, label_set=, hold_out= or min_leads=.",
+        )
+    return Embedded(np.array(used, dtype=np.int64), np.concatenate(values), unusable)
+
+
+def _read(data: Split, windows: Windows, reading: Reading, name: str | None) -> Iterator[Usable]:
+    """Read windows in batches, ahead; `name` is for a progress bar."""
+
+    def read(number: int) -> Usable:
+        some = slice(number * reading.batch_size, (number + 1) * reading.batch_size)
+        return usable_windows(
+            data, windows.positions[some], windows.starts[some], reading.min_leads
+        )
+
+    batches = -(-len(windows.positions) // reading.batch_size)
+    ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
+    yield from tqdm(ahead, total=batches, desc=name, unit="batch", disable=name is None)

@@ -1,12 +1,20 @@
 """A run: learn normal recordings, choose thresholds, judge other patients, and report."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from finetune.anomaly.checks import (
+    audit_task,
+    check_task_leads,
+    least_leads,
+    make_run_dir,
+)
 from finetune.anomaly.detector_folder import DETECTOR_FOLDER, Decision, save_detector
 from finetune.anomaly.detectors import Detector
 from finetune.anomaly.findings import anomaly_findings, figures
@@ -18,10 +26,9 @@ from finetune.anomaly.run_settings import AnomalySettings
 from finetune.anomaly.score_file import write_scores
 from finetune.anomaly.settings import Architecture
 from finetune.anomaly.training import Learnt, learn, learn_latents
-from finetune.audit import audit_leakage
-from finetune.results import check_free
-from finetune.usable import check_unusable
-from finetune.windows import Reading
+from finetune.contenders import agreed_preprocessor
+from finetune.usable import by_reason, check_unusable
+from finetune.windows import MISSING_LEADS, Reading
 from lamae.autoencoder import LAMAE
 from lamae.checkpoint import load_autoencoder
 from lamae.corpus import Corpus
@@ -51,7 +58,6 @@ class ScoredPart(NamedTuple):
 def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     """Do a run, and return what it found as sentences."""
     started = time.monotonic()
-    run_dir = choose_run_dir(settings)
     corpus = Corpus(settings.data)
     task = make_anomaly_task(
         corpus,
@@ -62,10 +68,14 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
         hold_out=settings.hold_out,
         seed=settings.seed,
     )
-    learnt_from = np.concatenate([task.train, task.validation.rows])
-    audit = audit_leakage(corpus, learnt_from, task.evaluation.rows, settings)
+    audit = audit_task(corpus, task, settings)
     detector = new_detector(settings, corpus).to(device)
-    learnt = _learn(detector, corpus, task, settings)
+    check_task_leads(corpus, task, detector.architecture.preprocess, settings)
+    run_dir = make_run_dir(settings)
+    about = {"settings": settings.model_dump(mode="json")}
+    save = partial(save_detector, run_dir / DETECTOR_FOLDER, detector, about=about)
+    undecided = Decision(score=settings.deciding_score, over=settings.over, threshold=None)
+    learnt = _learn(detector, corpus, task, settings, partial(save, undecided))
     trained = time.monotonic()
     validation = _score(detector, corpus, task.validation, settings, "validation")
     evaluation = _score(detector, corpus, task.evaluation, settings, "evaluation")
@@ -79,39 +89,29 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
         resamples=settings.resamples,
         seed=settings.seed,
     )
-    decision = Decision(
-        score=settings.deciding_score,
-        over=settings.over,
-        threshold=float(measured.thresholds[settings.rule].values[0]),
-    )
+    threshold = float(measured.thresholds[settings.rule].values[0])
+    decision = undecided.model_copy(update={"threshold": threshold})
+    save(decision)
     seconds = {"training": trained - started, "scoring": time.monotonic() - trained}
-    summary = _summary(settings, detector, task, learnt, measured) | {
-        "seconds": seconds,
-        "audit": audit,
-    }
-    save_detector(
-        run_dir / DETECTOR_FOLDER, detector, decision, about={"settings": summary["config"]}
-    )
+    parts = {"validation": validation, "evaluation": evaluation}
+    summary = _summary(settings, detector, parts, learnt, measured)
+    summary["counts"]["without_class"] = task.without_class
+    summary |= {"seconds": seconds, "audit": audit}
     findings = _report(run_dir, corpus, detector, evaluation, measured, decision, summary)
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
     return [*findings, f"Report: {run_dir / 'report.html'}"]
 
 
-def choose_run_dir(settings: AnomalySettings) -> Path:
-    """Return run_dir, or a new folder in runs/; raises InputError where results would be lost."""
-    if settings.run_dir is None:
-        return Path("runs") / f"anomaly-{settings.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    check_free(settings.run_dir, overwrite=settings.overwrite)
-    return settings.run_dir
-
-
 def new_detector(settings: AnomalySettings, corpus: Corpus) -> Detector:
-    """Build the detector that the settings ask for; weights are those of the seed or pretrained."""
+    """Build the detector that the settings ask for; weights are those of the seed or pretrained.
+
+    Raises InputError for another preprocessor than that of the encoder.
+    """
     network: LAMAE | None = None
     preprocess = settings.preprocess
     if settings.encoder is not None:
         network, own = load_autoencoder(settings.encoder)
-        preprocess = preprocess or own
+        preprocess = agreed_preprocessor(preprocess, own, encoder=settings.encoder)
     if preprocess is None:
         preprocess = windows_of_500(corpus, corpus.rows(settings.train_split))
     architecture = Architecture(
@@ -140,28 +140,42 @@ def windows_of_500(corpus: Corpus, rows: np.ndarray) -> Preprocessor:
 
 
 def _reading(detector: Detector, settings: AnomalySettings) -> Reading:
-    leads = len(detector.architecture.preprocess.leads)
-    least = min(settings.min_leads or leads, leads)
+    least = least_leads(detector.architecture.preprocess, settings)
     return Reading(settings.batch_size, least, settings.data_workers)
 
 
 def _learn(
-    detector: Detector, corpus: Corpus, task: AnomalyTask, settings: AnomalySettings
+    detector: Detector,
+    corpus: Corpus,
+    task: AnomalyTask,
+    settings: AnomalySettings,
+    save: Callable[[], None],
 ) -> Learnt:
+    """Learn the normal recordings that have enough leads, and save the best detector so far."""
     preprocess = detector.architecture.preprocess
-    train = Split(corpus, task.train, preprocess, replace_unusable=True)
+    reading = _reading(detector, settings)
+
+    def with_leads(rows: np.ndarray) -> Split:
+        present = Split(corpus, rows, preprocess).present(np.arange(len(rows)))
+        enough = present.sum(axis=1) >= reading.min_leads
+        return Split(corpus, rows[enough], preprocess, replace_unusable=True)
+
+    train = with_leads(task.train)
     if settings.kind == "lamae":
-        reading = _reading(detector, settings)
-        return learn_latents(detector, train, reading, progress="learn normals")
-    held_out = Split(corpus, task.validation.normals, preprocess, replace_unusable=True)
-    return learn(
-        detector,
-        train,
-        held_out,
-        settings.training,
-        seed=settings.seed,
-        progress="learn normals",
-    )
+        learnt = learn_latents(detector, train, reading, progress="learn normals")
+        save()
+    else:
+        learnt = learn(
+            detector,
+            train,
+            with_leads(task.validation.normals),
+            settings.training,
+            seed=settings.seed,
+            progress="learn normals",
+            save=save,
+        )
+    short = corpus.keys[np.setdiff1d(task.train, train.rows)].tolist()
+    return learnt._replace(unusable=dict.fromkeys(short, MISSING_LEADS) | learnt.unusable)
 
 
 def _score(
@@ -182,21 +196,20 @@ def _score(
 def _summary(
     settings: AnomalySettings,
     detector: Detector,
-    task: AnomalyTask,
+    parts: dict[str, ScoredPart],
     learnt: Learnt,
     measured: Measured,
 ) -> dict[str, Any]:
-    parts = {"validation": task.validation, "evaluation": task.evaluation}
     counts: dict[str, Any] = {
-        name: {"recordings": len(part.rows), "abnormal": int(part.abnormal.sum())}
-        for name, part in parts.items()
+        name: {"recordings": len(judged.rows), "abnormal": int(judged.abnormal.sum())}
+        for name, (judged, _) in parts.items()
     }
+    unusable = {"train": learnt.unusable} | {n: part.found.unusable for n, part in parts.items()}
     return run_summary(
         settings,
         seed=settings.seed,
-        counts=counts
-        | {"training": {"recordings": len(task.train), "windows": learnt.windows}}
-        | {"without_class": task.without_class},
+        counts=counts | {"training": {"recordings": learnt.recordings, "windows": learnt.windows}},
+        unusable={name: by_reason(reasons) for name, reasons in unusable.items()},
         parameters=sum(p.numel() for p in detector.network.parameters()),
         score=settings.deciding_score,
         rule=settings.rule,
@@ -221,6 +234,7 @@ def _report(
 ) -> list[str]:
     judged, found = evaluation
     score = found.column(detector, decision.score)
+    assert decision.threshold is not None, "it was chosen before"
     write_scores(
         run_dir / SCORES_FILE,
         detector.architecture.scores,

@@ -1,5 +1,7 @@
 """Settings of a run that trains a detector, and of one that scores recordings with it."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from finetune.anomaly.normals import NormalRule
@@ -13,7 +15,6 @@ from finetune.anomaly.settings import (
 )
 from finetune.anomaly.threshold_rules import RuleName, RuleSettings
 from finetune.hold_out import HOLD_OUT
-from finetune.settings import Overlap
 from lamae.config import FolderPath, Settings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
@@ -24,6 +25,11 @@ DEFAULT_SCORE: dict[Kind, ScoreName] = {
     "lamae": "masked_error",
 }
 """The score that decides where none is asked for."""
+
+
+AnomalyOverlap = Literal["training_recordings", "pretraining_patients", "pretraining_recordings"]
+"""As Overlap of finetune/settings.py, but training patients: on some of them the threshold is
+chosen, and it is never measured on those."""
 
 
 class AnomalySettings(Settings):
@@ -41,7 +47,7 @@ class AnomalySettings(Settings):
     """Run of pretrain/main.py, for kind lamae."""
     preprocess: Preprocessor | None = None
     """From a recording to a window; by default 500 samples at the most frequent rate of the
-    training split, 0.5 to 40 Hz, each lead by its z-score, and for kind lamae the encoder's."""
+    training split, 0.5 to 40 Hz, each lead by its z-score. For kind lamae that of the encoder."""
     vae: VaeSettings = VaeSettings()
     """Parts of kind vae_bilstm."""
     masks: int = Field(4, gt=1)
@@ -63,7 +69,7 @@ class AnomalySettings(Settings):
     pretraining_data: tuple[FolderPath, ...] | None = None
     """Shards that the encoder was pretrained on, to audit for leakage; by default those that its
     run names."""
-    allow_overlap: tuple[Overlap, ...] = ()
+    allow_overlap: tuple[AnomalyOverlap, ...] = ()
     """What the evaluation recordings may share with those of training and pretraining."""
     hold_out: float = Field(HOLD_OUT, gt=0, lt=1)
     """Share of the training patients on whom weights and threshold are chosen."""

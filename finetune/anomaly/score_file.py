@@ -45,12 +45,13 @@ def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
         over=decision.over,
         name="score",
     )
+    score = found.column(detector, decision.score)
     write_scores(
         settings.output,
         detector.architecture.scores,
         corpus.keys[rows[found.positions]].tolist(),
         found.scores,
-        called=found.column(detector, decision.score) >= decision.threshold,
+        called=None if decision.threshold is None else score >= decision.threshold,
         problems=found.unusable,
     )
     told = f"{len(found.positions)} recordings scored, {len(found.unusable)} unusable"
@@ -63,13 +64,14 @@ def write_scores(
     keys: Sequence[str],
     scores: Float[np.ndarray, "recordings scores"],
     *,
-    called: Bool[np.ndarray, " recordings"],
+    called: Bool[np.ndarray, " recordings"] | None,
     problems: dict[str, str],
     abnormal: Bool[np.ndarray, " recordings"] | None = None,
 ) -> None:
     """Write one line for each recording: its scores and whether it is called abnormal, or why not.
 
-    `abnormal`, what the labels say, is written where it is known.
+    `abnormal`, what the labels say, is written where it is known. `called` is None, and its column
+    empty, without a threshold.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -78,7 +80,8 @@ def write_scores(
     for number, key in enumerate(keys):
         truth = [] if abnormal is None else [int(abnormal[number])]
         values = [f"{value:.6g}" for value in scores[number]]
-        writer.writerow([key, *values, int(called[number]), *truth, ""])
+        call = "" if called is None else int(called[number])
+        writer.writerow([key, *values, call, *truth, ""])
     for key, problem in problems.items():
         writer.writerow([key, *[""] * (len(names) + 1 + len(known)), problem])
     with open_whole(path) as file:

@@ -30,6 +30,13 @@ def mean_over(
     return (values * counted).sum(dim=(1, 2)) / counted.sum(dim=(1, 2)).clamp(min=1)
 
 
+def sum_of_whole(
+    values: Float[Tensor, "b l t"], counted: Bool[Tensor, "b l t"]
+) -> Float[Tensor, " b"]:
+    """Return the sum of each window as if all of it was recorded and were like what counts."""
+    return mean_over(values, counted) * values[0].numel()
+
+
 def vae_deviation(
     signal: Float[Tensor, "b l t"],
     found: VaeOutput,
@@ -42,7 +49,8 @@ def vae_deviation(
         signal: the windows.
         found: what the autoencoder makes of them.
         counted: False for a sample that was not recorded.
-        names: the scores asked for; the map is of squared errors in variances.
+        names: the scores asked for; the map is of squared errors in variances. What two of them
+            sum over samples is raised to a whole window where not all was recorded.
     """
     squares = (signal - found.mean).square()
     in_variances = squares / (found.log_variance.exp() + _SMALLEST_VARIANCE)
@@ -53,8 +61,8 @@ def vae_deviation(
         "released": _released(in_variances, found.log_variance, counted, divergence),
     }
     if found.attention is not None:
-        errors = (squares * counted).sum(dim=1)
-        values["attention"] = (found.attention * errors).sum(dim=1) + divergence
+        weighted = squares * found.attention[:, None]
+        values["attention"] = sum_of_whole(weighted, counted) + divergence
     return Deviation(torch.stack([values[name] for name in names], dim=1), in_variances * counted)
 
 
@@ -63,4 +71,4 @@ def _released(
 ) -> Float[Tensor, " b"]:
     """Return 0.4 errors in variances + 0.6 log-variances + 0.6 divergence, each summed."""
     terms = _ERROR_SHARE * in_variances + (1 - _ERROR_SHARE) * log_variance
-    return (terms * counted).sum(dim=(1, 2)) + _DIVERGENCE_SHARE * divergence
+    return sum_of_whole(terms, counted) + _DIVERGENCE_SHARE * divergence

@@ -14,7 +14,8 @@ from lamae.preprocess import Preprocessor
 
 Kind = Literal["cae", "vae_bilstm", "lamae"]
 """cae: convolutional autoencoder. vae_bilstm: variational autoencoder of BiLSTM, with attention by
-default. lamae: a pretrained masked autoencoder, which learns of normals only where they lie."""
+default. lamae: a pretrained masked autoencoder, which learns of normals only where they lie, and
+that for its score latent_distance alone."""
 
 ScoreName = Literal["mse", "nll", "released", "attention", "masked_error", "latent_distance"]
 """mse: mean squared error. nll: mean negative log-likelihood of a sample. released: the score of
@@ -104,8 +105,8 @@ class AnomalyTraining(Settings):
     """Learning rate of Adam; it is halved after five validations without a lower loss."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
-    stride_s: float = Field(1.25, gt=0)
-    """Seconds between the windows of a recording. Default: a quarter of a window."""
+    stride: float = Field(0.25, gt=0)
+    """Distance of the windows of a recording, as a share of a window."""
     kl: Literal["mean", "sum"] = "mean"
     """Divergence averaged over all latent numbers, as released, beside a likelihood that is summed
     over samples and leads; or summed as well, which is the evidence lower bound at beta 1."""

@@ -12,6 +12,7 @@ import torch
 from finetune.anomaly.detectors import Detector, deviations
 from finetune.stream_windows import StreamWindows
 from lamae.dataset import Batch
+from lamae.errors import RecordError
 from lamae.record import Record
 
 
@@ -20,8 +21,10 @@ class WindowScores(NamedTuple):
 
     start_s: float
     """When the window began, in seconds since the first sample."""
-    scores: dict[str, float]
-    """Each score of the detector, by its name."""
+    scores: dict[str, float] | None
+    """Each score of the detector, by its name; None where the window cannot be used."""
+    problem: str | None = None
+    """Why it cannot be."""
 
 
 class StreamingDetector:
@@ -50,11 +53,16 @@ class StreamingDetector:
     def push(self, digital: np.ndarray) -> list[WindowScores]:
         """Take int16 (leads, samples), and return the scores of the windows that they complete.
 
-        Raises InputError for samples of another shape or type, RecordError for a window that the
-        preprocessor refuses.
+        Raises InputError for samples of another shape or type.
         """
         windows = self._windows.push(digital)
-        return [WindowScores(window.start_s, self._score(window.record)) for window in windows]
+        return [self._window(window.start_s, window.record) for window in windows]
+
+    def _window(self, start_s: float, record: Record) -> WindowScores:
+        try:
+            return WindowScores(start_s, self._score(record))
+        except RecordError as error:
+            return WindowScores(start_s, None, str(error))
 
     def _score(self, record: Record) -> dict[str, float]:
         architecture = self._detector.architecture

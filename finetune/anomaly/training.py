@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from finetune.anomaly.cae import Cae
-from finetune.anomaly.detectors import Detector
+from finetune.anomaly.detectors import Detector, recorded_samples
 from finetune.anomaly.latent_distance import fit_normals
 from finetune.anomaly.objective import beta_at, vae_loss
 from finetune.anomaly.recordings import embed_recordings, grid_windows
+from finetune.anomaly.scores import mean_over
 from finetune.anomaly.settings import AnomalyTraining
 from finetune.window_starts import Windows
 from finetune.windows import Reading
@@ -35,14 +36,17 @@ class Learnt(NamedTuple):
     """Step whose weights were kept."""
     windows: int
     """Different windows of normal recordings."""
+    recordings: int
+    """Normal recordings that these are of."""
+    unusable: dict[str, str]
+    """Reason by key of those that were left out."""
 
 
 def windows_to_learn(data: Split, training: AnomalyTraining) -> Windows:
     """Return the windows of all recordings of a split at the distance of the settings."""
-    preprocessor = data.preprocessor
-    stride = max(1, round(training.stride_s * preprocessor.sampling_rate))
-    every = np.arange(len(data))
-    return grid_windows(every, data.lengths(every), window=preprocessor.samples, stride=stride)
+    window, every = data.preprocessor.samples, np.arange(len(data))
+    stride = max(1, round(training.stride * window))
+    return grid_windows(every, data.lengths(every), window=window, stride=stride)
 
 
 def learn(
@@ -54,8 +58,11 @@ def learn(
     seed: int,
     windows: Windows | None = None,
     progress: str | None = None,
+    save: Callable[[], None] | None = None,
 ) -> Learnt:
     """Train a detector of kind cae or vae_bilstm on its device, and leave the best weights.
+
+    What was not recorded has no loss.
 
     Args:
         detector: with random weights; comes back in evaluation mode.
@@ -65,6 +72,7 @@ def learn(
         seed: decides order, dropout and latents.
         windows: which windows of `train`; by default those of the settings.
         progress: name of a progress bar.
+        save: called when the detector is the best so far.
 
     Raises InputError where a loss is not finite.
     """
@@ -98,13 +106,14 @@ def learn(
             loss = _loss(detector.train(), batch, training, beta_at(step, training), draws)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters, training.clip_norm)
-            _check_finite(loss + norm, step)
+            _check_finite(loss + norm, step, "loss plus norm of the gradient")
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())
             if (step + 1) % training.validate_every and step + 1 < training.steps:
                 continue
             found = _validate(detector, validation, training)
+            _check_finite(torch.tensor(found), step, "validation loss")
             plateau.step(found)
             row = {"step": step + 1, "train/loss": float(np.mean(losses)), "val/loss": found}
             history.append(row)
@@ -112,20 +121,26 @@ def learn(
             if found < best:
                 best = found
                 weights = {k: v.detach().clone() for k, v in detector.state_dict().items()}
+                if save is not None:
+                    save()
     detector.load_state_dict(weights)
     detector.eval()
     kept = min(history, key=lambda row: row["val/loss"])
-    return Learnt(history, int(kept["step"]), len(windows.positions))
+    return Learnt(history, int(kept["step"]), len(windows.positions), len(train), {})
 
 
 def learn_latents(
     detector: Detector, train: Split, reading: Reading, *, progress: str | None = None
 ) -> Learnt:
-    """Fit where the embeddings of normal recordings lie, for kind lamae."""
+    """Fit where the embeddings of normal recordings lie, for kind lamae.
+
+    Raises InputError where no recording can be used.
+    """
     assert detector.normals is not None, "other kinds have no encoder"
-    embeddings = embed_recordings(detector.eval(), train, reading, name=progress)
-    detector.normals.learn(fit_normals(embeddings))
-    return Learnt([], 0, len(embeddings))
+    embedded = embed_recordings(detector.eval(), train, reading, name=progress)
+    detector.normals.learn(fit_normals(embedded.values))
+    recordings = len(np.unique(embedded.positions))
+    return Learnt([], 0, len(embedded.values), recordings, embedded.unusable)
 
 
 def _batches(
@@ -148,12 +163,13 @@ def _loss(
     generator: torch.Generator | None,
 ) -> Float[Tensor, ""]:
     network = detector.network
-    signal = batch.signal.to(next(network.parameters()).device)
+    device = next(network.parameters()).device
+    signal, counted = batch.signal.to(device), recorded_samples(batch).to(device)
     if isinstance(network, Cae):
-        return network.loss(signal)
+        return mean_over((signal - network(signal)).square(), counted).mean()
     assert not isinstance(network, LAMAE), "a pretrained autoencoder is not trained here"
     found = network(signal, generator=generator)
-    return vae_loss(signal, found, beta=beta, kl=training.kl)
+    return vae_loss(signal, found, counted, beta=beta, kl=training.kl)
 
 
 def _validate(detector: Detector, validation: Split, training: AnomalyTraining) -> float:
@@ -169,11 +185,11 @@ def _validate(detector: Detector, validation: Split, training: AnomalyTraining) 
     return total / count
 
 
-def _check_finite(value: Tensor, step: int) -> None:
+def _check_finite(value: Tensor, step: int, name: str) -> None:
     if not torch.isfinite(value):
         raise InputError(
             f"training step {step}",
-            value=f"loss plus norm of the gradient {value.item():.4g}",
+            value=f"{name} {value.item():.4g}",
             expected="finite numbers",
             remedy="Lower training.lr, or check the shards.",
         )

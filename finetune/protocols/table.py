@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
-from finetune.results import check_free
+from finetune.results import check_free, clear_results
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.threads import use_cores
@@ -37,6 +37,7 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
     check_free(settings.run_dir, overwrite=settings.overwrite)
     protocols = _chosen(settings.protocols)
     scorer = ProtocolScorer(settings, accelerator)
+    clear_results(settings.run_dir)
     found, reasons = served(scorer, protocols)
     if not found:
         raise InputError(

@@ -28,16 +28,20 @@ def surest_errors(
     called: Bool[np.ndarray, "records classes"],
     *,
     most: int,
+    decided: Bool[np.ndarray, " classes"] | None = None,
 ) -> list[Error]:
     """Return wrong decisions whose probability is farthest from the truth.
 
     Classes wrongly called and classes missed take turns, each the farthest first. No recording
     comes twice, and no class twice in the same direction: the errors of one class would be all
-    there is.
+    there is. Only classes that are `decided` count, by default all: one without a threshold is
+    always missed, however likely it is.
     """
     distance = np.abs(probabilities - labels)
     chosen: list[Error] = []
     wrongs = [called & ~labels, labels & ~called]
+    if decided is not None:
+        wrongs = [wrong & decided for wrong in wrongs]
     while len(chosen) < most and any(wrong.any() for wrong in wrongs):
         for wrong in wrongs:
             if wrong.any() and len(chosen) < most:
@@ -58,9 +62,10 @@ def error_section(
     *,
     classes: Sequence[str],
     most: int,
+    decided: Bool[np.ndarray, " classes"] | None = None,
 ) -> Section:
-    """Draw the surest errors of a classifier among the recordings of `data`, and tabulate them."""
-    errors = surest_errors(labels, probabilities, called, most=most)
+    """Draw the errors of `surest_errors` among the recordings of `data`, and tabulate them."""
+    errors = surest_errors(labels, probabilities, called, most=most, decided=decided)
     figures, rows = [], []
     for number, (record, column) in enumerate(errors, start=1):
         key, prepared = data.prepared(record)
@@ -85,6 +90,8 @@ def error_section(
         "Wrong decisions whose probability is farthest from the truth: classes wrongly called and "
         "classes missed in turn, each class once. A label may be wrong as well."
     ]
+    if decided is not None and not decided.all():
+        text.append("Classes without a threshold, which are never called, are left out.")
     columns = ["Recording", "Class", "Error", "Probability", "True", "Called"]
     table = NamedTable("errors", "Surest errors", columns, rows)
     return Section("Surest errors", text, figures, [table] if rows else [])

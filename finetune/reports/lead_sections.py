@@ -32,10 +32,15 @@ _UNSEEN_ALONE = (
 )
 _ALGEBRA = (
     "Any two limb leads give the other four exactly, and those that are taken are not computed "
-    "again. To take one of them, or I with aVL, takes no information from the recording; to take "
+    "again: what is asked is which leads it reads. To take one of them, or I with aVL, takes no "
+    "information from the recording, and a recording that lacks them loses nothing; to take "
     "V1-V3, or all limb leads, does."
 )
 _INDEPENDENT = "None of its leads follows from the others: each takes information with it."
+_COMPUTED = (
+    "Two limb leads give the other four, which are computed for a recording that has two, so that "
+    "it reads these as well; sets that give it the same leads have the same AUROC."
+)
 _NO_EXPLANATION = (
     "Weights tell how much of each lead's vector goes into the sum. Behind layers between leads "
     "that vector holds what other leads show as well, so that a lead without weight may matter and "
@@ -57,7 +62,8 @@ def lead_sections(compared: Compared, leads: Sequence[str], need: LeadNeed | Non
     members = {compared.task.classes[column]: labels[:, column] for column in frequent}
     sections = []
     if need is not None:
-        sections += [part(need, list(members)) for part in (_losses, _alone, _fewer)]
+        parts = (_losses, _alone, _fewer) if need.sets.without else (_alone, _fewer)
+        sections += [part(need, list(members)) for part in parts]
     if own.lead_weights is not None:
         sections.append(_weights(own.lead_weights, leads, members))
     if own.gate is not None:
@@ -66,21 +72,31 @@ def lead_sections(compared: Compared, leads: Sequence[str], need: LeadNeed | Non
 
 
 def lead_need_summary(need: LeadNeed | None) -> dict[str, Any]:
-    """Return, for summary.json, the macro AUROC lost without leads and that left with fewer."""
+    """Return, for summary.json, AUROC lost without leads, and left with one lead or with fewer.
+
+    Macro averages are by leads, and what `_by_class` has is by class as well.
+    """
     if need is None:
         return {}
+    sets, measured = need.sets, need.measured
     lost = {
-        f"without {name}": need.measured.differences[set_name(shown)].auroc_macro
-        for name, shown in need.sets.without.items()
+        f"without {what}": measured.differences[set_name(s)] for what, s in sets.without.items()
     }
-    left = {
-        set_name(shown): need.measured.models[set_name(shown)].auroc_macro
-        for shown in need.sets.fewer
+    alone = {lead: measured.models[set_name(shown)] for lead, shown in sets.alone.items()}
+    fewer = {set_name(device): measured.models[set_name(s)] for device, s in sets.fewer.items()}
+    named = {"lead_masking": lost, "lead_alone": alone, "fewer_leads": fewer}
+    macro = {
+        name: {what: scores.auroc_macro._asdict() for what, scores in found.items()}
+        for name, found in named.items()
     }
-    return {
-        "lead_masking": {name: interval._asdict() for name, interval in lost.items()},
-        "fewer_leads": {name: interval._asdict() for name, interval in left.items()},
+    by_class = {
+        f"{name}_by_class": {
+            what: {one: interval._asdict() for one, interval in scores.auroc.items()}
+            for what, scores in found.items()
+        }
+        for name, found in named.items()
     }
+    return macro | by_class
 
 
 def _losses(need: LeadNeed, classes: Sequence[str]) -> Section:
@@ -145,20 +161,22 @@ def _alone(need: LeadNeed, classes: Sequence[str]) -> Section:
 
 
 def _fewer(need: LeadNeed, classes: Sequence[str]) -> Section:
-    found = {shown: need.measured.models[set_name(shown)] for shown in need.sets.fewer}
+    fewer = need.sets.fewer
+    found = {device: need.measured.models[set_name(given)] for device, given in fewer.items()}
     text = [
         "The same classifier, not trained anew, with fewer leads: those of the PhysioNet/CinC "
         "Challenge 2021, the eight independent ones, and lead I alone, as far as it reads them.",
+        *([_COMPUTED] if any(device != given for device, given in fewer.items()) else []),
         _UNSEEN_ALONE,
     ]
-    curve = [(shown, scores.auroc_macro) for shown, scores in found.items()]
+    curve = [(device, scores.auroc_macro) for device, scores in found.items()]
     figure = NamedFigure("fewer_leads", draw_fewer_leads(curve), "With intervals by patient.")
-    rows: list[list[Cell]] = [[len(shown), set_name(shown), macro] for shown, macro in curve]
+    rows: list[list[Cell]] = [[len(device), set_name(device), macro] for device, macro in curve]
     columns = ["Number of leads", "Leads", "Macro AUROC"]
     page = NamedTable("fewer_leads", "Macro AUROC with fewer leads", columns, rows)
     every: list[list[Cell]] = [
-        [len(shown), name, scores.auroc[name]]
-        for shown, scores in found.items()
+        [len(device), name, scores.auroc[name]]
+        for device, scores in found.items()
         for name in classes
         if name in scores.auroc
     ]

@@ -107,9 +107,12 @@ def decision_section(summary: Mapping[str, Any], *, multi_label: bool) -> Sectio
             "Each recording has one class, and the likeliest is called; thresholds are for the "
             "fixed specificity alone."
         )
+    means = "equivalent classes are not merged."
+    if CHALLENGE in summary:
+        means = "their means are over the classes that it scores, equivalent ones merged."
     text.append(
-        "F2 and G2 have a beta of 2, and share a recording with several classes between these, as "
-        "in the Challenge of 2020."
+        "F2 and G2 have a beta of 2, and share a recording between its labels as in the Challenge "
+        f"of 2020; {means}"
     )
     if summary["classes_without_threshold"]:
         lacking = ", ".join(summary["classes_without_threshold"])

@@ -1,0 +1,89 @@
+"""What is found out before a detector learns: where results go, leakage, and lacking leads."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.anomaly.normals import AnomalyTask, Judged
+from finetune.anomaly.run_settings import AnomalySettings
+from finetune.anomaly.threshold_rules import ABNORMAL
+from finetune.audit import audit_leakage
+from finetune.results import check_free, clear_results
+from finetune.tasks import LabelledRows, Task
+from finetune.usable import check_leads
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from lamae.files import make_folder
+from lamae.preprocess import Preprocessor
+
+
+def make_run_dir(settings: AnomalySettings) -> Path:
+    """Make run_dir, or a new folder in runs/.
+
+    Raises InputError where there can be none, or results would be lost.
+    """
+    named = f"anomaly-{settings.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run_dir = settings.run_dir or Path("runs") / named
+    try:
+        make_folder(run_dir)
+    except OSError as error:
+        raise InputError(
+            f"run folder {run_dir}",
+            value=error.strerror or "cannot be made",
+            expected="a folder, or a place for one",
+            remedy="Give another run_dir=.",
+        ) from None
+    check_free(run_dir, overwrite=settings.overwrite)
+    clear_results(run_dir)
+    return run_dir
+
+
+def audit_task(corpus: Corpus, task: AnomalyTask, settings: AnomalySettings) -> dict[str, Any]:
+    """Audit for leakage; what pretraining saw of the threshold's recordings is told, no error.
+
+    An encoder is mostly pretrained on the training split, from which these are held out.
+    """
+    held_out = task.validation.rows
+    audit = audit_leakage(
+        corpus, np.concatenate([task.train, held_out]), task.evaluation.rows, settings
+    )
+    if settings.encoder is None:
+        return audit
+    both = {"allow_overlap": ("pretraining_patients", "pretraining_recordings")}
+    known = audit_leakage(corpus, held_out[:0], held_out, settings.model_copy(update=both))
+    seen = known["pretraining"]
+    if seen.get("recordings") or seen.get("patients"):
+        audit["sentences"].append(
+            f"Thresholds were chosen on {len(held_out)} recordings, of which pretraining saw "
+            f"{seen['recordings']}, and of their patients {seen['patients'] or 0}: the encoder may "
+            "err less there than on others, whose specificity is then below what the rule says."
+        )
+    return audit | {"thresholds": seen}
+
+
+def check_task_leads(
+    corpus: Corpus, task: AnomalyTask, preprocess: Preprocessor, settings: AnomalySettings
+) -> None:
+    """Raise InputError where too many recordings of a part lack leads, by the index alone."""
+    patients = corpus.patients[task.train].tolist()
+    train = Judged(task.train, np.zeros(len(task.train), dtype=bool), patients)
+    labelled = [
+        LabelledRows(part.rows, part.abnormal[:, None], part.patients, 0, 0)
+        for part in (train, task.validation, task.evaluation)
+    ]
+    for part in labelled[:2]:
+        check_leads(
+            corpus,
+            preprocess,
+            Task((ABNORMAL,), part, labelled[2]),
+            min_leads=least_leads(preprocess, settings),
+            max_unusable=settings.max_unusable,
+        )
+
+
+def least_leads(preprocess: Preprocessor, settings: AnomalySettings) -> int:
+    """Return the least number of leads with which a recording is used."""
+    leads = len(preprocess.leads)
+    return min(settings.min_leads or leads, leads)
