@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator, PartialState
 
-from finetune import main as program
 from finetune import results
+from finetune.compare import Comparison
 from finetune.main import finetune
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
@@ -32,7 +32,7 @@ def test_a_run_that_replaces_another_removes_its_results_before_it_trains(
     settings = make_probe(overwrite=True)
     assert settings.run_dir
     former_results(settings.run_dir)
-    monkeypatch.setattr(program.Comparison, "run", fail)
+    monkeypatch.setattr(Comparison, "run", fail)
     with pytest.raises(OSError, match="a disk that is full"):
         finetune(settings, accelerator)
     assert [path.name for path in settings.run_dir.iterdir()] == ["notes.txt"]
