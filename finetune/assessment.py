@@ -136,21 +136,35 @@ def score_sections(
 ) -> list[Section]:
     """Show the curves, decisions, probabilities, surest errors and audit of a run."""
     classes, labels = compared.task.classes, compared.task.evaluation.labels
-    own = next(iter(assessment.judged.values()))
-    shown = {
-        SHOWN_AS.get(name, name): judged.probabilities[0]
-        for name, judged in assessment.judged.items()
-    }
+    data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
+    shown = as_shown(assessment.judged)
+    return [
+        curve_section(labels, shown, classes),
+        *decided_sections(assessment.judged, labels, classes, data, settings, summary),
+    ]
+
+
+def decided_sections(
+    judged: Mapping[str, Judged],
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    data: Split,
+    settings: FinetuneSettings,
+    summary: Mapping[str, Any],
+) -> list[Section]:
+    """Show decisions, probabilities, surest errors and audit; single recordings of the first run.
+
+    `labels` are bool (records, classes) of the recordings of `data`.
+    """
+    own = next(iter(judged.values()))
     called = own.decisions.f1[0]
     sections = [
-        curve_section(labels, shown, classes),
         decision_section(summary, multi_label=settings.multi_label),
-        calibration_section(labels, shown, classes, summary),
+        calibration_section(labels, as_shown(judged), classes, summary),
     ]
     if not settings.multi_label:
         sections.append(confusion_section(labels, called, classes))
     if settings.examples:
-        data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
         sections.append(
             error_section(
                 data,
@@ -163,6 +177,11 @@ def score_sections(
             )
         )
     return [*sections, audit_section(summary["audit"])]
+
+
+def as_shown(judged: Mapping[str, Judged]) -> dict[str, np.ndarray]:
+    """Return the probabilities of the first run of each model, by its name in a report."""
+    return {SHOWN_AS.get(name, name): own.probabilities[0] for name, own in judged.items()}
 
 
 def _thresholds(

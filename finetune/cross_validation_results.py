@@ -7,20 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from finetune.assessment import merge_measures
+from finetune.assessment import decided_sections, merge_measures
 from finetune.cross_validation import OutOfFold
 from finetune.decision_measures import Judged, measure_decisions, summarise_decisions
 from finetune.evaluate import summarise
 from finetune.out_of_fold import fold_scores, fold_statistic
-from finetune.reports.error_examples import error_section
 from finetune.reports.findings import sentences
-from finetune.reports.page import SHOWN_AS, diagnosis_section, write_report
-from finetune.reports.score_sections import (
-    audit_section,
-    calibration_section,
-    confusion_section,
-    decision_section,
-)
+from finetune.reports.page import diagnosis_section, write_report
 from finetune.reports.sections import Section
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort
@@ -107,37 +100,17 @@ def _sections(
     summary: dict[str, Any],
 ) -> list[Section]:
     """Show the first repeat where recordings are drawn, and the mean over repeats elsewhere."""
-    labels, classes = cohort.part.labels, cohort.classes
-    own = next(iter(judged.values()))
-    called = own.decisions.f1[0]
-    probabilities = {SHOWN_AS.get(n, n): other.probabilities[0] for n, other in judged.items()}
     text = [
         "Every fold has a classifier, and so a scale of scores, of its own: AUROC and AUPRC are "
         "means over folds, and no curve of all folds together is drawn. Decisions are at each "
         "fold's own thresholds, chosen on its training patients. Figures of single recordings are "
         "of the first repeat; recordings by decision are counted in all repeats."
     ]
-    sections = [
+    return [
         diagnosis_section(summary),
         Section("Out of fold", text),
-        decision_section(summary, multi_label=settings.multi_label),
-        calibration_section(labels, probabilities, classes, summary),
+        *decided_sections(judged, cohort.part.labels, cohort.classes, data, settings, summary),
     ]
-    if not settings.multi_label:
-        sections.append(confusion_section(labels, called, classes))
-    if settings.examples:
-        sections.append(
-            error_section(
-                data,
-                labels,
-                own.probabilities[0],
-                called,
-                classes=classes,
-                most=settings.examples,
-                decided=own.decisions.has_threshold[0] if settings.multi_label else None,
-            )
-        )
-    return [*sections, audit_section(summary["audit"])]
 
 
 def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
