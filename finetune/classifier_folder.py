@@ -5,16 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
 from finetune.classifiers import Architecture, Classifier, build_classifier
 from finetune.encoders.opening import found_in, kept_in
-from lamae.checkpoint import load_weights, read_json
+from finetune.sealed_model import fill_sealed, find_sealed
+from lamae.checkpoint import load_weights
 from lamae.errors import InputError
-from lamae.files import whole_folder, write_json
-from lamae.run_folder import CONFIG, WEIGHTS
-from lamae.sealing import check_sealed, seal
-from lamae.tracking import versions
+from lamae.files import whole_folder
+from lamae.run_folder import CONFIG
 
 CLASSIFIER_FOLDER = "classifier"
 """Where a run keeps its classifier."""
@@ -45,12 +43,8 @@ def save_classifier(
             "architecture": architecture.model_dump(mode="json"),
             "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
             "about": about,
-            "versions": versions(),
         }
-        write_json(partial / CONFIG, config)
-        weights = classifier.model.state_dict()
-        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, partial / WEIGHTS)
-        seal(partial)
+        fill_sealed(partial, classifier.model, config)
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
@@ -58,18 +52,7 @@ def load_classifier(folder: Path) -> LoadedClassifier:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        folder = folder / CLASSIFIER_FOLDER
-    if not (folder / CONFIG).is_file():
-        raise InputError(
-            f"classifier {folder.parent}",
-            value=f"no {CONFIG}" if folder.parent.is_dir() else "no such folder",
-            expected=f"a run of finetune/main.py, or its folder {CLASSIFIER_FOLDER}",
-            remedy="Check classifier=.",
-        )
-    check_sealed(folder, needs=(CONFIG, WEIGHTS))
-    config = read_json(folder / CONFIG)
+    folder, config = find_sealed(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
     try:
         architecture = Architecture.model_validate(config["architecture"])
         thresholds, about = dict(config["thresholds"]), dict(config["about"])

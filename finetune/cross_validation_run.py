@@ -24,7 +24,7 @@ from finetune.embeddings import EmbeddingCache
 from finetune.hold_out import HeldOut
 from finetune.linear_probe import LinearProbe
 from finetune.operating_points import choose_operating_points, decide
-from finetune.results import check_free, clear_results
+from finetune.overwriting import check_free, clear_results
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task

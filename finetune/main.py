@@ -29,12 +29,11 @@ from finetune.commands import COMMANDS, start
 from finetune.compare import Comparison
 from finetune.contenders import make_contest
 from finetune.lead_masking import check_lead_masking, find_lead_need
+from finetune.overwriting import check_free, clear_results
 from finetune.predict import PREDICTIONS
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.results import (
-    check_free,
-    clear_results,
     keep_predictions,
     report,
     saver,

@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 
 from finetune.classifier_folder import load_classifier
+from finetune.overwriting import check_output
 from finetune.scoring import score_recordings
 from finetune.windows import Reading
 from lamae.config import FolderPath, Settings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.errors import InputError
 from lamae.files import open_whole
 
 PREDICTIONS = "predictions.csv"
@@ -52,13 +52,7 @@ class PredictSettings(Settings):
 
 def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
     """Score the recordings, write the file, and return what was done in one sentence."""
-    if settings.output.exists() and not settings.overwrite:
-        raise InputError(
-            f"output {settings.output}",
-            value="exists",
-            expected="no file of another prediction",
-            remedy="Give overwrite=true to replace it, or another output=.",
-        )
+    check_output(settings.output, overwrite=settings.overwrite, holds="another prediction")
     classifier, thresholds, about = load_classifier(settings.classifier)
     architecture = classifier.architecture
     corpus = Corpus(settings.data)

@@ -1,14 +1,13 @@
 """What a run leaves in its folder: the classifier, its predictions, the report."""
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 
 from finetune.classifier_folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers import Classifier
@@ -21,33 +20,9 @@ from finetune.reports.sections import NamedFigure, Section
 from finetune.settings import FinetuneSettings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.errors import InputError
-from lamae.tracking import SUMMARY, read_metrics
+from lamae.tracking import read_metrics
 
 _log = logging.getLogger(__name__)
-
-
-def check_free(run_dir: Path, *, overwrite: bool) -> None:
-    """Raise InputError where a run would replace the results of another unasked."""
-    if (run_dir / SUMMARY).exists() and not overwrite:
-        raise InputError(
-            f"run folder {run_dir}",
-            value=f"holds {SUMMARY}",
-            expected="no results of another run",
-            remedy="Give overwrite=true to replace them, or another run_dir=.",
-        )
-
-
-def clear_results(run_dir: Path) -> None:
-    """Remove summary.json, which tells that a former run is complete, and its figures and tables.
-
-    Called once the inputs are known to be right; the main process alone removes.
-    """
-    if not PartialState().is_main_process:
-        return
-    (run_dir / SUMMARY).unlink(missing_ok=True)
-    for folder in (run_dir / "figures", run_dir / "tables"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def saver(

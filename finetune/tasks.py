@@ -96,7 +96,7 @@ def make_task(corpus: Corpus, settings: FinetuneSettings) -> Task:
             remedy="Change eval_split=, label_set= or classes=.",
         )
     if "training_patients" not in settings.allow_overlap:
-        _check_patients(train, evaluation)
+        check_patients(train.patients, evaluation.patients)
     return Task(classes, _share(train, classes, settings), evaluation)
 
 
@@ -198,8 +198,9 @@ def _share(
     return kept
 
 
-def _check_patients(train: LabelledRows, evaluation: LabelledRows) -> None:
-    shared = sorted(set(train.patients) & set(evaluation.patients))
+def check_patients(train: Sequence[str], evaluation: Sequence[str]) -> None:
+    """Raise InputError where a patient is in both splits."""
+    shared = sorted(set(train) & set(evaluation))
     if shared:
         raise InputError(
             "training and evaluation split",

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator, PartialState
 
-from finetune import results
 from finetune.compare import Comparison
 from finetune.main import finetune
+from finetune.overwriting import clear_results
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.tracking import SUMMARY
@@ -60,5 +60,5 @@ def test_the_main_process_alone_removes_results(
 ) -> None:
     (tmp_path / SUMMARY).write_text("{}")
     monkeypatch.setattr(PartialState, "is_main_process", is_main)
-    results.clear_results(tmp_path)
+    clear_results(tmp_path)
     assert (tmp_path / SUMMARY).exists() != is_main

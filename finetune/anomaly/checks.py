@@ -10,7 +10,7 @@ from finetune.anomaly.normals import AnomalyTask, Judged
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.anomaly.threshold_rules import ABNORMAL
 from finetune.audit import audit_leakage
-from finetune.results import check_free, clear_results
+from finetune.overwriting import check_free, clear_results
 from finetune.tasks import LabelledRows, Task
 from finetune.usable import check_leads
 from lamae.corpus import Corpus

@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
 from finetune.anomaly.detectors import Detector
 from finetune.anomaly.recordings import Over
 from finetune.anomaly.settings import Architecture, ScoreName
-from lamae.checkpoint import load_weights, read_json
+from finetune.sealed_model import fill_sealed, find_sealed
+from lamae.checkpoint import load_weights
 from lamae.config import Settings
 from lamae.errors import InputError
-from lamae.files import whole_folder, write_json
-from lamae.run_folder import CONFIG, WEIGHTS
-from lamae.sealing import check_sealed, seal
-from lamae.tracking import versions
+from lamae.files import whole_folder
+from lamae.run_folder import CONFIG
 
 DETECTOR_FOLDER = "detector"
 """Where a run keeps its detector."""
@@ -51,12 +49,8 @@ def save_detector(
             "detector": detector.architecture.model_dump(mode="json"),
             "decision": decision.model_dump(mode="json"),
             "about": about,
-            "versions": versions(),
         }
-        write_json(partial / CONFIG, config)
-        weights = detector.state_dict()
-        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, partial / WEIGHTS)
-        seal(partial)
+        fill_sealed(partial, detector, config)
 
 
 def load_detector(folder: Path) -> LoadedDetector:
@@ -64,18 +58,7 @@ def load_detector(folder: Path) -> LoadedDetector:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        folder = folder / DETECTOR_FOLDER
-    if not (folder / CONFIG).is_file():
-        raise InputError(
-            f"detector {folder.parent}",
-            value=f"no {CONFIG}" if folder.parent.is_dir() else "no such folder",
-            expected=f"a run of finetune/main.py anomaly, or its folder {DETECTOR_FOLDER}",
-            remedy="Check detector=.",
-        )
-    check_sealed(folder, needs=(CONFIG, WEIGHTS))
-    config = read_json(folder / CONFIG)
+    folder, config = find_sealed(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
     try:
         architecture = Architecture.model_validate(config["detector"])
         decision = Decision.model_validate(config["decision"])

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from finetune.hold_out import draw_hold_out
+from finetune.tasks import check_patients
 from lamae.corpus import Corpus
 from lamae.errors import InputError
 
@@ -84,14 +85,7 @@ def make_anomaly_task(
                 expected=f"some of class {normal_class}, and some others",
                 remedy="Change label_set=, normal_class= or the split.",
             )
-    shared = sorted(set(train.patients) & set(evaluation.patients))
-    if shared:
-        raise InputError(
-            "training and evaluation split",
-            value=f"{len(shared)} patients in both, e.g. {shared[0]}",
-            expected="no patient in both",
-            remedy="Build the shards with a split by patient.",
-        )
+    check_patients(train.patients, evaluation.patients)
     held_out = draw_hold_out(
         train.abnormal[:, None],
         train.patients,

@@ -12,22 +12,16 @@ from jaxtyping import Bool, Float
 from finetune.anomaly.detector_folder import load_detector
 from finetune.anomaly.recordings import score_recordings
 from finetune.anomaly.run_settings import AnomalyScoreSettings
+from finetune.overwriting import check_output
 from finetune.windows import Reading
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.errors import InputError
 from lamae.files import open_whole
 
 
 def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
     """Score the recordings, write the file, and return what was done in one sentence."""
-    if settings.output.exists() and not settings.overwrite:
-        raise InputError(
-            f"output {settings.output}",
-            value="exists",
-            expected="no file of other scores",
-            remedy="Give overwrite=true to replace it, or another output=.",
-        )
+    check_output(settings.output, overwrite=settings.overwrite, holds="other scores")
     detector, decision = load_detector(settings.detector)
     corpus = Corpus(settings.data)
     rows = np.arange(len(corpus))

@@ -25,6 +25,7 @@ from finetune.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from finetune.onnx_session import import_extra
+from finetune.overwriting import check_output
 from lamae.config import FolderPath, Settings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -65,13 +66,7 @@ class ExportSettings(Settings):
 
 def export(settings: ExportSettings) -> str:
     """Write the file, and return what was done in one sentence."""
-    if settings.output.exists() and not settings.overwrite:
-        raise InputError(
-            f"output {settings.output}",
-            value="exists",
-            expected="no file of another export",
-            remedy="Give overwrite=true to replace it, or another output=.",
-        )
+    check_output(settings.output, overwrite=settings.overwrite, holds="another export")
     loaded = load_classifier(settings.classifier)
     windows = None
     if settings.int8:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from finetune.overwriting import check_free, clear_results
 from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
-from finetune.results import check_free, clear_results
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.threads import use_cores

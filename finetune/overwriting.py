@@ -1,0 +1,43 @@
+"""What was there before: it is replaced only where that was asked for."""
+
+import shutil
+from pathlib import Path
+
+from accelerate import PartialState
+
+from lamae.errors import InputError
+from lamae.tracking import SUMMARY
+
+
+def check_output(path: Path, *, overwrite: bool, holds: str) -> None:
+    """Raise InputError where a file, which `holds` says what of, would be replaced unasked."""
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"output {path}",
+            value="exists",
+            expected=f"no file of {holds}",
+            remedy="Give overwrite=true to replace it, or another output=.",
+        )
+
+
+def check_free(run_dir: Path, *, overwrite: bool) -> None:
+    """Raise InputError where a run would replace the results of another unasked."""
+    if (run_dir / SUMMARY).exists() and not overwrite:
+        raise InputError(
+            f"run folder {run_dir}",
+            value=f"holds {SUMMARY}",
+            expected="no results of another run",
+            remedy="Give overwrite=true to replace them, or another run_dir=.",
+        )
+
+
+def clear_results(run_dir: Path) -> None:
+    """Remove summary.json, which tells that a former run is complete, and its figures and tables.
+
+    Called once the inputs are known to be right; the main process alone removes.
+    """
+    if not PartialState().is_main_process:
+        return
+    (run_dir / SUMMARY).unlink(missing_ok=True)
+    for folder in (run_dir / "figures", run_dir / "tables"):
+        shutil.rmtree(folder, ignore_errors=True)
