@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from finetune.anomaly.detector_folder import Decision
 from finetune.anomaly.detectors import Detector
@@ -16,7 +17,7 @@ from finetune.anomaly.picture import (
     score_histogram,
     stitch,
 )
-from finetune.anomaly.report import FigureSection, figure_section
+from finetune.reports.sections import NamedFigure, Section
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 
@@ -49,8 +50,8 @@ def figures(
     score: np.ndarray,
     measured: Measured,
     decision: Decision,
-) -> list[FigureSection]:
-    """Return the curve, the histogram, and two recordings on ECG paper in colours of one scale."""
+) -> list[Section]:
+    """Show the curve, the histogram, and two recordings on ECG paper in colours of one scale."""
     assert decision.threshold is not None, "a run that ends has chosen one"
     points: dict[str, tuple[float, float]] = {
         rule: (found["specificity"].estimate, found["sensitivity"].estimate)
@@ -59,14 +60,16 @@ def figures(
     normal = np.flatnonzero(~judged.abnormal)
     typical = int(normal[np.argsort(score[normal], kind="stable")[len(normal) // 2]])
     return [
-        figure_section(
+        _section(
             "Operating curve",
+            "operating_curve",
             operating_curve(judged.abnormal, score, points),
             "The curve is that of the evaluation recordings; the points are where thresholds "
             "come to lie that were chosen on others.",
         ),
-        figure_section(
+        _section(
             "Scores",
+            "scores",
             score_histogram(
                 judged.abnormal, score, threshold=decision.threshold, name=f"score {decision.score}"
             ),
@@ -78,16 +81,15 @@ def figures(
 
 def _papers(
     corpus: Corpus, detector: Detector, judged: Judged, score: np.ndarray, chosen: tuple[int, int]
-) -> list[FigureSection]:
+) -> list[Section]:
     preprocess = detector.architecture.preprocess
     data = Split(corpus, judged.rows, preprocess)
     stitched = [stitch(detector, data, position) for position in chosen]
     fields = [binned(each.deviation, preprocess.sampling_rate).ravel() for each in stitched]
     highest = float(np.percentile(np.concatenate(fields), _FULL_COLOUR))
     sections = []
-    for title, position, each in zip(
-        ("The highest score", "A typical normal recording"), chosen, stitched, strict=True
-    ):
+    titles = ("The highest score", "A typical normal recording")
+    for title, position, each in zip(titles, chosen, stitched, strict=True):
         truth = "abnormal" if judged.abnormal[position] else "normal"
         name = f"Recording {corpus.keys[judged.rows[position]]}, labelled {truth}"
         paper = deviation_paper(
@@ -102,8 +104,12 @@ def _papers(
             "both recordings in colours of one scale, full from the 99th percentile of their "
             "fields on."
         )
-        sections.append(figure_section(title, paper, caption))
+        sections.append(_section(title, title.lower().replace(" ", "_"), paper, caption))
     return sections
+
+
+def _section(title: str, name: str, figure: Figure, caption: str) -> Section:
+    return Section(title, figures=[NamedFigure(name, figure, caption)])
 
 
 def _text(found: dict[str, float]) -> str:

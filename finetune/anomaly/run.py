@@ -21,12 +21,13 @@ from finetune.anomaly.findings import anomaly_findings, figures
 from finetune.anomaly.measures import Measured, as_numbers, measure
 from finetune.anomaly.normals import AnomalyTask, Judged, make_anomaly_task
 from finetune.anomaly.recordings import RecordingScores, score_recordings
-from finetune.anomaly.report import measure_tables, write_anomaly_report
+from finetune.anomaly.report import measure_sections
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.anomaly.score_file import write_scores
 from finetune.anomaly.settings import Architecture
 from finetune.anomaly.training import Learnt, learn, learn_latents
 from finetune.contenders import agreed_preprocessor
+from finetune.reports.page import write_report
 from finetune.usable import by_reason, check_unusable
 from finetune.windows import MISSING_LEADS, Reading
 from lamae.autoencoder import LAMAE
@@ -245,12 +246,14 @@ def _report(
         abnormal=judged.abnormal,
     )
     findings = anomaly_findings(summary)
-    write_anomaly_report(
+    write_report(
         run_dir / "report.html",
         title=f"LAMAE: abnormal recordings by {detector.architecture.kind}",
         findings=findings,
-        tables=measure_tables(measured, score=decision.score, rule=summary["rule"]),
-        figures=figures(corpus, detector, judged, score, measured, decision),
         summary=summary,
+        sections=[
+            *measure_sections(measured, score=decision.score, rule=summary["rule"]),
+            *figures(corpus, detector, judged, score, measured, decision),
+        ],
     )
     return findings
