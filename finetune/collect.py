@@ -73,7 +73,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 def tabulate(runs: Sequence[Run]) -> Table:
     """Arrange runs as a table of what differs between them and of what they found."""
-    configs = [dict(_flat(run.summary["config"])) for run in runs if run.summary]
+    configs = [dict(flat_config(run.summary["config"])) for run in runs if run.summary]
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
     results = {
@@ -139,24 +139,25 @@ def main(arguments: Sequence[str]) -> None:
         exit_with(f"without a result: {named}; to run them again: --array={again}", status=1)
 
 
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return settings by dotted name, without those that only say where things are."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat += flat_config(value, f"{prefix}{key}.")
+        elif key not in _PLACES:
+            flat.append((f"{prefix}{key}", value))
+    return flat
+
+
 def _read_run(folder: Path, name: str) -> Run:
     if (folder / name / SUMMARY).is_file():
         return Run(name, "finished", read_summary(folder / name))
     return Run(name, "unfinished" if (folder / name).is_dir() else "missing", {})
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{key}.")
-        elif key not in _PLACES:
-            flat.append((f"{prefix}{key}", value))
-    return flat
-
-
 def _setting(summary: Mapping[str, Any], key: str) -> Any:
-    return dict(_flat(summary["config"])).get(key)
+    return dict(flat_config(summary["config"])).get(key)
 
 
 def _is_number(value: object) -> bool:

@@ -7,6 +7,8 @@ from accelerate import Accelerator
 from finetune.anomaly.run import detect
 from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
 from finetune.anomaly.score_file import score_file
+from finetune.comparison.run import compare_runs
+from finetune.comparison.settings import CompareSettings
 from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
 from finetune.edge.export import ExportSettings, export
 from finetune.predict import PredictSettings, precision_of, predict
@@ -32,6 +34,12 @@ def _protocols(arguments: Sequence[str]) -> list[str]:
     settings = settings_from_command_line(ProtocolsSettings, arguments)
     tabulate_protocols(settings, start(settings.precision))
     return []
+
+
+def _compare(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(CompareSettings, arguments)
+    _alone(cpu_threads=None)
+    return compare_runs(settings)
 
 
 def _predict(arguments: Sequence[str]) -> list[str]:
@@ -74,6 +82,7 @@ def _alone(cpu_threads: int | None) -> Accelerator:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "cross_validate": _cross_validate,
+    "compare": _compare,
     "protocols": _protocols,
     "predict": _predict,
     "export": _export,

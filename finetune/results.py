@@ -13,7 +13,7 @@ from finetune.classifier_folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers import Classifier
 from finetune.compare import Compared
 from finetune.contenders import Contest
-from finetune.predict import called_positive, write_predictions
+from finetune.predict import PREDICTIONS, called_positive, write_predictions
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
 from finetune.reports.reconstruction import draw_reconstruction
 from finetune.reports.sections import NamedFigure, Section
@@ -51,22 +51,31 @@ def warn_of_unusable(unusable: Mapping[str, Mapping[str, Sequence[str]]]) -> Non
             _log.warning("%s split: %d left out, %s: %s", split, len(keys), reason, shown)
 
 
+def baseline_predictions(name: str) -> str:
+    """Return the file in which a run keeps what a baseline says of the evaluation split."""
+    path = Path(PREDICTIONS)
+    return f"{path.stem}_{name}{path.suffix}"
+
+
 def keep_predictions(
-    path: Path, corpus: Corpus, compared: Compared, settings: FinetuneSettings
+    run_dir: Path, corpus: Corpus, compared: Compared, settings: FinetuneSettings
 ) -> None:
-    """Write what the classifier says of each recording of the evaluation split."""
-    own, part = next(iter(compared.outcomes.values())), compared.task.evaluation
-    called = called_positive(own.probabilities, own.thresholds, multi_label=settings.multi_label)
+    """Write what the classifier and each baseline say of the recordings of the evaluation split."""
+    part = compared.task.evaluation
     reasons = compared.unusable["evaluation"].items()
-    write_predictions(
-        path,
-        compared.task.classes,
-        corpus.keys[part.rows].tolist(),
-        own.probabilities,
-        called=called,
-        problems={key: reason for reason, keys in reasons for key in keys},
-        labels=part.labels,
-    )
+    for name, outcome in compared.outcomes.items():
+        is_first = name == next(iter(compared.outcomes))
+        write_predictions(
+            run_dir / (PREDICTIONS if is_first else baseline_predictions(name)),
+            compared.task.classes,
+            corpus.keys[part.rows].tolist(),
+            outcome.probabilities,
+            called=called_positive(
+                outcome.probabilities, outcome.thresholds, multi_label=settings.multi_label
+            ),
+            problems={key: reason for reason, keys in reasons for key in keys},
+            labels=part.labels,
+        )
 
 
 def report(

@@ -23,7 +23,7 @@ from finetune.anomaly.normals import AnomalyTask, Judged, make_anomaly_task
 from finetune.anomaly.recordings import RecordingScores, score_recordings
 from finetune.anomaly.report import measure_sections
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.anomaly.score_file import write_scores
+from finetune.anomaly.score_file import SCORES_FILE, write_scores
 from finetune.anomaly.settings import Architecture
 from finetune.anomaly.training import Learnt, learn, learn_latents
 from finetune.contenders import agreed_preprocessor
@@ -43,8 +43,6 @@ WINDOW_SAMPLES = 500
 """Samples of a window where none are asked for."""
 
 _BAND_HZ = (0.5, 40.0)
-SCORES_FILE = "scores.csv"
-"""Where a run keeps the scores of the evaluation split."""
 
 
 class ScoredPart(NamedTuple):

@@ -18,6 +18,9 @@ from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.files import open_whole
 
+SCORES_FILE = "scores.csv"
+"""Where a run keeps the scores of the evaluation split."""
+
 
 def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
     """Score the recordings, write the file, and return what was done in one sentence."""
@@ -73,7 +76,7 @@ def write_scores(
     writer.writerow(["key", *names, "called", *known, "problem"])
     for number, key in enumerate(keys):
         truth = [] if abnormal is None else [int(abnormal[number])]
-        values = [f"{value:.6g}" for value in scores[number]]
+        values = [f"{value:.9g}" for value in scores[number]]
         call = "" if called is None else int(called[number])
         writer.writerow([key, *values, call, *truth, ""])
     for key, problem in problems.items():

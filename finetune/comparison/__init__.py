@@ -1,0 +1,1 @@
+"""Comparison of finished runs on the recordings that all of them evaluated."""

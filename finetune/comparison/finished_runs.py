@@ -1,0 +1,162 @@
+"""Finished runs as a comparison reads them: what each says of its evaluation recordings."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from finetune.anomaly.score_file import SCORES_FILE
+from finetune.cross_validation_results import OUT_OF_FOLD
+from finetune.predict import PREDICTIONS
+from finetune.results import baseline_predictions
+from lamae.errors import InputError
+from lamae.tracking import SUMMARY, read_summary
+
+ABNORMAL = "abnormal"
+
+
+class Predictions(NamedTuple):
+    """What one model says of recordings."""
+
+    keys: tuple[str, ...]
+    """Of the recordings."""
+    classes: tuple[str, ...]
+    """That can be told apart."""
+    labels: Bool[np.ndarray, "records classes"]
+    """True where a recording has a class."""
+    scores: Float[np.ndarray, "repeats records classes"]
+    """Higher where a class is likelier; one repeat, but for a cross-validation."""
+    fold: Int[np.ndarray, "repeats records"]
+    """Fold in which a recording was evaluated; zero where nothing was cross-validated."""
+
+    def only(self, keys: Sequence[str], classes: Sequence[str]) -> "Predictions":
+        """Keep some recordings and classes, in the order given."""
+        places = {key: place for place, key in enumerate(self.keys)}
+        rows = np.array([places[key] for key in keys], dtype=np.int64)
+        columns = np.array([self.classes.index(name) for name in classes], dtype=np.int64)
+        return Predictions(
+            tuple(keys),
+            tuple(classes),
+            self.labels[rows][:, columns],
+            self.scores[:, rows][:, :, columns],
+            self.fold[:, rows],
+        )
+
+
+class FinishedRun(NamedTuple):
+    """One run and its results."""
+
+    folder: Path
+    """Where it is."""
+    summary: dict[str, Any]
+    """Its summary.json."""
+    own: Predictions
+    """What its model says."""
+    baselines: dict[str, Predictions]
+    """What its baselines say, by name."""
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """Read a run of finetune/main.py, of a classifier, a cross-validation or a detector.
+
+    Raises InputError where it is not finished, holds no predictions, or these are damaged.
+    """
+    if not (folder / SUMMARY).is_file():
+        raise InputError(
+            f"run {folder}",
+            value=f"no {SUMMARY}",
+            expected="a finished run of finetune/main.py",
+            remedy="Finish it, or leave it out of runs=.",
+        )
+    readers = {
+        OUT_OF_FOLD: _read_out_of_fold,
+        PREDICTIONS: _read_predictions,
+        SCORES_FILE: _read_scores,
+    }
+    for name, read in readers.items():
+        if (folder / name).is_file():
+            try:
+                return read(folder, read_summary(folder))
+            except (KeyError, ValueError, csv.Error) as error:
+                raise InputError(
+                    f"results {folder / name}",
+                    value=f"cannot be read: {error}",
+                    expected=f"what the run that wrote {SUMMARY} left",
+                    remedy="Run it again with overwrite=true.",
+                ) from error
+    raise InputError(
+        f"run {folder}",
+        value=f"none of {', '.join(readers)}",
+        expected="what a run says of each recording",
+        remedy="Name folders of finished runs of finetune/main.py.",
+    )
+
+
+def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
+    found = {
+        name: _one_evaluation(folder / baseline_predictions(name))
+        for name in summary["contenders"]
+        if (folder / baseline_predictions(name)).is_file()
+    }
+    return FinishedRun(folder, summary, _one_evaluation(folder / PREDICTIONS), found)
+
+
+def _one_evaluation(path: Path) -> Predictions:
+    columns, rows = _read(path)
+    classes = columns[1 : columns.index("called")]
+    return _arranged(classes, [row for row in rows if not row["problem"]])
+
+
+def _read_scores(folder: Path, summary: dict[str, Any]) -> FinishedRun:
+    rows = [row for row in _read(folder / SCORES_FILE)[1] if not row["problem"]]
+    named = [
+        {
+            "key": row["key"],
+            ABNORMAL: row[summary["score"]],
+            "labels": ABNORMAL if row[ABNORMAL] == "1" else "",
+        }
+        for row in rows
+    ]
+    return FinishedRun(folder, summary, _arranged([ABNORMAL], named), {})
+
+
+def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
+    columns, rows = _read(folder / OUT_OF_FOLD)
+    classes = columns[columns.index("model") + 1 : columns.index("labels")]
+    models: dict[str, dict[int, list[dict[str, str]]]] = {}
+    for row in rows:
+        models.setdefault(row["model"], {}).setdefault(int(row["repeat"]), []).append(row)
+    found = {}
+    for model, by_repeat in models.items():
+        repeats = [_arranged(classes, by_repeat[number]) for number in sorted(by_repeat)]
+        first = repeats[0]
+        scores = np.concatenate([repeat.scores for repeat in repeats])
+        fold = np.array([[int(row["fold"]) for row in by_repeat[n]] for n in sorted(by_repeat)])
+        found[model] = first._replace(scores=scores, fold=fold)
+    own = found.pop(summary["model"])
+    return FinishedRun(folder, summary, own, found)
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        rows = list(reader)
+    return list(reader.fieldnames or ()), rows
+
+
+def _arranged(classes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Predictions:
+    """Return rows with key, a column for each class, and labels joined by `|`, as one repeat."""
+    scores = np.array([[float(row[name]) for name in classes] for row in rows])
+    # A class of equivalent codes has a | in its own name.
+    labels = np.array([[f"|{name}|" in f"|{row['labels']}|" for name in classes] for row in rows])
+    shape = (len(rows), len(classes))
+    return Predictions(
+        tuple(row["key"] for row in rows),
+        tuple(classes),
+        labels.reshape(shape).astype(bool),
+        scores.reshape(1, *shape),
+        np.zeros((1, len(rows)), dtype=np.int64),
+    )

@@ -1,0 +1,125 @@
+"""A comparison: finished runs on the recordings that all evaluated, with paired differences."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from finetune.comparison.alignment import Common, align, measure_models, patients_of
+from finetune.comparison.finished_runs import read_run
+from finetune.comparison.label_efficiency import efficiency_section, find_methods
+from finetune.comparison.sections import (
+    class_section,
+    curves,
+    macro_section,
+    settings_section,
+    shown_as,
+)
+from finetune.comparison.settings import CompareSettings
+from finetune.evaluate import interval_as_dict
+from finetune.overwriting import check_free, clear_results
+from finetune.reports.page import write_report
+from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from lamae.files import write_json
+from lamae.tracking import SUMMARY, run_summary
+
+
+def compare_runs(settings: CompareSettings) -> list[str]:
+    """Compare, leave report.html and summary.json in run_dir, and say what was found.
+
+    Raises InputError where there is nothing to compare, or runs have nothing in common.
+    """
+    arms = {name: [read_run(run) for run in runs] for name, runs in settings.runs.items()}
+    first, methods = next(iter(arms)), find_methods(arms)
+    on_curves = [name for names in methods for name in names]
+    common = align(arms, with_baselines=list(dict.fromkeys([first, *on_curves])))
+    if len(common.models) < 2:
+        raise InputError(
+            "runs",
+            value=f"{len(common.models)} model, of {', '.join(arms)}",
+            expected="two or more",
+            remedy="Give runs={NAME: FOLDER, OTHER: FOLDER}.",
+        )
+    check_free(settings.run_dir, overwrite=settings.overwrite)
+    data = settings.data or Path(arms[first][0].summary["config"]["data"])
+    patients = patients_of(Corpus(data), common.keys)
+    measured = measure_models(common, patients, resamples=settings.resamples, seed=settings.seed)
+    summary = _summary(settings, common, measured)
+    findings = _findings(common, measured)
+    clear_results(settings.run_dir)
+    sections = [
+        macro_section(common, measured),
+        efficiency_section(arms, measured),
+        class_section(common, measured, patients),
+        curves(common),
+        settings_section(arms),
+    ]
+    write_report(
+        settings.run_dir / "report.html",
+        title=f"LAMAE: comparison of {' and '.join(arms)}",
+        findings=findings,
+        summary=summary,
+        sections=[section for section in sections if section is not None],
+    )
+    write_json(settings.run_dir / SUMMARY, summary)
+    return [*findings, f"Report: {settings.run_dir / 'report.html'}"]
+
+
+def _summary(
+    settings: CompareSettings, common: Common, measured: BootstrapScores
+) -> dict[str, Any]:
+    return run_summary(
+        settings,
+        seed=settings.seed,
+        counts={
+            "records": measured.records,
+            "patients": measured.patients,
+            "left_out": common.left_out,
+        },
+        models={name: _as_numbers(found) for name, found in measured.models.items()},
+        differences={name: _as_numbers(found) for name, found in measured.differences.items()},
+        positives=measured.positive_records,
+        classes_left_out=[*common.classes_left_out, *measured.left_out],
+        resamples=measured.resamples,
+        level=measured.level,
+    )
+
+
+def _as_numbers(found: ScoreIntervals) -> dict[str, Any]:
+    by_class: Mapping[str, Mapping[str, Interval]] = {"auroc": found.auroc, "auprc": found.auprc}
+    return {
+        "auroc_macro": interval_as_dict(found.auroc_macro),
+        "auprc_macro": interval_as_dict(found.auprc_macro),
+    } | {
+        metric: {name: interval_as_dict(value) for name, value in values.items()}
+        for metric, values in by_class.items()
+    }
+
+
+def _findings(common: Common, measured: BootstrapScores) -> list[str]:
+    first, *others = measured.models
+    own = measured.models[first].auroc_macro
+    found = [
+        f"Macro AUROC of {shown_as(first)} is {_text(own)} on {measured.records:,} recordings of "
+        f"{measured.patients:,} patients that all runs evaluated."
+    ]
+    for other in others:
+        difference = measured.differences[other].auroc_macro
+        held = "holds 0" if difference.low <= 0 <= difference.high else "does not hold 0"
+        found.append(
+            f"{shown_as(first)} minus {shown_as(other)}: {_text(difference)}, which {held}; "
+            f"{shown_as(other)} has {measured.models[other].auroc_macro.estimate:.3f}."
+        )
+    left = {name: count for name, count in common.left_out.items() if count}
+    if left:
+        told = ", ".join(f"{count:,} of {name}" for name, count in left.items())
+        found.append(f"Recordings that not all runs evaluated are left out: {told}.")
+    if common.classes_left_out or measured.left_out:
+        named = ", ".join([*common.classes_left_out, *measured.left_out])
+        found.append(f"Classes left out, which not all runs have or nothing can tell: {named}.")
+    return found
+
+
+def _text(found: Interval) -> str:
+    return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]"

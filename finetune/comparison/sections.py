@@ -1,0 +1,157 @@
+"""What a comparison shows: models on the same recordings, and how each differs from the first."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from finetune.collect import Run, tabulate
+from finetune.comparison.alignment import Common
+from finetune.comparison.finished_runs import FinishedRun
+from finetune.reports.page import SHOWN_AS
+from finetune.reports.score_sections import curve_section
+from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
+from lamae.bootstrap import BootstrapScores, Interval
+from lamae.delong import auroc_difference
+from lamae.plots import COLOURS, interval_plot
+
+_MOST_CLASSES = 24
+_MOST_DRAWN = len(COLOURS)
+_FEWEST_PATIENTS = 2
+
+
+def macro_section(common: Common, measured: BootstrapScores) -> Section:
+    """Tabulate macro measures of all models, and draw them and their differences."""
+    first, *others = (shown_as(name) for name in measured.models)
+    rows: list[list[Cell]] = []
+    for name, found in measured.models.items():
+        difference = measured.differences.get(name)
+        between = [difference.auroc_macro, difference.auprc_macro] if difference else [None, None]
+        seeds = len(common.models[name])
+        rows.append([shown_as(name), seeds, found.auroc_macro, found.auprc_macro, *between])
+    columns = [
+        "Model",
+        "Seeds",
+        "Macro AUROC",
+        "Macro AUPRC",
+        f"AUROC: {first} minus this",
+        f"AUPRC: {first} minus this",
+    ]
+    estimates = [
+        (shown_as(name), {"macro AUROC": found.auroc_macro})
+        for name, found in measured.models.items()
+    ]
+    differences = [
+        (f"to {shown_as(name)}", {f"{first} minus the other": found.auroc_macro})
+        for name, found in measured.differences.items()
+    ]
+    figures = [
+        NamedFigure("macro_auroc", interval_plot(estimates, xlabel="macro AUROC")),
+        NamedFigure(
+            "differences",
+            interval_plot(differences, xlabel="difference of macro AUROC"),
+            "Paired differences: both models on the same resamples of patients.",
+        ),
+    ]
+    text = [
+        f"{100 * measured.level:g} % intervals from {measured.resamples:,} bootstrap resamples of "
+        "patients; they hold neither what other seeds would change nor a correction for the "
+        f"{len(others)} comparisons. Where a model has several seeds, measures are their means."
+    ]
+    table = NamedTable("models", "Means over classes", columns, rows, leading=1)
+    return Section("All models on the same recordings", text, figures, [table])
+
+
+def class_section(common: Common, measured: BootstrapScores, patients: Sequence[str]) -> Section:
+    """Tabulate AUROC by class, and the differences to the first model by two methods."""
+    names = [name for name in common.classes if name not in measured.left_out]
+    names.sort(key=lambda name: -measured.positive_records[name])
+    columns = ["Class", "Positives", *map(shown_as, measured.models)]
+    rows: list[list[Cell]] = [
+        [n, measured.positive_records[n], *(found.auroc[n] for found in measured.models.values())]
+        for n in names
+    ]
+    tables = [
+        NamedTable("auroc", "AUROC by class", columns, rows),
+        _difference_table(common, measured, patients, names),
+    ]
+    drawn = dict(list(measured.models.items())[:_MOST_DRAWN])
+    forest = [
+        (name, {shown_as(model): found.auroc[name] for model, found in drawn.items()})
+        for name in names[:_MOST_CLASSES]
+    ]
+    caption = "From the most to the least frequent class."
+    if len(names) > _MOST_CLASSES:
+        caption += f" The {_MOST_CLASSES} most frequent of {len(names)}."
+    figures = [NamedFigure("classes", interval_plot(forest, xlabel="AUROC"), caption)]
+    return Section("By class", [], figures, tables)
+
+
+def curves(common: Common) -> Section | None:
+    """Draw curves of the first models, of one seed each; None for a cross-validation."""
+    if common.is_cross_validated:
+        return None
+    drawn = list(common.models.items())[:_MOST_DRAWN]
+    scores = {shown_as(name): runs[0].scores[0] for name, runs in drawn}
+    return curve_section(common.labels, scores, common.classes)
+
+
+def settings_section(arms: Mapping[str, Sequence[FinishedRun]]) -> Section:
+    """Tabulate the settings in which the runs differ."""
+    runs = [
+        Run(f"{name} ({run.folder.name})" if len(found) > 1 else name, "finished", run.summary)
+        for name, found in arms.items()
+        for run in found
+    ]
+    table = tabulate(runs)
+    rows = [[row["run"], *(_written(row.get(key)) for key in table.settings)] for row in table.rows]
+    tables = [NamedTable("settings", "Settings by run", ["Run", *table.settings], rows)]
+    if not table.settings:
+        return Section("What differs", ["No setting differs but the folders."])
+    return Section("What differs", tables=tables)
+
+
+def shown_as(name: str) -> str:
+    """Return what a page calls a model."""
+    return SHOWN_AS.get(name, name)
+
+
+def _difference_table(
+    common: Common, measured: BootstrapScores, patients: Sequence[str], names: Sequence[str]
+) -> NamedTable:
+    first = shown_as(next(iter(measured.models)))
+    columns = [f"{first} minus", "Class", "Difference", "DeLong", "p (DeLong)"]
+    rows: list[list[Cell]] = [
+        [
+            shown_as(other),
+            name,
+            found.auroc[name],
+            *_delong(common, other, name, patients),
+        ]
+        for other, found in measured.differences.items()
+        for name in names
+    ]
+    caption = (
+        "Differences of AUROC by class: intervals by bootstrap, and by DeLong's variance summed "
+        "by patient where each model has one seed and one evaluation"
+    )
+    return NamedTable("class_differences", caption, columns, rows)
+
+
+def _delong(
+    common: Common, other: str, name: str, patients: Sequence[str]
+) -> tuple[Interval | None, float | None]:
+    own = next(iter(common.models))
+    column = common.classes.index(name)
+    positive = common.labels[:, column]
+    who = np.asarray(patients)
+    fewest = min(len(np.unique(who[positive])), len(np.unique(who[~positive])))
+    single = all(len(common.models[model]) == 1 for model in (own, other))
+    if common.is_cross_validated or not single or fewest < _FEWEST_PATIENTS:
+        return None, None
+    scores = [common.models[model][0].scores[0, :, column] for model in (own, other)]
+    found = auroc_difference(positive, scores[0], scores[1], patients)
+    return found.difference, found.p_value
+
+
+def _written(value: object) -> Cell:
+    return value if isinstance(value, str | int | float | None) else str(value)

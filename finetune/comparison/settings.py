@@ -1,0 +1,43 @@
+"""Settings of a comparison of finished runs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from lamae.config import FolderPath, Settings
+
+
+def _by_name(value: Any) -> Any:
+    """Name each folder of a plain list by itself, and make a list of a single folder."""
+    if isinstance(value, list | tuple):
+        names = [Path(str(folder)).name for folder in value]
+        if len(set(names)) < len(names):
+            raise ValueError(f"folders of one name, {names}: name the runs, {{NAME: FOLDER, ...}}")
+        value = dict(zip(names, value, strict=True))
+    if not isinstance(value, dict):
+        return value
+    return {
+        str(name): folders if isinstance(folders, list | tuple) else [folders]
+        for name, folders in value.items()
+    }
+
+
+class CompareSettings(Settings):
+    """What is compared, and where the report goes."""
+
+    runs: Annotated[dict[str, tuple[FolderPath, ...]], BeforeValidator(_by_name)]
+    """Folders of finished runs, [A, B, ...] or {NAME: A, OTHER: [B, C], ...}: differences are of
+    the first to each other. Several folders of one name are one method with several seeds, whose
+    measures are means."""
+    run_dir: FolderPath
+    """Where the report goes."""
+    data: FolderPath | None = None
+    """Shards of the recordings that were evaluated, for their patients; by default those of the
+    first run."""
+    overwrite: bool = False
+    """Replace the results that run_dir holds."""
+    resamples: int = Field(1000, gt=0)
+    """Bootstrap resamples of patients behind each interval."""
+    seed: int = Field(0, ge=0)
+    """Decides the resamples."""
