@@ -84,10 +84,41 @@ def audit_leakage(
     found: dict[str, Any] = {"training": training._asdict()}
     _refuse("training", training, settings)
     sentences = [_sentence("the training recordings", training)]
+    return _with_pretraining(corpus, evaluation, settings, found, sentences)
+
+
+def audit_other_shards(
+    corpus: Corpus, evaluation: np.ndarray, settings: Audited, *, learnt_from: Path
+) -> dict[str, Any]:
+    """Do as `audit_leakage` for a model that has learnt from the training split of other shards.
+
+    Where these are no longer at hand the sentences say so.
+    """
+    try:
+        known = _known_in(corpus, (learnt_from,))
+    except InputError as error:
+        found: dict[str, Any] = {"training": {"not_audited": str(error)}}
+        told = f"Leakage from training was not audited: {error}"
+        return _with_pretraining(corpus, evaluation, settings, found, [told])
+    shared = _shared(corpus, Index(corpus.folder / INDEX), evaluation, known)
+    _refuse("training", shared, settings)
+    found = {"training": {**shared._asdict(), "data": [str(learnt_from)]}}
+    sentences = [_sentence("the training recordings", shared)]
+    return _with_pretraining(corpus, evaluation, settings, found, sentences)
+
+
+def _with_pretraining(
+    corpus: Corpus,
+    evaluation: np.ndarray,
+    settings: Audited,
+    found: dict[str, Any],
+    sentences: list[str],
+) -> dict[str, Any]:
+    """Add what the encoder has seen, if there is one, and what was allowed."""
     if settings.encoder is not None:
+        index = Index(corpus.folder / INDEX)
         pretraining, sentence = _audit_pretraining(corpus, index, evaluation, settings)
-        found["pretraining"] = pretraining
-        sentences.append(sentence)
+        found, sentences = found | {"pretraining": pretraining}, [*sentences, sentence]
     return found | {"allowed": list(settings.allow_overlap), "sentences": sentences}
 
 
@@ -131,6 +162,14 @@ def _pretraining(corpus: Corpus, settings: Audited) -> tuple[_Known, tuple[Path,
     if folders is None:
         folder, digest = _shards_of_run(settings.encoder)
         folders = (folder,)
+    return _known_in(corpus, folders, digest), folders
+
+
+def _known_in(corpus: Corpus, folders: tuple[Path, ...], digest: str | None = None) -> _Known:
+    """Return what the training splits of shards hold, with ids that compare to a corpus's.
+
+    Raises InputError where they cannot be read, or are no longer those of `digest`.
+    """
     known = _Known(set(), set(), set())
     for folder in folders:
         seen = Corpus(folder)
@@ -146,7 +185,7 @@ def _pretraining(corpus: Corpus, settings: Audited) -> tuple[_Known, tuple[Path,
         patients = known.patients
         both = None if patients is None or part.patients is None else patients | part.patients
         known = _Known(both, known.contents | part.contents, known.origins | part.origins)
-    return known, folders
+    return known
 
 
 def _shards_of_run(encoder: Path) -> tuple[Path, str | None]:

@@ -4,8 +4,13 @@ from collections.abc import Callable, Sequence
 
 from accelerate import Accelerator
 
+from finetune.anomaly.evaluate import evaluate_detector
 from finetune.anomaly.run import detect
-from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
+from finetune.anomaly.run_settings import (
+    AnomalyEvaluateSettings,
+    AnomalyScoreSettings,
+    AnomalySettings,
+)
 from finetune.anomaly.score_file import score_file
 from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
@@ -61,6 +66,11 @@ def _anomaly(arguments: Sequence[str]) -> list[str]:
     return detect(settings, _alone(settings.cpu_threads).device)
 
 
+def _anomaly_evaluate(arguments: Sequence[str]) -> list[str]:
+    settings = settings_from_command_line(AnomalyEvaluateSettings, arguments)
+    return evaluate_detector(settings, _alone(settings.cpu_threads).device)
+
+
 def _anomaly_score(arguments: Sequence[str]) -> list[str]:
     settings = settings_from_command_line(AnomalyScoreSettings, arguments)
     return [score_file(settings, _alone(settings.cpu_threads).device)]
@@ -87,6 +97,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], list[str]]] = {
     "predict": _predict,
     "export": _export,
     "anomaly": _anomaly,
+    "anomaly_evaluate": _anomaly_evaluate,
     "anomaly_score": _anomaly_score,
 }
 """By name, what takes the arguments behind it and returns sentences to show."""

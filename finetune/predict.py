@@ -56,9 +56,7 @@ def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
     classifier, thresholds, about = load_classifier(settings.classifier)
     architecture = classifier.architecture
     corpus = Corpus(settings.data)
-    rows = np.arange(len(corpus))
-    if settings.splits is not None:
-        rows = np.sort(np.concatenate([corpus.rows(split) for split in settings.splits]))
+    rows = corpus.rows_of(settings.splits)
     leads = len(architecture.preprocess.leads)
     least = settings.min_leads or about["settings"]["min_leads"] or leads
     scored = score_recordings(

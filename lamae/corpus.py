@@ -158,6 +158,15 @@ class Corpus:
             )
         return rows
 
+    def rows_of(self, splits: Sequence[str] | None) -> np.ndarray:
+        """Return the rows of some splits in rising order, of all recordings for None.
+
+        Raises InputError as `rows`.
+        """
+        if splits is None:
+            return np.arange(len(self))
+        return np.sort(np.concatenate([self.rows(split) for split in splits]))
+
     def lengths(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return samples per lead, and samples per second, of rows: int64 (rows,) each."""
         names = ("samples", "sampling_rate")

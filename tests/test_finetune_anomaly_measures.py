@@ -17,6 +17,7 @@ from finetune.anomaly.threshold_rules import (
     peaks_over_threshold,
 )
 from lamae.errors import InputError
+from lamae.thresholds import Thresholds
 
 
 def drawn(records: int, *, seed: int, name: str = "p") -> tuple[Judged, np.ndarray]:
@@ -30,6 +31,11 @@ def drawn(records: int, *, seed: int, name: str = "p") -> tuple[Judged, np.ndarr
 def threshold(rule: RuleName, judged: Judged, score: np.ndarray) -> float:
     found = choose_threshold(rule, judged.abnormal, score, judged.patients, RuleSettings())
     return float(found.values[0])
+
+
+def by_rule(judged: Judged, score: np.ndarray) -> dict[RuleName, Thresholds]:
+    who = judged.patients
+    return {r: choose_threshold(r, judged.abnormal, score, who, RuleSettings()) for r in RULES}
 
 
 def test_rules_choose_what_brute_force_chooses() -> None:
@@ -80,10 +86,8 @@ def test_measures_hold_their_intervals_and_rules_are_those_of_validation() -> No
     found = measure(
         {"mse": score, "nll": -score},
         judged,
-        validation,
-        other,
+        by_rule(other, validation),
         chosen="mse",
-        rules=RuleSettings(),
         resamples=200,
         seed=0,
     )
@@ -105,10 +109,8 @@ def test_a_threshold_is_not_judged_on_the_patients_it_was_chosen_on() -> None:
         measure(
             {"mse": score},
             judged,
-            score,
-            judged,
+            by_rule(judged, score),
             chosen="mse",
-            rules=RuleSettings(),
             resamples=10,
             seed=0,
         )

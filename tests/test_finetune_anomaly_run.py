@@ -13,8 +13,13 @@ import torch
 
 from finetune.anomaly import training
 from finetune.anomaly.detector_folder import load_detector
+from finetune.anomaly.evaluate import evaluate_detector
 from finetune.anomaly.run import detect, new_detector
-from finetune.anomaly.run_settings import AnomalyScoreSettings, AnomalySettings
+from finetune.anomaly.run_settings import (
+    AnomalyEvaluateSettings,
+    AnomalyScoreSettings,
+    AnomalySettings,
+)
 from finetune.anomaly.score_file import score_file
 from finetune.main import main
 from lamae.config import ConfigError, load_settings, settings_from_command_line
@@ -70,7 +75,7 @@ def summary_of(settings: AnomalySettings) -> dict[str, Any]:
 def test_the_summary_has_every_score_rule_and_count(run: AnomalySettings, corpus: Corpus) -> None:
     summary = summary_of(run)
     assert run.run_dir is not None
-    detector, decision = load_detector(run.run_dir)
+    detector, decision, _ = load_detector(run.run_dir)
     assert tuple(summary["ranking"]) == detector.architecture.scores
     assert set(summary["deciding"]) == {"percentile", "youden", "max_f1", "pot"}
     assert decision.score == summary["score"] == run.deciding_score
@@ -145,6 +150,8 @@ def test_an_interruption_leaves_the_best_detector_without_a_threshold(
     with pytest.raises(KeyboardInterrupt):
         detect(settings, CPU)
     assert load_detector(tmp_path / "run").decision.threshold is None
+    with pytest.raises(InputError, match="no threshold: its run was interrupted"):
+        evaluate_detector(evaluation(settings, tmp_path / "evaluation"), CPU)
     places = {"detector": tmp_path / "run", "output": tmp_path / "scores.csv"}
     score_file(AnomalyScoreSettings(data=simulated_shards, splits=("val",), **places), CPU)
     with (tmp_path / "scores.csv").open() as file:
@@ -205,6 +212,52 @@ def test_scores_of_the_saved_detector_are_those_of_the_run(
         found = [float(row[name]) for row in theirs]
         assert found == pytest.approx([float(row[name]) for row in ours], rel=1e-4)
     assert [row["called"] for row in theirs] == [row["called"] for row in ours]
+
+
+def evaluation(run: AnomalySettings, folder: Path, **changes: Any) -> AnomalyEvaluateSettings:
+    values: dict[str, Any] = {
+        "detector": run.run_dir,
+        "data": run.data,
+        "run_dir": folder,
+        "splits": ["val"],
+        "label_set": "class",
+        "normal_class": "sinus",
+        "resamples": 50,
+        "data_workers": 0,
+        "cpu_threads": 1,
+    }
+    return AnomalyEvaluateSettings.model_validate(values | changes)
+
+
+def test_a_saved_detector_achieves_on_other_shards_what_it_achieved_in_its_run(
+    run: AnomalySettings, tmp_path: Path
+) -> None:
+    told = evaluate_detector(evaluation(run, tmp_path / "again"), CPU)
+    assert told[-1].endswith("report.html") and (tmp_path / "again" / "report.html").is_file()
+    found = json.loads((tmp_path / "again" / "summary.json").read_text())
+    own = summary_of(run)
+    for name, measures in own["ranking"].items():
+        for measure, value in measures.items():
+            again = found["ranking"][name][measure]["estimate"]
+            assert again == pytest.approx(value["estimate"], abs=1e-6)
+    for measure in ("threshold", "sensitivity", "specificity"):
+        values = [s["deciding"][own["rule"]][measure] for s in (found, own)]
+        assert values[0] == values[1] or values[0]["estimate"] == values[1]["estimate"]
+    assert list(found["deciding"]) == [own["rule"]]
+    assert "and the training recordings: 0 patients and 0 recordings" in " ".join(told)
+
+
+def test_a_detector_is_not_judged_on_what_it_has_learnt(
+    run: AnomalySettings, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="leakage from training"):
+        evaluate_detector(evaluation(run, tmp_path / "leak", splits=["train"]), CPU)
+    assert not (tmp_path / "leak" / "summary.json").exists()
+
+
+def test_labels_that_tell_nothing_are_refused(run: AnomalySettings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="some of class unheard, and some others"):
+        evaluate_detector(evaluation(run, tmp_path / "none", normal_class="unheard"), CPU)
 
 
 def test_results_are_not_replaced_unasked(run: AnomalySettings) -> None:

@@ -38,6 +38,8 @@ class LoadedDetector(NamedTuple):
     """In evaluation mode."""
     decision: Decision
     """How it calls a recording."""
+    about: dict[str, Any]
+    """How it came about: `settings` of its run."""
 
 
 def save_detector(
@@ -71,4 +73,4 @@ def load_detector(folder: Path) -> LoadedDetector:
         ) from None
     detector = Detector(architecture)
     load_weights(detector, folder)
-    return LoadedDetector(detector.eval(), decision)
+    return LoadedDetector(detector.eval(), decision, config["about"])

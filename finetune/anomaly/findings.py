@@ -28,19 +28,26 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
     """Return what a run found, the most important first."""
     name, counts = summary["score"], summary["counts"]
     ranking, deciding = summary["ranking"][name], summary["deciding"][summary["rule"]]
-    evaluated, trained = counts["evaluation"], counts["training"]
+    evaluated = counts["evaluation"]
     return [
         f"Abnormal recordings stand out with an AUROC of {_text(ranking['auroc'])}, "
         f"by score {name}.",
         f"At 90 % specificity it finds {_text(ranking['sensitivity_at_90_specificity'])} of them; "
         f"AUPRC is {_text(ranking['auprc'])} where "
         f"{evaluated['abnormal'] / evaluated['recordings']:.3f} of the recordings are abnormal.",
-        f"The threshold of held-out patients by rule {summary['rule']} achieves a sensitivity of "
-        f"{_text(deciding['sensitivity'])} and a specificity of {_text(deciding['specificity'])}.",
-        f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
-        f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients.",
-        *summary["audit"]["sentences"],
+        f"The threshold of held-out training patients by rule {summary['rule']} achieves a "
+        f"sensitivity of {_text(deciding['sensitivity'])} and a specificity of "
+        f"{_text(deciding['specificity'])}.",
     ]
+
+
+def learnt_sentence(summary: dict[str, Any]) -> str:
+    """Say what a detector learnt from and was judged on."""
+    evaluated, trained = (summary["counts"][name] for name in ("evaluation", "training"))
+    return (
+        f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
+        f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients."
+    )
 
 
 def figures(

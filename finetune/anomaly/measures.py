@@ -8,13 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from finetune.anomaly.normals import Judged
-from finetune.anomaly.threshold_rules import (
-    ABNORMAL,
-    RULES,
-    RuleName,
-    RuleSettings,
-    choose_threshold,
-)
+from finetune.anomaly.threshold_rules import ABNORMAL, RuleName
 from lamae.bootstrap import Interval
 from lamae.metrics import weighted_class_scores
 from lamae.statistic_bootstrap import bootstrap_statistics
@@ -46,34 +40,24 @@ class Measured(NamedTuple):
 def measure(
     scores: Mapping[str, Float[np.ndarray, " records"]],
     judged: Judged,
-    validation: Float[np.ndarray, " validation"],
-    judged_validation: Judged,
+    thresholds: Mapping[RuleName, Thresholds],
     *,
     chosen: str,
-    rules: RuleSettings,
     resamples: int,
     seed: int,
 ) -> Measured:
-    """Measure scores on the evaluation recordings, and rules of validation on the chosen score.
+    """Measure scores on the evaluation recordings, and thresholds on the chosen score.
 
     Args:
         scores: by name, of the evaluation recordings.
         judged: those recordings.
-        validation: the chosen score of the validation recordings.
-        judged_validation: those recordings.
+        thresholds: of the chosen score, by rule.
         chosen: name of the score that decides.
-        rules: numbers of the rules.
         resamples: how often patients are drawn.
         seed: decides which.
 
-    Raises InputError for a patient in both, and as `bootstrap_statistics`.
+    Raises InputError for a patient on whom a threshold was chosen, and as `bootstrap_statistics`.
     """
-    thresholds = {
-        rule: choose_threshold(
-            rule, judged_validation.abnormal, validation, judged_validation.patients, rules
-        )
-        for rule in RULES
-    }
     called = {
         rule: decide(scores[chosen][:, None], found, judged.patients)[:, 0]
         for rule, found in thresholds.items()
@@ -102,7 +86,7 @@ def measure(
         **options,
     )
     return Measured(
-        ranking.models, {rule: deciding.models[rule] for rule in RULES}, dict(thresholds)
+        ranking.models, {rule: deciding.models[rule] for rule in thresholds}, dict(thresholds)
     )
 
 

@@ -73,18 +73,17 @@ def make_anomaly_task(
 
     Raises InputError where a split lacks normal or abnormal recordings, or patients are shared.
     """
-    labels = corpus.labels(label_set)
     train, evaluation = (
-        _judge(corpus, labels, corpus.rows(split), normal_class, rule) for split in splits
+        judge(
+            corpus,
+            corpus.rows(split),
+            named=f"split {split!r}",
+            label_set=label_set,
+            normal_class=normal_class,
+            rule=rule,
+        )
+        for split in splits
     )
-    for name, part in zip(splits, (train, evaluation), strict=True):
-        if part.abnormal.all() or not part.abnormal.any():
-            raise InputError(
-                f"split {name!r} with label set {label_set!r}",
-                value=f"{part.abnormal.sum()} of {len(part.rows)} recordings are not normal",
-                expected=f"some of class {normal_class}, and some others",
-                remedy="Change label_set=, normal_class= or the split.",
-            )
     check_patients(train.patients, evaluation.patients)
     held_out = draw_hold_out(
         train.abnormal[:, None],
@@ -101,16 +100,32 @@ def make_anomaly_task(
     )
 
 
-def _judge(
+def judge(
     corpus: Corpus,
-    labels: list[tuple[str, ...] | None],
-    rows: np.ndarray,
+    rows: Int[np.ndarray, " some"],
+    *,
+    named: str,
+    label_set: str,
     normal_class: str,
     rule: NormalRule,
 ) -> Judged:
+    """Return those of some recordings whose labels say whether they are normal.
+
+    `named` is what an error calls these recordings; see `make_anomaly_task` for the others.
+    Raises InputError where all are normal, or none is.
+    """
+    labels = corpus.labels(label_set)
     known = np.array([row for row in rows if labels[row]], dtype=np.int64)
     classes = [set(labels[row] or ()) for row in known]
     normal = [
         found == {normal_class} if rule == "only" else normal_class in found for found in classes
     ]
-    return Judged(known, ~np.array(normal, dtype=bool), corpus.patients[known].tolist())
+    part = Judged(known, ~np.array(normal, dtype=bool), corpus.patients[known].tolist())
+    if part.abnormal.all() or not part.abnormal.any():
+        raise InputError(
+            f"{named} with label set {label_set!r}",
+            value=f"{part.abnormal.sum()} of {len(part.rows)} recordings are not normal",
+            expected=f"some of class {normal_class}, and some others",
+            remedy="Change label_set=, normal_class= or the splits.",
+        )
+    return part

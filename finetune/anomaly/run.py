@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,41 +16,30 @@ from finetune.anomaly.checks import (
 )
 from finetune.anomaly.detector_folder import DETECTOR_FOLDER, Decision, save_detector
 from finetune.anomaly.detectors import Detector
-from finetune.anomaly.findings import anomaly_findings, figures
-from finetune.anomaly.measures import Measured, as_numbers, measure
-from finetune.anomaly.normals import AnomalyTask, Judged, make_anomaly_task
-from finetune.anomaly.recordings import RecordingScores, score_recordings
-from finetune.anomaly.report import measure_sections
+from finetune.anomaly.findings import anomaly_findings, learnt_sentence
+from finetune.anomaly.judging import ScoredPart, leave_results, measured_summary, score_part
+from finetune.anomaly.measures import Measured, measure
+from finetune.anomaly.normals import AnomalyTask, make_anomaly_task
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.anomaly.score_file import SCORES_FILE, write_scores
 from finetune.anomaly.settings import Architecture
+from finetune.anomaly.threshold_rules import RULES, RuleName, choose_threshold
 from finetune.anomaly.training import Learnt, learn, learn_latents
 from finetune.contenders import agreed_preprocessor
-from finetune.reports.page import write_report
-from finetune.usable import by_reason, check_unusable
+from finetune.usable import by_reason
 from finetune.windows import MISSING_LEADS, Reading
 from lamae.autoencoder import LAMAE
 from lamae.checkpoint import load_autoencoder
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.files import write_json
 from lamae.leads import LEADS
 from lamae.preprocess import Preprocessor
-from lamae.tracking import SUMMARY, run_summary
+from lamae.thresholds import Thresholds
+from lamae.tracking import run_summary
 
 WINDOW_SAMPLES = 500
 """Samples of a window where none are asked for."""
 
 _BAND_HZ = (0.5, 40.0)
-
-
-class ScoredPart(NamedTuple):
-    """Scores of recordings, with those left out that could not be used."""
-
-    judged: Judged
-    """The recordings that could be used."""
-    found: RecordingScores
-    """Their scores, in the same order."""
 
 
 def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
@@ -76,19 +64,29 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     undecided = Decision(score=settings.deciding_score, over=settings.over, threshold=None)
     learnt = _learn(detector, corpus, task, settings, partial(save, undecided))
     trained = time.monotonic()
-    validation = _score(detector, corpus, task.validation, settings, "validation")
-    evaluation = _score(detector, corpus, task.evaluation, settings, "evaluation")
+    reading = _reading(detector, settings)
+    validation, evaluation = (
+        score_part(
+            detector,
+            corpus,
+            judged,
+            reading,
+            over=settings.over,
+            max_unusable=settings.max_unusable,
+            name=name,
+        )
+        for name, judged in (("validation", task.validation), ("evaluation", task.evaluation))
+    )
+    thresholds = _thresholds(detector, validation, settings)
     measured = measure(
-        {name: evaluation.found.column(detector, name) for name in detector.architecture.scores},
+        evaluation.columns(detector),
         evaluation.judged,
-        validation.found.column(detector, settings.deciding_score),
-        validation.judged,
+        thresholds,
         chosen=settings.deciding_score,
-        rules=settings.rules,
         resamples=settings.resamples,
         seed=settings.seed,
     )
-    threshold = float(measured.thresholds[settings.rule].values[0])
+    threshold = float(thresholds[settings.rule].values[0])
     decision = undecided.model_copy(update={"threshold": threshold})
     save(decision)
     seconds = {"training": trained - started, "scoring": time.monotonic() - trained}
@@ -96,9 +94,10 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     summary = _summary(settings, detector, parts, learnt, measured)
     summary["counts"]["without_class"] = task.without_class
     summary |= {"seconds": seconds, "audit": audit}
-    findings = _report(run_dir, corpus, detector, evaluation, measured, decision, summary)
-    write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
-    return [*findings, f"Report: {run_dir / 'report.html'}"]
+    findings = [*anomaly_findings(summary), learnt_sentence(summary), *audit["sentences"]]
+    return leave_results(
+        run_dir, corpus, detector, evaluation, measured, decision, summary, findings=findings
+    )
 
 
 def new_detector(settings: AnomalySettings, corpus: Corpus) -> Detector:
@@ -177,19 +176,15 @@ def _learn(
     return learnt._replace(unusable=dict.fromkeys(short, MISSING_LEADS) | learnt.unusable)
 
 
-def _score(
-    detector: Detector, corpus: Corpus, judged: Judged, settings: AnomalySettings, name: str
-) -> ScoredPart:
-    found = score_recordings(
-        detector,
-        Split(corpus, judged.rows, detector.architecture.preprocess),
-        _reading(detector, settings),
-        over=settings.over,
-        name=f"score {name}",
-    )
-    check_unusable(name, found.unusable, len(judged.rows), settings.max_unusable)
-    kept = np.isin(np.arange(len(judged.rows)), found.positions)
-    return ScoredPart(judged.where(kept), found)
+def _thresholds(
+    detector: Detector, validation: ScoredPart, settings: AnomalySettings
+) -> dict[RuleName, Thresholds]:
+    judged, found = validation
+    score = found.column(detector, settings.deciding_score)
+    return {
+        rule: choose_threshold(rule, judged.abnormal, score, judged.patients, settings.rules)
+        for rule in RULES
+    }
 
 
 def _summary(
@@ -209,49 +204,7 @@ def _summary(
         seed=settings.seed,
         counts=counts | {"training": {"recordings": learnt.recordings, "windows": learnt.windows}},
         unusable={name: by_reason(reasons) for name, reasons in unusable.items()},
-        parameters=sum(p.numel() for p in detector.network.parameters()),
-        score=settings.deciding_score,
-        rule=settings.rule,
-        ranking={name: as_numbers(found) for name, found in measured.ranking.items()},
-        deciding={
-            rule: {"threshold": float(measured.thresholds[rule].values[0])} | as_numbers(found)
-            for rule, found in measured.deciding.items()
-        },
+        **measured_summary(detector, measured, settings.deciding_score, settings.rule),
         history=learnt.history,
         best_step=learnt.best,
     )
-
-
-def _report(
-    run_dir: Path,
-    corpus: Corpus,
-    detector: Detector,
-    evaluation: ScoredPart,
-    measured: Measured,
-    decision: Decision,
-    summary: dict[str, Any],
-) -> list[str]:
-    judged, found = evaluation
-    score = found.column(detector, decision.score)
-    assert decision.threshold is not None, "it was chosen before"
-    write_scores(
-        run_dir / SCORES_FILE,
-        detector.architecture.scores,
-        corpus.keys[judged.rows].tolist(),
-        found.scores,
-        called=score >= decision.threshold,
-        problems=found.unusable,
-        abnormal=judged.abnormal,
-    )
-    findings = anomaly_findings(summary)
-    write_report(
-        run_dir / "report.html",
-        title=f"LAMAE: abnormal recordings by {detector.architecture.kind}",
-        findings=findings,
-        summary=summary,
-        sections=[
-            *measure_sections(measured, score=decision.score, rule=summary["rule"]),
-            *figures(corpus, detector, judged, score, measured, decision),
-        ],
-    )
-    return findings

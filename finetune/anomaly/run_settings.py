@@ -15,6 +15,7 @@ from finetune.anomaly.settings import (
 )
 from finetune.anomaly.threshold_rules import RuleName, RuleSettings
 from finetune.hold_out import HOLD_OUT
+from finetune.settings import Overlap
 from lamae.config import FolderPath, Settings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
@@ -112,17 +113,15 @@ class AnomalySettings(Settings):
         return self.score or DEFAULT_SCORE[self.kind]
 
 
-class AnomalyScoreSettings(Settings):
-    """What a saved detector is asked about."""
+class DetectorSettings(Settings):
+    """A saved detector and the recordings that it is asked about."""
 
     detector: FolderPath
     """Run of finetune/main.py anomaly, or its folder detector."""
     data: FolderPath
-    """Folder of shards; labels are not needed."""
-    output: FolderPath
-    """CSV file to write: key, each score, whether it is called abnormal, problem."""
+    """Folder of shards."""
     overwrite: bool = False
-    """Replace the file if there is one."""
+    """Replace what is there."""
     splits: tuple[str, ...] | None = None
     """Splits of the shards to score; by default all recordings."""
     batch_size: int = Field(32, gt=0)
@@ -133,3 +132,33 @@ class AnomalyScoreSettings(Settings):
     """Leads of the detector that a recording must have to be scored; by default all."""
     cpu_threads: int | None = Field(None, gt=0)
     """Threads where there is no GPU; by default all cores."""
+
+
+class AnomalyScoreSettings(DetectorSettings):
+    """Where scores go; labels are not needed."""
+
+    output: FolderPath
+    """CSV file to write: key, each score, whether it is called abnormal, problem."""
+
+
+class AnomalyEvaluateSettings(DetectorSettings):
+    """How a detector that has learnt elsewhere is judged on labelled recordings."""
+
+    run_dir: FolderPath
+    """Where results go."""
+    label_set: str
+    """Labels that say whether a recording is normal; one without any is left out."""
+    normal_class: str
+    """The class of normal recordings."""
+    normal_rule: NormalRule = "only"
+    """Whether a recording with further classes of the label set is normal: only, no; any, yes."""
+    pretraining_data: tuple[FolderPath, ...] | None = None
+    """Shards that the encoder was pretrained on, as for anomaly."""
+    allow_overlap: tuple[Overlap, ...] = ()
+    """What the recordings may share with those that the detector or its encoder has seen."""
+    max_unusable: float = Field(0.01, ge=0, lt=1)
+    """Share of recordings that may be damaged, refused by the preprocessor or short of leads."""
+    resamples: int = Field(1000, gt=0)
+    """Bootstrap resamples of patients behind each interval."""
+    seed: int = Field(0, ge=0)
+    """Decides the resamples."""

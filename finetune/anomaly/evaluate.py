@@ -1,0 +1,123 @@
+"""A saved detector judged on labelled recordings that it has not learnt from, of any shards."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from finetune.anomaly.detector_folder import LoadedDetector, load_detector
+from finetune.anomaly.findings import anomaly_findings
+from finetune.anomaly.judging import leave_results, measured_summary, score_part
+from finetune.anomaly.measures import measure
+from finetune.anomaly.normals import judge
+from finetune.anomaly.run_settings import AnomalyEvaluateSettings
+from finetune.anomaly.score_file import reading_of
+from finetune.anomaly.threshold_rules import ABNORMAL, RuleName
+from finetune.audit import audit_other_shards
+from finetune.overwriting import check_free, clear_results
+from finetune.settings import Overlap
+from finetune.usable import by_reason
+from lamae.corpus import Corpus
+from lamae.errors import InputError
+from lamae.thresholds import Thresholds
+from lamae.tracking import run_summary
+
+
+class _Seen(NamedTuple):
+    """What the audit has to know of a detector; see `finetune.audit.Audited`."""
+
+    encoder: Path | None
+    pretraining_data: tuple[Path, ...] | None
+    allow_overlap: tuple[Overlap, ...]
+    eval_split: str
+
+
+def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -> list[str]:
+    """Judge a detector by its own score and threshold, and return what was found as sentences.
+
+    Raises InputError for a detector without a threshold, labels that tell nothing, and leakage.
+    """
+    check_free(settings.run_dir, overwrite=settings.overwrite)
+    loaded = load_detector(settings.detector)
+    rule, thresholds = _thresholds(loaded, settings)
+    corpus, detector, decision = Corpus(settings.data), loaded.detector.to(device), loaded.decision
+    judged = judge(
+        corpus,
+        corpus.rows_of(settings.splits),
+        named=f"shards {settings.data}",
+        label_set=settings.label_set,
+        normal_class=settings.normal_class,
+        rule=settings.normal_rule,
+    )
+    audit = _audit(corpus, judged.rows, loaded, settings)
+    clear_results(settings.run_dir)
+    evaluation = score_part(
+        detector,
+        corpus,
+        judged,
+        reading_of(loaded, settings),
+        over=decision.over,
+        max_unusable=settings.max_unusable,
+        name="evaluation",
+    )
+    measured = measure(
+        evaluation.columns(detector),
+        evaluation.judged,
+        {rule: thresholds},
+        chosen=decision.score,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
+    counts = {
+        "recordings": len(evaluation.judged.rows),
+        "abnormal": int(evaluation.judged.abnormal.sum()),
+    }
+    summary = run_summary(
+        settings,
+        seed=settings.seed,
+        counts={"evaluation": counts},
+        unusable=by_reason(evaluation.found.unusable),
+        **measured_summary(detector, measured, decision.score, rule),
+        audit=audit,
+    )
+    findings = [*anomaly_findings(summary), *audit["sentences"]]
+    return leave_results(
+        settings.run_dir,
+        corpus,
+        detector,
+        evaluation,
+        measured,
+        decision,
+        summary,
+        findings=findings,
+    )
+
+
+def _thresholds(
+    loaded: LoadedDetector, settings: AnomalyEvaluateSettings
+) -> tuple[RuleName, Thresholds]:
+    """Return the threshold that the detector keeps, and the rule that chose it."""
+    threshold = loaded.decision.threshold
+    if threshold is None:
+        raise InputError(
+            f"detector {settings.detector}",
+            value="no threshold: its run was interrupted",
+            expected="a detector of a finished run",
+            remedy="Finish it, or take its scores alone with anomaly_score.",
+        )
+    rule: RuleName = loaded.about["settings"]["rule"]
+    return rule, Thresholds(np.array([threshold]), (ABNORMAL,), (), frozenset())
+
+
+def _audit(
+    corpus: Corpus, rows: np.ndarray, loaded: LoadedDetector, settings: AnomalyEvaluateSettings
+) -> dict[str, Any]:
+    own = loaded.about["settings"]
+    seen = _Seen(
+        Path(own["encoder"]) if own["encoder"] else None,
+        settings.pretraining_data,
+        settings.allow_overlap,
+        " ".join(settings.splits or ("all",)),
+    )
+    return audit_other_shards(corpus, rows, seen, learnt_from=Path(own["data"]))
