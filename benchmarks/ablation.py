@@ -29,7 +29,7 @@ from finetune.evaluate import embed_all
 from finetune.linear_probe import fit_linear_probe
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Task, make_task
-from lamae.bootstrap import BootstrapScores, bootstrap_scores
+from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
 from lamae.checkpoint import load_autoencoder
 from lamae.config import load_settings
 from lamae.corpus import Corpus
@@ -195,7 +195,7 @@ def print_table(results: dict[str, Any]) -> None:
 
 def interval(found: dict[str, float] | None) -> str:
     """Write an estimate with its interval."""
-    return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else ""
+    return str(Interval(**found)) if found else ""
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from finetune.anomaly.settings import AnomalyTraining, Architecture
 from finetune.anomaly.training import learn, windows_to_learn
 from finetune.window_starts import Windows
 from finetune.windows import Reading
+from lamae.bootstrap import Interval
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.metrics import weighted_class_scores
@@ -81,7 +82,7 @@ def main() -> None:
     print(f"| measure | {' | '.join(ARMS)} |")
     print("|---|---|---|")
     for name in MEASURES:
-        cells = [written(results["arms"][arm][name]) for arm in ARMS]
+        cells = [str(Interval(**results["arms"][arm][name])) for arm in ARMS]
         print(f"| {name} | {' | '.join(cells)} |")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
@@ -226,11 +227,6 @@ def best_f1(chosen: Tested) -> float:
         chosen.abnormal[:, None], chosen.score[:, None], chosen.patients, classes=("abnormal",)
     )
     return float(found.values[0])
-
-
-def written(found: dict[str, float]) -> str:
-    """Write an estimate with its interval."""
-    return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
 if __name__ == "__main__":

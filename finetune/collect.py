@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lamae.bootstrap import Interval
 from lamae.config import exit_with
 from lamae.errors import InputError
 from lamae.files import open_whole
@@ -181,8 +182,8 @@ def _spread(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(value: Any) -> str:
     if _is_interval(value):
-        estimate, low, high = (value[name] for name in _INTERVAL)
-        return "" if math.isnan(estimate) else f"{estimate:.3f} [{low:.3f}, {high:.3f}]"
+        found = Interval(*(value[name] for name in _INTERVAL))
+        return "" if math.isnan(found.estimate) else str(found)
     return str(value).replace("|", "\\|")
 
 

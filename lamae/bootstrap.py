@@ -52,6 +52,10 @@ class Interval(NamedTuple):
     high: float
     """Upper end of the interval."""
 
+    def __str__(self) -> str:
+        """Write it with three decimals, as tables of this field do."""
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 class ScoreIntervals(NamedTuple):
     """The measures of one model, or of one model minus another."""

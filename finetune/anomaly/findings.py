@@ -17,6 +17,7 @@ from finetune.anomaly.picture import (
     score_histogram,
     stitch,
 )
+from finetune.reports.page import interval_of
 from finetune.reports.sections import NamedFigure, Section
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -30,14 +31,14 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
     ranking, deciding = summary["ranking"][name], summary["deciding"][summary["rule"]]
     evaluated = counts["evaluation"]
     return [
-        f"Abnormal recordings stand out with an AUROC of {_text(ranking['auroc'])}, "
+        f"Abnormal recordings stand out with an AUROC of {interval_of(ranking['auroc'])}, "
         f"by score {name}.",
-        f"At 90 % specificity it finds {_text(ranking['sensitivity_at_90_specificity'])} of them; "
-        f"AUPRC is {_text(ranking['auprc'])} where "
+        "At 90 % specificity it finds "
+        f"{interval_of(ranking['sensitivity_at_90_specificity'])} of them; AUPRC is {interval_of(ranking['auprc'])} where "
         f"{evaluated['abnormal'] / evaluated['recordings']:.3f} of the recordings are abnormal.",
         f"The threshold of held-out training patients by rule {summary['rule']} achieves a "
-        f"sensitivity of {_text(deciding['sensitivity'])} and a specificity of "
-        f"{_text(deciding['specificity'])}.",
+        f"sensitivity of {interval_of(deciding['sensitivity'])} and a specificity of "
+        f"{interval_of(deciding['specificity'])}.",
     ]
 
 
@@ -117,7 +118,3 @@ def _papers(
 
 def _section(title: str, name: str, figure: Figure, caption: str) -> Section:
     return Section(title, figures=[NamedFigure(name, figure, caption)])
-
-
-def _text(found: dict[str, float]) -> str:
-    return f"{found['estimate']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -101,14 +101,14 @@ def _findings(common: Common, measured: BootstrapScores) -> list[str]:
     first, *others = measured.models
     own = measured.models[first].auroc_macro
     found = [
-        f"Macro AUROC of {shown_as(first)} is {_text(own)} on {measured.records:,} recordings of "
+        f"Macro AUROC of {shown_as(first)} is {own} on {measured.records:,} recordings of "
         f"{measured.patients:,} patients that all runs evaluated."
     ]
     for other in others:
         difference = measured.differences[other].auroc_macro
         held = "holds 0" if difference.low <= 0 <= difference.high else "does not hold 0"
         found.append(
-            f"{shown_as(first)} minus {shown_as(other)}: {_text(difference)}, which {held}; "
+            f"{shown_as(first)} minus {shown_as(other)}: {difference}, which {held}; "
             f"{shown_as(other)} has {measured.models[other].auroc_macro.estimate:.3f}."
         )
     left = {name: count for name, count in common.left_out.items() if count}
@@ -119,7 +119,3 @@ def _findings(common: Common, measured: BootstrapScores) -> list[str]:
         named = ", ".join([*common.classes_left_out, *measured.left_out])
         found.append(f"Classes left out, which not all runs have or nothing can tell: {named}.")
     return found
-
-
-def _text(found: Interval) -> str:
-    return f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]"

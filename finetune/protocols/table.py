@@ -5,12 +5,14 @@ import io
 import sys
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
 from finetune.overwriting import check_free, clear_results
 from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
+from lamae.bootstrap import Interval
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.threads import use_cores
@@ -131,13 +133,13 @@ def _table(rows: list[tuple[object, ...]]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        value = dict(zip(_HEADER, row, strict=True))
-        interval = f"{value['auroc_macro']:.3f} [{value['auroc_low']:.3f}, "
+        value: dict[str, Any] = dict(zip(_HEADER, row, strict=True))
+        interval = Interval(value["auroc_macro"], value["auroc_low"], value["auroc_high"])
         cells = (
             value["protocol"],
             value["classes"],
             value["recordings"],
-            f"{interval}{value['auroc_high']:.3f}]",
+            interval,
             value["published"],
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")

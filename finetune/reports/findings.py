@@ -8,6 +8,7 @@ import numpy as np
 from finetune.compare import Compared, Outcome
 from finetune.evaluate import DIFFERENCES
 from finetune.linear_probe import GRADIENT_TOLERANCE
+from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
 
 MODES = {
@@ -73,8 +74,7 @@ def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[st
     """Say what was found, the most important first."""
 
     def written(key: str) -> str:
-        found = summary[key]
-        return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+        return str(interval_of(summary[key]))
 
     found = [
         f"Macro AUROC of {MODES[settings.mode]} on {settings.label_set} "
