@@ -34,7 +34,8 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
         f"Abnormal recordings stand out with an AUROC of {interval_of(ranking['auroc'])}, "
         f"by score {name}.",
         "At 90 % specificity it finds "
-        f"{interval_of(ranking['sensitivity_at_90_specificity'])} of them; AUPRC is {interval_of(ranking['auprc'])} where "
+        f"{interval_of(ranking['sensitivity_at_90_specificity'])} of them; AUPRC is "
+        f"{interval_of(ranking['auprc'])} where "
         f"{evaluated['abnormal'] / evaluated['recordings']:.3f} of the recordings are abnormal.",
         f"The threshold of held-out training patients by rule {summary['rule']} achieves a "
         f"sensitivity of {interval_of(deciding['sensitivity'])} and a specificity of "
