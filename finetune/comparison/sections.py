@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from finetune.collect import Run, tabulate
 from finetune.comparison.alignment import Common
@@ -10,9 +11,9 @@ from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.score_sections import curve_section
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from lamae.bootstrap import BootstrapScores, Interval
+from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
 from lamae.delong import auroc_difference
-from lamae.plots import COLOURS, interval_plot
+from lamae.plots import COLOURS, MUTED, interval_plot
 
 _MOST_CLASSES = 24
 _MOST_DRAWN = len(COLOURS)
@@ -21,7 +22,7 @@ _FEWEST_PATIENTS = 2
 
 def macro_section(common: Common, measured: BootstrapScores) -> Section:
     """Tabulate macro measures of all models, and draw them and their differences."""
-    first, *others = (shown_as(name) for name in measured.models)
+    first = shown_as(next(iter(measured.models)))
     rows: list[list[Cell]] = []
     for name, found in measured.models.items():
         difference = measured.differences.get(name)
@@ -40,22 +41,11 @@ def macro_section(common: Common, measured: BootstrapScores) -> Section:
         (shown_as(name), {"macro AUROC": found.auroc_macro})
         for name, found in measured.models.items()
     ]
-    differences = [
-        (f"to {shown_as(name)}", {f"{first} minus the other": found.auroc_macro})
-        for name, found in measured.differences.items()
-    ]
-    figures = [
-        NamedFigure("macro_auroc", interval_plot(estimates, xlabel="macro AUROC")),
-        NamedFigure(
-            "differences",
-            interval_plot(differences, xlabel="difference of macro AUROC"),
-            "Paired differences: both models on the same resamples of patients.",
-        ),
-    ]
+    figures = [NamedFigure("macro_auroc", interval_plot(estimates, xlabel="macro AUROC"))]
     text = [
         f"{100 * measured.level:g} % intervals from {measured.resamples:,} bootstrap resamples of "
-        "patients; they hold neither what other seeds would change nor a correction for the "
-        f"{len(others)} comparisons. Where a model has several seeds, measures are their means."
+        "patients; they hold neither what other seeds would change nor a correction for several "
+        "comparisons. Where a model has several seeds, measures are their means."
     ]
     table = NamedTable("models", "Means over classes", columns, rows, leading=1)
     return Section("All models on the same recordings", text, figures, [table])
@@ -74,15 +64,20 @@ def class_section(common: Common, measured: BootstrapScores, patients: Sequence[
         NamedTable("auroc", "AUROC by class", columns, rows),
         _difference_table(common, measured, patients, names),
     ]
-    drawn = dict(list(measured.models.items())[:_MOST_DRAWN])
-    forest = [
-        (name, {shown_as(model): found.auroc[name] for model, found in drawn.items()})
-        for name in names[:_MOST_CLASSES]
-    ]
     caption = "From the most to the least frequent class."
     if len(names) > _MOST_CLASSES:
         caption += f" The {_MOST_CLASSES} most frequent of {len(names)}."
-    figures = [NamedFigure("classes", interval_plot(forest, xlabel="AUROC"), caption)]
+    first = shown_as(next(iter(measured.models)))
+    differences = _forest(measured.differences, names, f"{first} minus the other, AUROC")
+    differences.axes[0].axvline(0, color=MUTED, linewidth=0.8)
+    figures = [
+        NamedFigure("classes", _forest(measured.models, names, "AUROC"), caption),
+        NamedFigure(
+            "differences",
+            differences,
+            f"Paired differences: both on the same resamples of patients. {caption}",
+        ),
+    ]
     return Section("By class", [], figures, tables)
 
 
@@ -115,6 +110,14 @@ def shown_as(name: str) -> str:
     return SHOWN_AS.get(name, name)
 
 
+def _forest(models: Mapping[str, ScoreIntervals], names: Sequence[str], xlabel: str) -> Figure:
+    drawn = {shown_as(name): found for name, found in list(models.items())[:_MOST_DRAWN]}
+    rows = [("Macro average", {name: found.auroc_macro for name, found in drawn.items()})]
+    for label in names[:_MOST_CLASSES]:
+        rows.append((label, {name: found.auroc[label] for name, found in drawn.items()}))
+    return interval_plot(rows, xlabel=xlabel)
+
+
 def _difference_table(
     common: Common, measured: BootstrapScores, patients: Sequence[str], names: Sequence[str]
 ) -> NamedTable:
@@ -139,7 +142,7 @@ def _difference_table(
 
 def _delong(
     common: Common, other: str, name: str, patients: Sequence[str]
-) -> tuple[Interval | None, float | None]:
+) -> tuple[Interval | None, str | None]:
     own = next(iter(common.models))
     column = common.classes.index(name)
     positive = common.labels[:, column]
@@ -150,7 +153,7 @@ def _delong(
         return None, None
     scores = [common.models[model][0].scores[0, :, column] for model in (own, other)]
     found = auroc_difference(positive, scores[0], scores[1], patients)
-    return found.difference, found.p_value
+    return found.difference, f"{found.p_value:.2g}"
 
 
 def _written(value: object) -> Cell:
