@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from finetune.compare import Compared, Outcome
 from finetune.contenders import Contest
+from finetune.contest import Compared, Outcome
 from finetune.decision_measures import Judged, measure_decisions, summarise_decisions
 from finetune.evaluate import measure, summarise
 from finetune.operating_points import Decisions, OperatingPoints, choose_operating_points, decide

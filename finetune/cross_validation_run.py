@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from finetune.assessment import challenge_weights
 from finetune.audit import audit_leakage, check_copies
-from finetune.compare import Comparison, check_processes, fit_once
 from finetune.contenders import SUPERVISED, make_contest
+from finetune.contest import Comparison, check_processes
 from finetune.cross_validation import (
     FitAndScore,
     FoldScores,
@@ -21,10 +21,13 @@ from finetune.cross_validation import (
 )
 from finetune.cross_validation_results import write_results
 from finetune.embeddings import EmbeddingCache
+from finetune.fold_progress import FOLDS, keep_fits
 from finetune.hold_out import HeldOut
 from finetune.linear_probe import LinearProbe
+from finetune.main_process import from_main
 from finetune.operating_points import choose_operating_points, decide
 from finetune.overwriting import check_free, clear_results
+from finetune.progress import Progress, about_run, digest, digest_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task
@@ -75,7 +78,10 @@ class CrossValidateSettings(FinetuneSettings):
 
 
 def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
-    """Cross-validate, and leave out_of_fold.csv, report.html and summary.json in run_dir."""
+    """Cross-validate, and leave out_of_fold.csv, report.html and summary.json in run_dir.
+
+    A cross-validation that was interrupted there goes on with the fits that are missing.
+    """
     use_cores(accelerator, settings.cpu_threads)
     check_free(settings.run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
@@ -88,10 +94,16 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     runner = _Runner(corpus, cohort.classes, settings, accelerator, challenge)
     cohort, unusable = runner.usable(cohort)
     drawing = {"folds": settings.folds, "repeats": settings.repeats, "seed": settings.seed}
-    for fold in draw_folds(cohort, **drawing):  # checked before anything is computed
+    drawn = draw_folds(cohort, **drawing)
+    for fold in drawn:  # checked before anything is computed
         check_copies(corpus, cohort.part.rows, fold)
+    progress = runner.progress(cohort, drawn)
+    done = progress.begin(overwrite=settings.overwrite)
     clear_results(settings.run_dir)
-    found = cross_validate(cohort, runner.fit_and_score(cohort), **drawing)
+    if done and accelerator.is_main_process:
+        fits = settings.folds * settings.repeats
+        sys.stdout.write(f"{done} of {fits} fits were done before\n")
+    found = cross_validate(cohort, keep_fits(runner.fit_and_score(cohort), progress), **drawing)
     if accelerator.is_main_process:
         told = write_results(
             cohort,
@@ -102,6 +114,7 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
             challenge=challenge,
             more={"audit": audit, "unusable": unusable},
         )
+        progress.remove()  # out_of_fold.csv holds all
         sys.stdout.write("\n".join([*told, f"Results: {settings.run_dir / SUMMARY}", ""]))
 
 
@@ -145,6 +158,16 @@ class _Runner:
             workers=settings.data_workers,
         )
         return cohort._replace(part=found.task.evaluation), found.unusable["evaluation"]
+
+    def progress(self, cohort: Cohort, fold: np.ndarray) -> Progress:
+        """Return what keeps the fits to these recordings and folds."""
+        about = {
+            **about_run(self._settings, self._corpus, self._contest),
+            "recordings": digest_recordings(self._corpus, cohort.classes, cohort.part),
+            "folds": digest(fold.tobytes()),
+        }
+        folder = self._settings.run_dir / FOLDS
+        return Progress(folder, about, accelerator=self._accelerator)
 
     def fit_and_score(self, cohort: Cohort) -> FitAndScore:
         """Return what fits the mode and its baselines to a task, and scores them."""
@@ -208,7 +231,7 @@ class _Runner:
             own, scored = (np.searchsorted(rows, part.rows) for part in task[1:])
             found = {}
             for name, known in features.items():
-                probe = fit_once(self._accelerator, partial(fit, known[own], task, number))
+                probe = from_main(self._accelerator, partial(fit, known[own], task, number))
                 found[name] = self._judged(probe.scores(known[scored]), probe.held_out, task)
             return found
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, present_rows
+from finetune.main_process import from_main
 from finetune.windows import Reading, average_over_windows
 from lamae.corpus import Corpus
 from lamae.dataset import Batch, Split
@@ -91,11 +93,7 @@ class EmbeddingCache:
             name=f"embed {name}",
         )
         embedded = Embedded(rows[positions], features, unusable)
-        if self._accelerator.is_main_process:
-            with open_whole(kept) as file:
-                arrays = {"rows": embedded.rows, "features": embedded.features}
-                file.write(save(arrays, {"unusable": json.dumps(embedded.unusable)}))
-        self._accelerator.wait_for_everyone()
+        from_main(self._accelerator, partial(_write, kept, embedded))
         return embedded
 
     def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
@@ -135,6 +133,12 @@ def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, 
     size = encoder.patch_size
     patches = batch.signal.shape[-1] // size
     return valid_patches(batch.samples, patches=patches, patch_size=size)
+
+
+def _write(kept: Path, embedded: Embedded) -> None:
+    arrays = {"rows": embedded.rows, "features": embedded.features}
+    with open_whole(kept) as file:
+        file.write(save(arrays, {"unusable": json.dumps(embedded.unusable)}))
 
 
 def _read(kept: Path) -> Embedded:

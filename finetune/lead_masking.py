@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers import Classifier
-from finetune.compare import Compared
+from finetune.contest import Compared
 from finetune.logits import probabilities
 from finetune.networks.convolution import recorded_steps
 from finetune.settings import FinetuneSettings

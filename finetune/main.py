@@ -2,10 +2,12 @@
 
 accelerate launch finetune/main.py CONFIG.yaml encoder=RUN data=SHARDS run_dir=FOLDER
 accelerate launch finetune/main.py cross_validate CONFIG.yaml data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py compare runs=[RUN, RUN, ...] run_dir=FOLDER
 accelerate launch finetune/main.py protocols encoder=RUN data=SHARDS run_dir=FOLDER
 accelerate launch finetune/main.py predict classifier=FOLDER data=SHARDS output=FILE.csv
 accelerate launch finetune/main.py export classifier=FOLDER output=FILE.onnx [int8=true data=SHARDS]
 accelerate launch finetune/main.py anomaly CONFIG.yaml data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py anomaly_evaluate detector=FOLDER data=SHARDS run_dir=FOLDER ...
 accelerate launch finetune/main.py anomaly_score detector=FOLDER data=SHARDS output=FILE.csv
 Leaves in run_dir: classifier/, predictions.csv, report.html, its figures/ and tables/, embeddings
 of probes, and when all is done summary.json. Any setting can be given as key=value; --print-config
@@ -22,15 +24,16 @@ if not __package__:  # run as a file: import this checkout, and never finetune/ 
 
 from accelerate import Accelerator
 
-from finetune.assessment import assess, challenge_weights, score_sections
+from finetune.assessment import Assessment, assess, challenge_weights, score_sections
 from finetune.audit import audit_leakage
 from finetune.classifier_folder import CLASSIFIER_FOLDER
 from finetune.commands import COMMANDS, start
-from finetune.compare import Comparison
 from finetune.contenders import make_contest
+from finetune.contest import Comparison
 from finetune.lead_masking import check_lead_masking, find_lead_need
+from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
-from finetune.predict import PREDICTIONS
+from finetune.progress import Progress, about_run
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.results import (
@@ -41,6 +44,7 @@ from finetune.results import (
 )
 from finetune.settings import FinetuneSettings
 from finetune.tasks import make_task
+from finetune.training_progress import PROGRESS
 from lamae.config import exit_with, settings_from_command_line
 from lamae.corpus import Corpus
 from lamae.errors import InputError
@@ -61,21 +65,29 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     contest = make_contest(settings, task.classes)
     challenge = challenge_weights(settings, task.classes)
     cache = settings.cache or run_dir / "embeddings"
-    comparison = Comparison(corpus, task, contest, settings, accelerator=accelerator, cache=cache)
+    kept, about = run_dir / PROGRESS, about_run(settings, corpus, contest)
+    progress = Progress(kept, about, accelerator=accelerator)
+    comparison = Comparison(
+        corpus, task, contest, settings, accelerator=accelerator, cache=cache, progress=progress
+    )
     if settings.lead_masking:
         check_lead_masking(corpus, task, contest.preprocess)
+    if progress.begin(overwrite=settings.overwrite) and accelerator.is_main_process:
+        sys.stdout.write(f"goes on with what an interrupted run kept in {kept}\n")
     clear_results(run_dir)
-    compared = comparison.run(saver(run_dir, settings, accelerator))
+    compared = comparison.run(saver(run_dir, settings))
     trained = time.monotonic()
-    assessment = None
-    if accelerator.is_main_process:  # before leads are taken: an error there loses nothing else
+
+    def judge() -> Assessment:  # before leads are taken: an error there loses nothing else
         warn_of_unusable(compared.unusable)
-        keep_predictions(run_dir / PREDICTIONS, corpus, compared, settings)
-        assessment = assess(compared, settings, challenge)
+        keep_predictions(run_dir, corpus, compared, settings)
+        return assess(compared, settings, challenge)
+
+    assessment = from_main(accelerator, judge)
     need = None
     if settings.lead_masking:
         need = find_lead_need(compared, corpus, settings, accelerator)
-    if assessment is None:
+    if not accelerator.is_main_process:  # nobody waits for what the main process does from here on
         return
 
     outcomes = compared.outcomes
@@ -108,6 +120,7 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
         ],
     )
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
+    progress.remove()
     sys.stdout.write("\n".join([*findings, f"Report: {run_dir / 'report.html'}", ""]))
 
 
@@ -122,8 +135,11 @@ def choose_run_dir(settings: FinetuneSettings) -> Path:
 def interruption(settings: FinetuneSettings, run_dir: Path) -> str:
     """Say what is left of a run that was interrupted."""
     if settings.mode != "probe":
-        kept = run_dir / CLASSIFIER_FOLDER
-        return f"interrupted: the best classifier so far, if an epoch was finished, is in {kept}"
+        return (
+            "interrupted: the best classifier so far, if an epoch was finished, is in "
+            f"{run_dir / CLASSIFIER_FOLDER}; the same command with run_dir={run_dir}, and without "
+            "overwrite=true, goes on after that epoch"
+        )
     folder = settings.cache or run_dir / "embeddings"
     return f"interrupted: finished embeddings are kept in {folder}"
 

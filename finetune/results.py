@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from finetune.classifier_folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers import Classifier
-from finetune.compare import Compared
 from finetune.contenders import Contest
+from finetune.contest import Compared
 from finetune.predict import PREDICTIONS, called_positive, write_predictions
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
 from finetune.reports.reconstruction import draw_reconstruction
@@ -26,19 +25,18 @@ _log = logging.getLogger(__name__)
 
 
 def saver(
-    run_dir: Path, settings: FinetuneSettings, accelerator: Accelerator
+    run_dir: Path, settings: FinetuneSettings
 ) -> Callable[[Classifier, np.ndarray, dict[str, Any]], None]:
     """Return what keeps the best classifier so far in run_dir, so that Ctrl-C does not lose it."""
 
     def save(classifier: Classifier, thresholds: np.ndarray, facts: dict[str, Any]) -> None:
-        if accelerator.is_main_process:
-            classes = classifier.architecture.classes
-            save_classifier(
-                run_dir / CLASSIFIER_FOLDER,
-                classifier,
-                thresholds=dict(zip(classes, thresholds.tolist(), strict=True)),
-                about={"settings": settings.model_dump(mode="json"), **facts},
-            )
+        classes = classifier.architecture.classes
+        save_classifier(
+            run_dir / CLASSIFIER_FOLDER,
+            classifier,
+            thresholds=dict(zip(classes, thresholds.tolist(), strict=True)),
+            about={"settings": settings.model_dump(mode="json"), **facts},
+        )
 
     return save
 

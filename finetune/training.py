@@ -26,10 +26,11 @@ from finetune.scoring import score_recordings
 from finetune.settings import TrainingSettings
 from finetune.training_batches import Part, Steps
 from finetune.windows import Reading
-from lamae.dataset import Split
+from lamae.dataset import Split, prefetch
 from lamae.errors import InputError
 from lamae.metrics import class_scores, macro
 from lamae.schedule import warmup_cosine
+from lamae.training_state import load_optimizer, optimizer_tensors
 
 _KEYS_NAMED = 5
 
@@ -54,6 +55,22 @@ class Reached(NamedTuple):
     """All epochs so far."""
     held_out: Float[np.ndarray, "held_out classes"]
     """Probabilities of the held-out recordings in the best epoch."""
+
+
+class Snapshot(NamedTuple):
+    """A training after an epoch: all that it needs to go on, to the bit.
+
+    The tensors change with the next step.
+    """
+
+    reached: Reached
+    """How far it has come."""
+    weights: dict[str, Tensor]
+    """Of the model, after the newest epoch."""
+    best: dict[str, Tensor]
+    """Of the model, after the best epoch."""
+    moments: dict[str, Tensor]
+    """Of the optimiser, as a checkpoint names them."""
 
 
 class TrainingData(NamedTuple):
@@ -86,48 +103,83 @@ class Training:
     reading: Reading
     """How recordings are read, the held-out ones as well."""
 
-    def run(self, save: Callable[[Reached], None] | None = None) -> Reached:
+    def run(
+        self,
+        save: Callable[[Reached], None] | None = None,
+        *,
+        start: Snapshot | None = None,
+        after_epoch: Callable[[Snapshot], None] | None = None,
+    ) -> Reached:
         """Train to the end or until patience is spent, and leave the best epoch's weights.
 
-        `save` is called on every process when an epoch is the best so far. Raises InputError where
-        a loss or a gradient is not finite.
+        `save` is called on every process when an epoch is the best so far, then `after_epoch`; from
+        the snapshot that it is given another training goes on as its `start`. Raises InputError
+        where a loss or a gradient is not finite.
         """
         settings, model = self.settings, self.classifier.model.to(self.accelerator.device)
-        encoder = self.classifier.architecture.encoder
-        mode = self.classifier.architecture.mode
-        if encoder is not None and (settings.freeze_encoder or mode == "attention_probe"):
+        optimizer, loss = self._optimizer(), self._loss().to(self.accelerator.device)
+        train, labels = self.data.train, self.data.train_labels
+        steps = Steps(train, labels, settings, accelerator=self.accelerator, seed=self.seed)
+        ends = [math.ceil(number * steps.per_epoch) for number in range(settings.epochs + 1)]
+        history: list[Epoch] = []
+        reached, best = None, {}
+        if start is not None:
+            reached, best = self._go_on_from(start, optimizer), start.best
+            history = reached.history
+        done = ends[len(history)]
+        ahead = prefetch(steps.read, start=done, stop=ends[-1], workers=self.reading.workers)
+        with closing(ahead):
+            while not self._is_over(reached):
+                number = len(history) + 1
+                stretch = (ends[number - 1], ends[number], ends[-1])
+                losses = self._epoch(ahead, optimizer, loss, steps, stretch, number)
+                found = self._score()
+                auroc = float(macro(class_scores(self.data.held_out_labels, found).auroc))
+                history.append(Epoch(number, losses, auroc))
+                if reached is None or auroc > history[reached.best - 1].hold_out_auroc:
+                    best = {k: v.detach().clone() for k, v in model.state_dict().items()}
+                    reached = Reached(number, history, found)
+                    if save is not None:
+                        save(reached)
+                if after_epoch is not None:
+                    moments = optimizer_tensors(model, optimizer)
+                    now = reached._replace(history=[*history])
+                    after_epoch(Snapshot(now, dict(model.state_dict()), best, moments))
+        assert reached is not None, "there is at least one epoch"
+        model.load_state_dict(best)
+        return reached
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser of the parameters that are to be trained; freeze the others."""
+        settings, model = self.settings, self.classifier.model
+        architecture = self.classifier.architecture
+        frozen = settings.freeze_encoder or architecture.mode == "attention_probe"
+        if architecture.encoder is not None and frozen:
             model.get_submodule("encoder").requires_grad_(False)
-        optimizer = decayed_adamw(
+        return decayed_adamw(
             model,
-            encoder,
+            architecture.encoder,
             lr=settings.lr,
             layer_decay=settings.layer_decay,
             weight_decay=settings.weight_decay,
             betas=settings.betas,
         )
-        loss = self._loss().to(self.accelerator.device)
-        train, labels = self.data.train, self.data.train_labels
-        steps = Steps(train, labels, settings, accelerator=self.accelerator, seed=self.seed)
-        ends = [math.ceil((number + 1) * steps.per_epoch) for number in range(settings.epochs)]
-        history: list[Epoch] = []
-        reached, weights, step = None, {}, 0
-        with closing(steps.ahead(ends[-1], workers=self.reading.workers)) as ahead:
-            for number, end in enumerate(ends, start=1):
-                losses = self._epoch(ahead, optimizer, loss, steps, (step, end, ends[-1]), number)
-                step = end
-                found = self._score()
-                auroc = float(macro(class_scores(self.data.held_out_labels, found).auroc))
-                history.append(Epoch(number, losses, auroc))
-                if reached is None or auroc > history[reached.best - 1].hold_out_auroc:
-                    weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
-                    reached = Reached(number, history, found)
-                    if save is not None:
-                        save(reached)
-                elif number - reached.best >= settings.patience:
-                    break
-        assert reached is not None, "there is at least one epoch"
-        model.load_state_dict(weights)
-        return reached
+
+    def _go_on_from(self, start: Snapshot, optimizer: torch.optim.Optimizer) -> Reached:
+        """Take weights and moments from a snapshot, and return how far it had come."""
+        model = self.classifier.model
+        model.load_state_dict(start.weights)
+        load_optimizer(model, optimizer, start.moments)
+        for state in optimizer.state.values():
+            if "step" in state:
+                state["step"] = state["step"].cpu()  # where AdamW counts, and need not wait for it
+        return start.reached._replace(history=[*start.reached.history])
+
+    def _is_over(self, reached: Reached | None) -> bool:
+        if reached is None:
+            return False
+        epochs, settings = len(reached.history), self.settings
+        return epochs == settings.epochs or epochs - reached.best >= settings.patience
 
     def _epoch(
         self,

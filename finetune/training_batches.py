@@ -1,6 +1,5 @@
 """What a step of fine-tuning reads: recordings and windows, a function of (seed, step) alone."""
 
-from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from finetune.settings import TrainingSettings
 from finetune.window_starts import drawn_starts
-from lamae.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.dataset import Batch, Split, shuffled_positions
 from lamae.errors import InputError
 
 
@@ -86,7 +85,3 @@ class Steps:
             )
             for number, of_part in zip(mine, rows, strict=True)
         ]
-
-    def ahead(self, stop: int, *, workers: int) -> Generator[list[Part], None, None]:
-        """Yield the parts of all steps up to one, read ahead by threads."""
-        return prefetch(self.read, start=0, stop=stop, workers=workers)

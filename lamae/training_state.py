@@ -52,7 +52,7 @@ def save_checkpoint(
     try:
         with fresh_folder(folder, partial, permit=attempt.check):
             write_model(partial, model, preprocessor)
-            save_file(_optimizer_tensors(model, optimizer), partial / OPTIMIZER)
+            save_file(optimizer_tensors(model, optimizer), partial / OPTIMIZER)
             write_json(partial / STATE, {"step": step, "attempt": attempt.number, **state})
             seal(partial)
             written = read_seal(partial)
@@ -75,7 +75,7 @@ def load_checkpoint(
     config = read_json(folder / CONFIG)
     expected = model_config(model, preprocessor)
     if config != expected:
-        key, found, wanted = _first_difference(config, expected)
+        key, found, wanted = first_difference(config, expected)
         raise InputError(
             f"checkpoint {folder}, {key}",
             value=repr(found),
@@ -83,7 +83,7 @@ def load_checkpoint(
             remedy="Resume with the configuration it was made with, or use another run_dir.",
         )
     load_weights(model, folder)
-    _load_optimizer(model, optimizer, read_tensors(folder / OPTIMIZER))
+    load_optimizer(model, optimizer, read_tensors(folder / OPTIMIZER))
     return read_json(folder / STATE)
 
 
@@ -103,7 +103,8 @@ def _check_same(folder: Path, written: dict[str, Any]) -> None:
         )
 
 
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimiser, named by what it is and the parameter that it is of."""
     return {
         f"{key}.{name}": value.contiguous()
         for name, parameter in model.named_parameters()
@@ -111,9 +112,10 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _load_optimizer(
+def load_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
+    """Give an optimiser what `optimizer_tensors` returned, on the devices of its parameters."""
     by_name: dict[str, dict[str, Tensor]] = {}
     for label, value in tensors.items():
         key, _, name = label.partition(".")  # as exp_avg.encoder.norm.weight
@@ -123,10 +125,11 @@ def _load_optimizer(
         optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in of_this}
 
 
-def _first_difference(found: Any, wanted: Any, path: str = "") -> tuple[str, Any, Any]:
+def first_difference(found: Any, wanted: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Return the dotted name of the first difference of nested mappings, and both values."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in sorted(found.keys() | wanted.keys()):
             if found.get(key) != wanted.get(key):
                 inner = f"{path}.{key}" if path else key
-                return _first_difference(found.get(key), wanted.get(key), inner)
+                return first_difference(found.get(key), wanted.get(key), inner)
     return path, found, wanted

@@ -247,15 +247,12 @@ def test_a_saved_detector_achieves_on_other_shards_what_it_achieved_in_its_run(
     assert "and the training recordings: 0 patients and 0 recordings" in " ".join(told)
 
 
-def test_a_detector_is_not_judged_on_what_it_has_learnt(
+def test_a_detector_is_not_judged_on_what_it_has_learnt_or_labels_that_tell_nothing(
     run: AnomalySettings, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="leakage from training"):
         evaluate_detector(evaluation(run, tmp_path / "leak", splits=["train"]), CPU)
     assert not (tmp_path / "leak" / "summary.json").exists()
-
-
-def test_labels_that_tell_nothing_are_refused(run: AnomalySettings, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="some of class unheard, and some others"):
         evaluate_detector(evaluation(run, tmp_path / "none", normal_class="unheard"), CPU)
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from finetune.assessment import assess, challenge_weights, merge_measures
-from finetune.compare import Compared, Outcome
+from finetune.contest import Compared, Outcome
 from finetune.hold_out import HeldOut
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task

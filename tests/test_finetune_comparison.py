@@ -18,13 +18,14 @@ from finetune.cross_validation_run import CrossValidateSettings, cross_validate_
 from finetune.main import finetune
 from finetune.predict import PREDICTIONS, write_predictions
 from finetune.results import baseline_predictions
+from finetune.settings import FinetuneSettings
 from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.metrics import auroc, class_scores, macro
-from tests.conftest import MakeProbe
 
 CLASSES = ("one", "two|2")
 Finish = Callable[..., Path]
+MakeProbe = Callable[..., FinetuneSettings]
 
 
 @pytest.fixture
@@ -142,15 +143,13 @@ def test_a_paired_difference_of_a_model_to_itself_is_nothing(
 def test_shares_of_labels_make_a_method_where_all_else_is_equal_but_seeds(
     finish: Finish,
 ) -> None:
-    arms = {
-        name: [read_run(finish(name, draw=0, **config))]
-        for name, config in {
-            "all": {"label_fraction": 1.0},
-            "few": {"label_fraction": 0.1, "subset_seed": 3, "seed": 4},
-            "otherwise": {"label_fraction": 0.1, "mode": "full"},
-            "more": {"label_fraction": 0.25},
-        }.items()
+    configs: dict[str, dict[str, Any]] = {
+        "all": {"label_fraction": 1.0},
+        "few": {"label_fraction": 0.1, "subset_seed": 3, "seed": 4},
+        "otherwise": {"label_fraction": 0.1, "mode": "full"},
+        "more": {"label_fraction": 0.25},
     }
+    arms = {name: [read_run(finish(name, draw=0, **config))] for name, config in configs.items()}
     assert find_methods(arms) == [["few", "more", "all"]]
 
 
@@ -215,10 +214,13 @@ def test_cross_validations_are_compared_on_the_same_folds_only(
     overlap = ("pretraining_patients", "pretraining_recordings")
     values = make_probe(baselines=(), allow_overlap=overlap).model_dump()
     values |= {"folds": 3, "inner_folds": 3}
-    runs = {}
-    for name, changes in {
-        "strong": {"l2_grid": (10.0,)}, "weak": {"l2_grid": (0.01,)}, "otherwise": {"seed": 1},
-    }.items():  # fmt: skip
+    runs: dict[str, Path] = {}
+    changed: dict[str, dict[str, Any]] = {
+        "strong": {"l2_grid": (10.0,)},
+        "weak": {"l2_grid": (0.01,)},
+        "otherwise": {"seed": 1},
+    }
+    for name, changes in changed.items():
         runs[name] = tmp_path / name
         settings = CrossValidateSettings.model_validate(values | changes | {"run_dir": runs[name]})
         cross_validate_cohort(settings, accelerator)

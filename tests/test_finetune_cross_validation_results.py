@@ -9,6 +9,7 @@ import pytest
 from accelerate.utils import broadcast_object_list
 
 from finetune.cross_validation_results import OUT_OF_FOLD
+from finetune.linear_probe import LinearProbe
 from finetune.main import main
 from finetune.windows import usable_windows
 from lamae.corpus import Corpus
@@ -54,11 +55,11 @@ def test_each_nested_probe_is_fitted_by_one_process_for_all(
     shared: list[Any] = []
 
     def share(found: list[Any]) -> list[Any]:
-        shared.extend(found)
+        shared.extend(one for one in found if isinstance(one, LinearProbe))
         whole: list[Any] = broadcast_object_list(found)
         return whole
 
-    monkeypatch.setattr("finetune.compare.broadcast_object_list", share)
+    monkeypatch.setattr("finetune.main_process.broadcast_object_list", share)
     given = (f"encoder={pretrained_run}", "l2_grid=[1.0, 0.01]", "inner_folds=3", OVERLAP, *QUICK)
     cross_validate(simulated_shards, tmp_path / "run", *given)
     assert len(shared) == 2, "one for each fold"

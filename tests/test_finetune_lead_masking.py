@@ -14,8 +14,8 @@ from torch import nn
 from finetune import main as program
 from finetune.assessment import assess
 from finetune.classifiers import Classifier, build_classifier
-from finetune.compare import Compared, Outcome
 from finetune.contenders import make_contest
+from finetune.contest import Compared, Outcome
 from finetune.cross_validation_run import CrossValidateSettings
 from finetune.lead_masking import (
     check_lead_masking,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.compare import Compared, Outcome
+from finetune.contest import Compared, Outcome
 from finetune.lead_masking import LeadNeed, lead_sets, measure_lead_need
 from finetune.reports.lead_figures import PANELS
 from finetune.reports.lead_sections import lead_need_summary, lead_sections

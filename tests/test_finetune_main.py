@@ -102,7 +102,7 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     assert f"{summary['auroc_macro']['estimate']:.3f}" in page
     assert f"{summary['auroc_macro_random']['estimate']:.3f}" in page
     promised = {SUMMARY, "report.html", "embeddings", "classifier", "predictions.csv"}
-    promised |= {"figures", "tables"}
+    promised |= {"figures", "tables", "predictions_random.csv"}
     assert {path.name for path in probe_run.iterdir()} == promised
     figures = {"intervals", "roc", "precision_recall", "reliability", "confusion"}
     figures |= {"reconstruction", "learning_curve"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator, PartialState
 
-from finetune.compare import Comparison
+from finetune.contest import Comparison
 from finetune.main import finetune
 from finetune.overwriting import clear_results
 from finetune.settings import FinetuneSettings

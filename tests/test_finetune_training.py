@@ -1,6 +1,7 @@
 """Training keeps the best epoch, ends when it should, and can be taken up by no accident."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import nn
 from finetune.classifiers import Architecture, Classifier, build_classifier
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
 from finetune.networks.lasan import LasanSettings
+from finetune.progress import Progress
 from finetune.settings import TrainingSettings
-from finetune.training import Reached, Training, TrainingData
+from finetune.training import Reached, Snapshot, Training, TrainingData
 from finetune.training_batches import Steps
+from finetune.training_progress import TrainingProgress
 from finetune.windows import Reading
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -95,6 +98,85 @@ def test_the_same_seed_trains_the_same_classifier_and_another_does_not(make: Mak
     first, again, other = train(0), train(0), train(1)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert any(not torch.equal(value, other[name]) for name, value in first.items())
+
+
+class KilledError(Exception):
+    """What stands for the end of a process."""
+
+
+@pytest.mark.parametrize("last", [1, 3, 4])
+def test_a_training_goes_on_from_a_kept_epoch_to_the_bit(
+    last: int, make: Make, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    """The network has dropout, batch statistics and an optimiser with moments."""
+    whole = make()
+    saved: list[tuple[int, dict[str, torch.Tensor]]] = []
+    expected = whole.run(lambda reached: saved.append((reached.best, weights(whole.classifier))))
+
+    def kept() -> TrainingProgress:
+        progress = Progress(tmp_path / "kept", {}, accelerator=accelerator)
+        return TrainingProgress(progress, "lasan")
+
+    def keep(snapshot: Snapshot) -> None:
+        kept().save(snapshot)
+        if len(snapshot.reached.history) == last:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        make().run(after_epoch=keep)
+    torch.manual_seed(99)  # must not matter
+    resumed = make()
+    start = kept().newest(resumed.settings.epochs)
+    assert start is not None and len(start.reached.history) == last
+    done: list[int] = []
+    again: list[tuple[int, dict[str, torch.Tensor]]] = []
+    found = resumed.run(
+        lambda reached: again.append((reached.best, weights(resumed.classifier))),
+        start=start,
+        after_epoch=lambda snapshot: done.append(len(snapshot.reached.history)),
+    )
+    assert done == list(range(last + 1, resumed.settings.epochs + 1))
+    assert (found.best, found.history) == (expected.best, expected.history)
+    np.testing.assert_array_equal(found.held_out, expected.held_out)
+    left, same = weights(whole.classifier), weights(resumed.classifier)
+    assert all(torch.equal(value, same[name]) for name, value in left.items())
+    for (best, value), (best_again, value_again) in zip(
+        [each for each in saved if each[0] > last], again, strict=True
+    ):
+        assert best == best_again
+        assert all(torch.equal(value[name], value_again[name]) for name in value)
+
+
+def test_training_goes_on_from_the_epoch_before_one_that_is_damaged(
+    make: Make, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    kept = TrainingProgress(Progress(tmp_path / "kept", {}, accelerator=accelerator), "lasan")
+    make().run(after_epoch=kept.save)
+    folders = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert folders == ["lasan-epoch-0003", "lasan-epoch-0004"]
+    (tmp_path / "kept" / folders[1] / "tensors.safetensors").write_bytes(b"")
+    found = kept.newest(4)
+    assert found is not None and len(found.reached.history) == 3
+
+
+def test_training_that_has_ended_by_patience_does_not_go_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = make(epochs=10, patience=1)
+    labels, quality = training.data.held_out_labels, iter([1.0, 0.0])
+    noise = np.random.default_rng(0).random(labels.shape)
+
+    def score(_: Training) -> np.ndarray:
+        share = next(quality)
+        return share * labels + (1 - share) * noise
+
+    monkeypatch.setattr(Training, "_score", score)
+    snapshots: list[Snapshot] = []
+    training.run(after_epoch=snapshots.append)
+    assert len(snapshots) == 2
+    resumed = make(epochs=10, patience=1)
+    assert resumed.run(start=snapshots[-1], after_epoch=snapshots.append).best == 1
+    assert len(snapshots) == 2
 
 
 def test_training_ends_when_patience_is_spent(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

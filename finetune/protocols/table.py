@@ -3,12 +3,14 @@
 import csv
 import io
 import sys
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
+from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
 from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
@@ -51,9 +53,7 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
     known = [protocol for protocol in protocols if protocol.name in found]
     rows = [_row(protocol, found[protocol.name]) for protocol in known]
     told = [*_table(rows), *_reasons(reasons)]
-    if accelerator.is_main_process:
-        _write(settings.run_dir / f"{TABLE}.csv", _as_csv(rows))
-        _write(settings.run_dir / f"{TABLE}.md", "\n".join([*told, ""]))
+    from_main(accelerator, partial(_write_tables, settings.run_dir, rows, told))
     steps, unexplained = _explain(scorer, known if settings.explain else [])
     if not accelerator.is_main_process:
         return
@@ -82,6 +82,11 @@ def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
             remedy="Correct the name, or leave protocols= out for all.",
         )
     return PROTOCOLS if names is None else tuple(known[name] for name in names)
+
+
+def _write_tables(folder: Path, rows: list[tuple[object, ...]], told: list[str]) -> None:
+    _write(folder / f"{TABLE}.csv", _as_csv(rows))
+    _write(folder / f"{TABLE}.md", "\n".join([*told, ""]))
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.compare import Compared, Outcome
+from finetune.contest import Compared, Outcome
 from finetune.evaluate import DIFFERENCES
 from finetune.linear_probe import GRADIENT_TOLERANCE
 from finetune.reports.page import interval_of

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.compare import Compared
+from finetune.contest import Compared
 from finetune.lead_masking import LeadNeed, set_name
 from finetune.reports.lead_figures import (
     PANELS,

@@ -13,9 +13,8 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifier_folder import load_classifier
-from finetune.compare import check_processes, fit_once
 from finetune.contenders import make_contest
-from finetune.linear_probe import LinearProbe
+from finetune.contest import check_processes
 from finetune.main import finetune
 from finetune.predict import PredictSettings, precision_of, predict
 from finetune.scoring import Scored, score_recordings
@@ -153,21 +152,6 @@ def test_processes_that_cannot_share_a_training_are_refused_before_it(
                 check_processes(contest, 3)
         else:
             check_processes(contest, 3)
-
-
-def test_a_second_process_takes_the_probe_of_the_main_one(
-    accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weight, zero = np.zeros((1, 1)), np.zeros(1)
-    theirs = LinearProbe(weight, zero, zero, zero, True, 0.1, {}, 0.0)
-    monkeypatch.setattr("finetune.compare.broadcast_object_list", lambda own: [own[0] or theirs])
-
-    def fit() -> LinearProbe:
-        return theirs._replace(l2=0.2)
-
-    assert fit_once(accelerator, fit).l2 == 0.2
-    monkeypatch.setattr(Accelerator, "is_main_process", property(lambda own: False))
-    assert fit_once(accelerator, fit) is theirs
 
 
 def test_two_processes_train_the_classifier_of_one(

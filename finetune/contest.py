@@ -1,13 +1,13 @@
 """Train every contender on the same recordings, and score all on the evaluation split."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from finetune.classifiers import Classifier, build_classifier
 from finetune.contenders import Contender, Contest
@@ -15,12 +15,15 @@ from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import embed_all, fit_probe
 from finetune.hold_out import HeldOut, draw_hold_out
 from finetune.linear_probe import LinearProbe
+from finetune.main_process import from_main
 from finetune.networks.heads import EncoderClassifier, LinearHead
-from finetune.scoring import score_recordings
+from finetune.progress import Progress, digest_recordings
+from finetune.scoring import Scored, score_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
 from finetune.training import Reached, Training, TrainingData
 from finetune.training_batches import check_parts
+from finetune.training_progress import TrainingProgress
 from finetune.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
 from finetune.windows import Reading
 from lamae.corpus import Corpus
@@ -68,14 +71,6 @@ def check_processes(contest: Contest, processes: int) -> None:
             check_parts(contender.training, processes)
 
 
-def fit_once(accelerator: Accelerator, fit: Callable[[], LinearProbe]) -> LinearProbe:
-    """Fit on the main process, so that all processes have one and the same probe."""
-    found: list[LinearProbe | None] = [fit() if accelerator.is_main_process else None]
-    (probe,) = broadcast_object_list(found)
-    assert probe is not None, "it comes from the main process"
-    return probe
-
-
 class Comparison:
     """One task, its corpus, and how contenders are trained on it."""
 
@@ -88,12 +83,14 @@ class Comparison:
         *,
         accelerator: Accelerator,
         cache: Path,
+        progress: Progress | None = None,
         is_usable: bool = False,
     ) -> None:
         """Check all that can be checked before anything is computed; `cache` is for embeddings.
 
-        Where `is_usable`, every recording of the task is known to be: but for a probe, which
-        embeds them, none is read to find out.
+        What `progress` keeps of an earlier comparison is taken over. Where `is_usable`, every
+        recording of the task is known to be: but for a probe, which embeds them, none is read to
+        find out.
 
         Raises InputError where a class cannot be told apart, recordings lack leads, or the
         processes cannot share a training.
@@ -101,6 +98,7 @@ class Comparison:
         check_processes(contest, accelerator.num_processes)
         self._corpus, self._task, self._contest = corpus, task, contest
         self._settings, self._accelerator, self._is_usable = settings, accelerator, is_usable
+        self._progress = progress
         leads = len(contest.preprocess.leads)
         self._min_leads = min(settings.min_leads or leads, leads)
         self._reading = Reading(settings.batch_size, self._min_leads, settings.data_workers)
@@ -119,21 +117,27 @@ class Comparison:
         check_leads(corpus, contest.preprocess, task, min_leads=self._min_leads, max_unusable=most)
 
     def run(self, save: Save | None = None) -> Compared:
-        """Train and score all contenders; `save` is called for the first, on every process.
+        """Train and score all contenders; `save` is called for the first, on the main process.
 
         It is called each time that the classifier is better than before. Raises InputError where
-        too many recordings are unusable, or training meets what is not finite.
+        too many recordings are unusable, training meets what is not finite, or what was kept is of
+        other recordings.
         """
         if self._settings.mode == "probe":
             usable, outcomes = self._probe(save)
         else:
             usable, outcomes = self._usable(), {}
         check_task(usable.task, leave_out_absent=self._settings.absent_classes == "leave_out")
+        task, progress = usable.task, None
+        if self._progress is not None:
+            recordings = digest_recordings(self._corpus, task.classes, task.train, task.evaluation)
+            progress = self._progress.knowing(recordings=recordings)
         for name, contender in self._contest.contenders.items():
             if name not in outcomes:
                 is_first = name == next(iter(self._contest.contenders))
+                kept = TrainingProgress(progress, name) if progress else None
                 outcomes[name] = self._train(
-                    name, contender, usable.task, save if is_first else None
+                    name, contender, task, save=save if is_first else None, kept=kept
                 )
         return Compared(outcomes, usable.task, usable.unusable)
 
@@ -170,11 +174,11 @@ class Comparison:
                 scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
             )
             if save is not None and name == next(iter(contenders)):
-                save(classifier, thresholds, facts)
+                from_main(self._accelerator, partial(save, classifier, thresholds, facts))
         return UsableTask(task, features.unusable), outcomes
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
-        return fit_once(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
+        return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
 
     def _as_classifier(self, contender: Contender, probe: LinearProbe) -> Classifier:
         classifier = build_classifier(contender.architecture, contender.encoder)
@@ -183,7 +187,15 @@ class Comparison:
         classifier.model.head.start_from(probe)
         return classifier
 
-    def _train(self, name: str, contender: Contender, task: Task, save: Save | None) -> Outcome:
+    def _train(
+        self,
+        name: str,
+        contender: Contender,
+        task: Task,
+        *,
+        save: Save | None,
+        kept: TrainingProgress | None,
+    ) -> Outcome:
         """Train one contender on all but the held-out patients, and score it."""
         settings = self._settings
         held_out = draw_hold_out(
@@ -209,16 +221,16 @@ class Comparison:
         def keep(reached: Reached) -> None:
             if save is not None:
                 thresholds = _thresholds(task, held_out, reached.held_out)
-                save(classifier, thresholds, _facts(classifier, reached))
+                facts = _facts(classifier, reached)
+                from_main(self._accelerator, lambda: save(classifier, thresholds, facts))
 
-        reached = training.run(keep)
-        scored = score_recordings(
-            classifier,
-            Split(self._corpus, task.evaluation.rows, self._contest.preprocess),
-            self._reading,
-            accelerator=self._accelerator,
-            name=f"score {name}",
-        )
+        start = kept.newest(contender.training.epochs) if kept else None
+        reached = training.run(keep, start=start, after_epoch=kept.save if kept else None)
+        scored = kept.scores() if kept else None
+        if scored is None:
+            scored = self._score(name, classifier, task)
+            if kept is not None:
+                kept.save_scores(scored)
         return Outcome(
             scored.probabilities,
             _thresholds(task, held_out, reached.held_out),
@@ -227,6 +239,15 @@ class Comparison:
             scored.gate,
             HeldOut(held_out, reached.held_out),
             classifier,
+        )
+
+    def _score(self, name: str, classifier: Classifier, task: Task) -> Scored:
+        return score_recordings(
+            classifier,
+            Split(self._corpus, task.evaluation.rows, self._contest.preprocess),
+            self._reading,
+            accelerator=self._accelerator,
+            name=f"score {name}",
         )
 
     def _data(self, task: Task, held_out: np.ndarray) -> TrainingData:
