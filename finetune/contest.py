@@ -25,7 +25,7 @@ from finetune.training import Reached, Training, TrainingData
 from finetune.training_batches import check_parts
 from finetune.training_progress import TrainingProgress
 from finetune.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
-from finetune.windows import Reading
+from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.thresholds import choose_thresholds
@@ -99,9 +99,8 @@ class Comparison:
         self._corpus, self._task, self._contest = corpus, task, contest
         self._settings, self._accelerator, self._is_usable = settings, accelerator, is_usable
         self._progress = progress
-        leads = len(contest.preprocess.leads)
-        self._min_leads = min(settings.min_leads or leads, leads)
-        self._reading = Reading(settings.batch_size, self._min_leads, settings.data_workers)
+        self._reading = reading_of(contest.preprocess, settings)
+        min_leads = self._reading.min_leads
         self._cache = EmbeddingCache(
             corpus,
             contest.preprocess,
@@ -109,12 +108,12 @@ class Comparison:
             batch_size=settings.batch_size,
             accelerator=accelerator,
             folder=cache,
-            min_leads=self._min_leads,
+            min_leads=min_leads,
             workers=settings.data_workers,
         )
         check_task(task, leave_out_absent=settings.absent_classes == "leave_out")
         most = settings.max_unusable
-        check_leads(corpus, contest.preprocess, task, min_leads=self._min_leads, max_unusable=most)
+        check_leads(corpus, contest.preprocess, task, min_leads=min_leads, max_unusable=most)
 
     def run(self, save: Save | None = None) -> Compared:
         """Train and score all contenders; `save` is called for the first, on the main process.
@@ -149,7 +148,7 @@ class Comparison:
             self._contest.preprocess,
             self._task,
             accelerator=self._accelerator,
-            min_leads=self._min_leads,
+            min_leads=self._reading.min_leads,
             max_unusable=self._settings.max_unusable,
             workers=self._settings.data_workers,
         )

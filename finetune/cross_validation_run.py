@@ -31,6 +31,7 @@ from finetune.progress import Progress, about_run, digest, digest_recordings
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort, Task, make_cohort
 from finetune.usable import usable_task
+from finetune.windows import reading_of
 from lamae.challenge_metric import ChallengeWeights
 from lamae.config import FolderPath
 from lamae.corpus import INDEX, Corpus
@@ -193,8 +194,7 @@ class _Runner:
         return both
 
     def _min_leads(self) -> int:
-        leads = len(self.preprocess.leads)
-        return min(self._settings.min_leads or leads, leads)
+        return reading_of(self.preprocess, self._settings).min_leads
 
     def _probe(self, cohort: Cohort) -> FitAndScore:
         """Embed the cohort once, and fit probes with inner folds."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from finetune.classifier_folder import load_classifier
 from finetune.overwriting import check_output
 from finetune.scoring import score_recordings
-from finetune.windows import Reading
+from finetune.windows import reading_of
 from lamae.config import FolderPath, Settings
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -57,12 +57,12 @@ def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
     architecture = classifier.architecture
     corpus = Corpus(settings.data)
     rows = corpus.rows_of(settings.splits)
-    leads = len(architecture.preprocess.leads)
-    least = settings.min_leads or about["settings"]["min_leads"] or leads
+    least = settings.min_leads or about["settings"]["min_leads"]
+    settings = settings.model_copy(update={"min_leads": least})
     scored = score_recordings(
         classifier,
         Split(corpus, rows, architecture.preprocess),
-        Reading(settings.batch_size, min(least, leads), settings.data_workers),
+        reading_of(architecture.preprocess, settings),
         accelerator=accelerator,
         name="predict",
     )

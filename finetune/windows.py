@@ -6,7 +6,7 @@ padded, whose padding is masked.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from accelerate import Accelerator
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from finetune.window_starts import covering_windows
 from lamae.dataset import Batch, Split, Usable, prefetch
+from lamae.preprocess import Preprocessor
 
 MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
@@ -30,6 +31,33 @@ class Reading(NamedTuple):
     """Least number of leads with which a recording is used."""
     workers: int = 1
     """Threads that prepare batches ahead."""
+
+
+@runtime_checkable
+class ReadingSettings(Protocol):
+    """What settings say of reading."""
+
+    @property
+    def batch_size(self) -> int:
+        """Windows at once."""
+        ...
+
+    @property
+    def min_leads(self) -> int | None:
+        """Least number of leads; None for all that the preprocessor gives."""
+        ...
+
+    @property
+    def data_workers(self) -> int:
+        """Threads that prepare batches ahead."""
+        ...
+
+
+def reading_of(preprocess: Preprocessor, settings: ReadingSettings) -> Reading:
+    """Return how settings read recordings; more leads than the preprocessor gives are not asked."""
+    leads = len(preprocess.leads)
+    least = min(settings.min_leads or leads, leads)
+    return Reading(settings.batch_size, least, settings.data_workers)
 
 
 class Averaged(NamedTuple):

@@ -13,6 +13,7 @@ from finetune.audit import audit_leakage
 from finetune.overwriting import check_free, clear_results
 from finetune.tasks import LabelledRows, Task
 from finetune.usable import check_leads
+from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.files import make_folder
@@ -78,12 +79,6 @@ def check_task_leads(
             corpus,
             preprocess,
             Task((ABNORMAL,), part, labelled[2]),
-            min_leads=least_leads(preprocess, settings),
+            min_leads=reading_of(preprocess, settings).min_leads,
             max_unusable=settings.max_unusable,
         )
-
-
-def least_leads(preprocess: Preprocessor, settings: AnomalySettings) -> int:
-    """Return the least number of leads with which a recording is used."""
-    leads = len(preprocess.leads)
-    return min(settings.min_leads or leads, leads)

@@ -12,12 +12,12 @@ from finetune.anomaly.judging import leave_results, measured_summary, score_part
 from finetune.anomaly.measures import measure
 from finetune.anomaly.normals import judge
 from finetune.anomaly.run_settings import AnomalyEvaluateSettings
-from finetune.anomaly.score_file import reading_of
 from finetune.anomaly.threshold_rules import ABNORMAL, RuleName
 from finetune.audit import audit_other_shards
 from finetune.overwriting import check_free, clear_results
 from finetune.settings import Overlap
 from finetune.usable import by_reason
+from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.thresholds import Thresholds
@@ -56,7 +56,7 @@ def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -
         detector,
         corpus,
         judged,
-        reading_of(loaded, settings),
+        reading_of(detector.architecture.preprocess, settings),
         over=decision.over,
         max_unusable=settings.max_unusable,
         name="evaluation",

@@ -11,7 +11,6 @@ import torch
 from finetune.anomaly.checks import (
     audit_task,
     check_task_leads,
-    least_leads,
     make_run_dir,
 )
 from finetune.anomaly.detector_folder import DETECTOR_FOLDER, Decision, save_detector
@@ -26,7 +25,7 @@ from finetune.anomaly.threshold_rules import RULES, RuleName, choose_threshold
 from finetune.anomaly.training import Learnt, learn, learn_latents
 from finetune.contenders import agreed_preprocessor
 from finetune.usable import by_reason
-from finetune.windows import MISSING_LEADS, Reading
+from finetune.windows import MISSING_LEADS, reading_of
 from lamae.autoencoder import LAMAE
 from lamae.checkpoint import load_autoencoder
 from lamae.corpus import Corpus
@@ -64,7 +63,7 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     undecided = Decision(score=settings.deciding_score, over=settings.over, threshold=None)
     learnt = _learn(detector, corpus, task, settings, partial(save, undecided))
     trained = time.monotonic()
-    reading = _reading(detector, settings)
+    reading = reading_of(detector.architecture.preprocess, settings)
     validation, evaluation = (
         score_part(
             detector,
@@ -137,11 +136,6 @@ def windows_of_500(corpus: Corpus, rows: np.ndarray) -> Preprocessor:
     )
 
 
-def _reading(detector: Detector, settings: AnomalySettings) -> Reading:
-    least = least_leads(detector.architecture.preprocess, settings)
-    return Reading(settings.batch_size, least, settings.data_workers)
-
-
 def _learn(
     detector: Detector,
     corpus: Corpus,
@@ -151,7 +145,7 @@ def _learn(
 ) -> Learnt:
     """Learn the normal recordings that have enough leads, and save the best detector so far."""
     preprocess = detector.architecture.preprocess
-    reading = _reading(detector, settings)
+    reading = reading_of(detector.architecture.preprocess, settings)
 
     def with_leads(rows: np.ndarray) -> Split:
         present = Split(corpus, rows, preprocess).present(np.arange(len(rows)))

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from finetune.anomaly.detector_folder import LoadedDetector, load_detector
+from finetune.anomaly.detector_folder import load_detector
 from finetune.anomaly.recordings import score_recordings
-from finetune.anomaly.run_settings import AnomalyScoreSettings, DetectorSettings
+from finetune.anomaly.run_settings import AnomalyScoreSettings
 from finetune.overwriting import check_output
-from finetune.windows import Reading
+from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.dataset import Split
 from lamae.files import open_whole
@@ -25,13 +25,13 @@ SCORES_FILE = "scores.csv"
 def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
     """Score the recordings, write the file, and return what was done in one sentence."""
     check_output(settings.output, overwrite=settings.overwrite, holds="other scores")
-    loaded = load_detector(settings.detector)
-    detector, decision, corpus = loaded.detector, loaded.decision, Corpus(settings.data)
+    detector, decision, _ = load_detector(settings.detector)
+    corpus = Corpus(settings.data)
     rows = corpus.rows_of(settings.splits)
     found = score_recordings(
         detector.to(device),
         Split(corpus, rows, detector.architecture.preprocess),
-        reading_of(loaded, settings),
+        reading_of(detector.architecture.preprocess, settings),
         over=decision.over,
         name="score",
     )
@@ -46,13 +46,6 @@ def score_file(settings: AnomalyScoreSettings, device: torch.device) -> str:
     )
     told = f"{len(found.positions)} recordings scored, {len(found.unusable)} unusable"
     return f"{told}: {settings.output}"
-
-
-def reading_of(loaded: LoadedDetector, settings: DetectorSettings) -> Reading:
-    """Return how a detector reads recordings."""
-    leads = len(loaded.detector.architecture.preprocess.leads)
-    least = min(settings.min_leads or leads, leads)
-    return Reading(settings.batch_size, least, settings.data_workers)
 
 
 def write_scores(
