@@ -88,14 +88,20 @@ def audit_leakage(
 
 
 def audit_other_shards(
-    corpus: Corpus, evaluation: np.ndarray, settings: Audited, *, learnt_from: Path
+    corpus: Corpus,
+    evaluation: np.ndarray,
+    settings: Audited,
+    *,
+    learnt_from: Path,
+    split: str,
+    digest: str | None,
 ) -> dict[str, Any]:
-    """Do as `audit_leakage` for a model that has learnt from the training split of other shards.
+    """Do as `audit_leakage` for a model that has learnt from a split of other shards.
 
-    Where these are no longer at hand the sentences say so.
+    Where these are no longer at hand, or have another digest, the sentences say so.
     """
     try:
-        known = _known_in(corpus, (learnt_from,))
+        known = _known_in(corpus, (learnt_from,), split=split, digest=digest)
     except InputError as error:
         found: dict[str, Any] = {"training": {"not_audited": str(error)}}
         told = f"Leakage from training was not audited: {error}"
@@ -162,11 +168,13 @@ def _pretraining(corpus: Corpus, settings: Audited) -> tuple[_Known, tuple[Path,
     if folders is None:
         folder, digest = _shards_of_run(settings.encoder)
         folders = (folder,)
-    return _known_in(corpus, folders, digest), folders
+    return _known_in(corpus, folders, split=_PRETRAINING_SPLIT, digest=digest), folders
 
 
-def _known_in(corpus: Corpus, folders: tuple[Path, ...], digest: str | None = None) -> _Known:
-    """Return what the training splits of shards hold, with ids that compare to a corpus's.
+def _known_in(
+    corpus: Corpus, folders: tuple[Path, ...], *, split: str, digest: str | None
+) -> _Known:
+    """Return what a split of shards holds, with ids that compare to a corpus's.
 
     Raises InputError where they cannot be read, or are no longer those of `digest`.
     """
@@ -176,12 +184,12 @@ def _known_in(corpus: Corpus, folders: tuple[Path, ...], digest: str | None = No
         if digest is not None and seen.digest != digest:
             raise InputError(
                 f"shards {folder}",
-                value="changed since the encoder was pretrained on them",
-                expected="the shards of pretraining",
-                remedy="Name them in pretraining_data=.",
+                value="changed since a model was trained on them",
+                expected="the shards that it was trained on",
+                remedy="Name those of pretraining in pretraining_data=.",
             )
         same_kind = _kind(seen) == _kind(corpus)
-        part = _known(seen, seen.rows(_PRETRAINING_SPLIT), ids=same_kind)
+        part = _known(seen, seen.rows(split), ids=same_kind)
         patients = known.patients
         both = None if patients is None or part.patients is None else patients | part.patients
         known = _Known(both, known.contents | part.contents, known.origins | part.origins)

@@ -131,7 +131,7 @@ def _write_scores(path: Path, data: Split, cohort: Cohort, found: OutOfFold) -> 
     for model, scores in found.scores.items():
         for (repeat, place), fold in np.ndenumerate(found.fold):
             truth = "|".join(np.array(classes)[labels[place]].tolist())
-            values = [f"{value:.9g}" for value in scores[repeat, place]]
+            values = scores[repeat, place].tolist()
             writer.writerow([keys[place], repeat, fold, model, *values, truth])
     with open_whole(path) as file:
         file.write(text.getvalue().encode())

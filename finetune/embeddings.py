@@ -81,7 +81,7 @@ class EmbeddingCache:
         Which recordings are usable depends on them and on the preprocessor, not on the encoder.
         """
         kept = self._folder / f"{self._fingerprint(encoder, rows)}.safetensors"
-        if kept.is_file():
+        if from_main(self._accelerator, kept.is_file):  # so that all go the same way
             return _read(kept)
         encoder = encoder.to(self._accelerator.device).eval()
         data = Split(self._corpus, rows, self._preprocessor)

@@ -8,6 +8,8 @@ from accelerate import PartialState
 from lamae.errors import InputError
 from lamae.tracking import SUMMARY
 
+_SCORES = ("predictions*.csv", "out_of_fold.csv", "scores.csv")
+
 
 def check_output(path: Path, *, overwrite: bool, holds: str) -> None:
     """Raise InputError where a file, which `holds` says what of, would be replaced unasked."""
@@ -31,13 +33,27 @@ def check_free(run_dir: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_apart(run_dir: Path, *others: Path) -> None:
+    """Raise InputError where results would go into a folder that they are made from."""
+    if run_dir.resolve() in [folder.resolve() for folder in others]:
+        raise InputError(
+            f"run folder {run_dir}",
+            value="a run that is read",
+            expected="a folder of its own",
+            remedy="Give another run_dir=.",
+        )
+
+
 def clear_results(run_dir: Path) -> None:
-    """Remove summary.json, which tells that a former run is complete, and its figures and tables.
+    """Remove summary.json, which tells that a former run is complete, and what else it left.
 
     Called once the inputs are known to be right; the main process alone removes.
     """
     if not PartialState().is_main_process:
         return
     (run_dir / SUMMARY).unlink(missing_ok=True)
+    for pattern in _SCORES:
+        for path in run_dir.glob(pattern):
+            path.unlink()
     for folder in (run_dir / "figures", run_dir / "tables"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -124,7 +124,7 @@ def write_predictions(
     writer.writerow(["key", *classes, "called", *known, "problem"])
     for number, key in enumerate(keys):
         truth = [] if labels is None else [joined(labels[number])]
-        values = [f"{value:.9g}" for value in probabilities[number]]
+        values = probabilities[number].tolist()
         writer.writerow([key, *values, joined(called[number]), *truth, ""])
     for key, problem in problems.items():
         writer.writerow([key, *[""] * (len(classes) + 1 + len(known)), problem])

@@ -27,6 +27,7 @@ from lamae.errors import InputError
 from lamae.files import whole_folder, write_json
 from lamae.run_folder import STATE
 from lamae.sealing import damage, seal
+from lamae.tracking import versions
 from lamae.training_state import first_difference
 
 _log = logging.getLogger(__name__)
@@ -153,7 +154,9 @@ def about_run(settings: FinetuneSettings, corpus: Corpus, contest: Contest) -> d
     table = settings.challenge_weights
     return {
         "settings": settings.model_dump(mode="json", exclude=_PLACES | _NO_SCORE_HANGS_ON),
+        "preprocess": contest.preprocess.model_dump(mode="json"),
         "encoder": digest(weights),
+        "lamae": versions()["lamae"],
         "shards": corpus.digest,
         "challenge_weights": None if table is None else digest(table.read_bytes()),
     }

@@ -229,7 +229,7 @@ def evaluation(run: AnomalySettings, folder: Path, **changes: Any) -> AnomalyEva
     return AnomalyEvaluateSettings.model_validate(values | changes)
 
 
-def test_a_saved_detector_achieves_on_other_shards_what_it_achieved_in_its_run(
+def test_a_saved_detector_achieves_what_it_achieved_in_its_run(
     run: AnomalySettings, tmp_path: Path
 ) -> None:
     told = evaluate_detector(evaluation(run, tmp_path / "again"), CPU)

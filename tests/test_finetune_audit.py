@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.audit import audit_leakage, check_copies
+from finetune.audit import audit_leakage, audit_other_shards, check_copies
 from finetune.settings import FinetuneSettings
 from lamae.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
 from lamae.errors import InputError
@@ -102,3 +102,37 @@ def test_copies_in_two_folds_are_refused(tmp_path: Path) -> None:
     check_copies(own, np.arange(2), np.array([1, 1]))
     with pytest.raises(InputError, match="the same recording in two, as k0 and as k1"):
         check_copies(own, np.arange(2), np.array([0, 1]))
+
+
+def audit_elsewhere(corpus: Corpus, learnt_from: Path, **values: Any) -> dict[str, Any]:
+    given = {"encoder": None, "mode": "lasan", "data": corpus.folder}
+    settings = FinetuneSettings.model_validate(given)
+    values = {"split": "train", "digest": None, **values}
+    return audit_other_shards(
+        corpus, corpus.rows("val"), settings, learnt_from=learnt_from, **values
+    )
+
+
+def test_a_model_of_other_shards_is_audited_against_the_split_that_it_has_learnt(
+    tmp_path: Path,
+) -> None:
+    own = make_corpus(tmp_path / "own", OWN, kind="ptbxl")
+    other = make_corpus(tmp_path / "other", [("train", "b", 8, ""), ("test", "x", 3, "")], "mimic")
+    found = audit_elsewhere(own, other.folder)
+    assert found["training"]["recordings"] == 0
+    assert found["training"]["patients"] is None  # of another kind
+    with pytest.raises(InputError, match=r"leakage from training .*1 recordings in both.* k2;"):
+        audit_elsewhere(own, other.folder, split="test")
+    same_kind = make_corpus(tmp_path / "same", [("train", "b", 8, "")], "ptbxl")
+    with pytest.raises(InputError, match=r"leakage from training .*1 patients in both"):
+        audit_elsewhere(own, same_kind.folder)
+
+
+def test_shards_that_a_model_has_learnt_and_that_are_gone_or_others_are_told(
+    tmp_path: Path,
+) -> None:
+    own, other = (make_corpus(tmp_path / name, OWN[:2]) for name in ("own", "other"))
+    for folder, digest in ((tmp_path / "gone", None), (other.folder, "before")):
+        found = audit_elsewhere(own, folder, digest=digest)
+        assert "not_audited" in found["training"]
+        assert "not audited" in " ".join(found["sentences"])

@@ -16,6 +16,7 @@ from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
 from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
 from finetune.main import finetune
+from finetune.overwriting import clear_results
 from finetune.predict import PREDICTIONS, write_predictions
 from finetune.results import baseline_predictions
 from finetune.settings import FinetuneSettings
@@ -86,7 +87,8 @@ def test_runs_and_the_baselines_of_the_first_have_the_measures_that_they_had_alo
                     for r in (tmp_path / "whole", tmp_path / "half"))  # fmt: skip
     expected = {
         "whole": alone["auroc_macro"], "half": other["auroc_macro"],
-        "random": alone["auroc_macro_random"], "random of half": other["auroc_macro_random"],
+        "random weights": alone["auroc_macro_random"],
+        "random weights of half": other["auroc_macro_random"],
     }  # fmt: skip
     assert list(found["models"]) == list(expected)
     for name, value in expected.items():
@@ -97,13 +99,13 @@ def test_runs_and_the_baselines_of_the_first_have_the_measures_that_they_had_alo
             assert difference == pytest.approx(
                 alone["auroc_macro"]["estimate"] - value["estimate"], abs=1e-12
             )
-    page = (tmp_path / "comparison" / "report.html").read_text()
-    assert "What labels are worth" in page
+    assert "What labels are worth" in (tmp_path / "comparison" / "report.html").read_text()
     with (tmp_path / "comparison" / "tables" / "label_efficiency.csv").open() as file:
         lines = [(row["Method"], row["Model"]) for row in csv.DictReader(file)]
     assert lines == [
         ("probe", "half"), ("probe", "whole"),
-        ("probe: random weights", "random of half"), ("probe: random weights", "random weights"),
+        ("probe: random weights", "random weights of half"),
+        ("probe: random weights", "random weights"),
     ]  # fmt: skip
 
 
@@ -183,18 +185,64 @@ def test_results_that_are_damaged_or_gone_are_named(finish: Finish, tmp_path: Pa
     run, other = finish("first", draw=1), finish("second", draw=2)
     lines = (run / PREDICTIONS).read_text().splitlines()
     (run / PREDICTIONS).write_text("\n".join([lines[0], "key,much,0.5,,,"]))
-    with pytest.raises(InputError, match=r"predictions\.csv.*cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: could not convert"):
+        compare([run, other], tmp_path / "out")
+    (run / PREDICTIONS).write_text("\n".join([*lines[:5], lines[5][:12]]))
+    with pytest.raises(InputError, match="some that are cut off"):
         compare([run, other], tmp_path / "out")
     (run / PREDICTIONS).unlink()
-    with pytest.raises(InputError, match=r"none of .*predictions\.csv"):
+    with pytest.raises(InputError, match=r"cannot be read: .*predictions\.csv"):
         compare([run, other], tmp_path / "out")
 
 
-def test_folders_of_one_name_must_be_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="folders of one name"):
-        CompareSettings.model_validate(
-            {"runs": [tmp_path / "a" / "0", tmp_path / "b" / "0"], "run_dir": tmp_path}
-        )
+def test_a_run_called_as_a_baseline_is_called_is_refused(finish: Finish, tmp_path: Path) -> None:
+    first = finish("first", draw=1, baselines=["supervised"])
+    runs = {"first": first, "supervised network": finish("second", draw=2)}
+    with pytest.raises(InputError, match="a name of its own"):
+        compare(runs, tmp_path / "out")
+    found = compare({"first": first, "other": runs["supervised network"]}, tmp_path / "out")
+    assert list(found["models"]) == ["first", "other", "supervised network"]
+
+
+def test_what_is_compared_is_not_replaced(finish: Finish, tmp_path: Path) -> None:
+    runs = [finish("first", draw=1), finish("second", draw=2)]
+    before = (runs[0] / "summary.json").read_text()
+    with pytest.raises(InputError, match="a folder of its own"):
+        compare(runs, tmp_path / "other" / ".." / "first", overwrite=True)
+    assert (runs[0] / "summary.json").read_text() == before
+
+
+def test_the_summary_says_what_a_folder_holds_and_not_a_file_of_a_former_run(
+    finish: Finish, tmp_path: Path
+) -> None:
+    runs = [finish("first", draw=1), finish("second", draw=2)]
+    expected = compare(runs, tmp_path / "out")["models"]
+    (runs[0] / "out_of_fold.csv").write_text("key,repeat,fold,model,one,labels\n")
+    assert compare(runs, tmp_path / "again")["models"] == expected
+    clear_results(runs[0])
+    assert sorted(path.name for path in runs[0].iterdir()) == []
+
+
+def test_several_methods_are_not_several_seeds(finish: Finish, tmp_path: Path) -> None:
+    runs = [finish("a", draw=1, encoder="one"), finish("b", draw=2, encoder="two", seed=1)]
+    other = finish("other", draw=3, mode="full")
+    compare({"LAMAE": runs, "other": other}, tmp_path / "out")
+    with pytest.raises(InputError, match="differ in mode"):
+        compare({"LAMAE": [*runs, other], "more": finish("more", draw=4)}, tmp_path / "second")
+
+
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        (["a/0", "b/0"], "folders of one name"),
+        ({"A": "a", "B": ["b", "a/../a"]}, "named twice"),
+        ({"A": "a", "B": []}, "at least one folder"),
+        ([], "at least one folder"),
+    ],
+)
+def test_runs_that_cannot_be_told_apart_are_refused(runs: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=told):
+        CompareSettings.model_validate({"runs": runs, "run_dir": tmp_path})
 
 
 def test_recordings_that_the_shards_lack_are_named(
@@ -216,10 +264,8 @@ def test_cross_validations_are_compared_on_the_same_folds_only(
     values |= {"folds": 3, "inner_folds": 3}
     runs: dict[str, Path] = {}
     changed: dict[str, dict[str, Any]] = {
-        "strong": {"l2_grid": (10.0,)},
-        "weak": {"l2_grid": (0.01,)},
-        "otherwise": {"seed": 1},
-    }
+        "strong": {"l2_grid": (10.0,)}, "weak": {"l2_grid": (0.01,)}, "otherwise": {"seed": 1},
+    }  # fmt: skip
     for name, changes in changed.items():
         runs[name] = tmp_path / name
         settings = CrossValidateSettings.model_validate(values | changes | {"run_dir": runs[name]})
@@ -247,8 +293,8 @@ def test_detectors_are_compared_by_the_score_that_decides(
         ]
         text = ["key,mse,nll,called,abnormal,problem", *lines, "lost,,,,,damaged"]
         (folder / "scores.csv").write_text("\n".join(text))
-        config = {"data": str(corpus.folder)}
-        (folder / "summary.json").write_text(json.dumps({"score": "nll", "config": config}))
+        summary = {"score": "nll", "ranking": {}, "config": {"data": str(corpus.folder)}}
+        (folder / "summary.json").write_text(json.dumps(summary))
         last = scores[:, 1]
     found = compare(runs, tmp_path / "out")
     assert found["models"]["vae"]["auroc_macro"]["estimate"] == pytest.approx(auroc(abnormal, last))

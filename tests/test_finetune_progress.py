@@ -171,6 +171,19 @@ def test_a_run_hangs_on_the_weights_of_its_encoder_wherever_they_lie(
     assert {key for key in first if first[key] != other[key]} == {"encoder"}
 
 
+def test_a_run_hangs_on_the_preprocessor_that_it_takes_from_an_encoder_that_it_does_not_train(
+    make_probe: MakeProbe, corpus: Corpus
+) -> None:
+    settings = make_probe(mode="lasan")
+    contest = make_contest(settings, ("AF", "LBBB", "sinus"))
+    preprocess = contest.preprocess.model_copy(update={"sampling_rate": 250})
+    first, other = (
+        about_run(settings, corpus, own)
+        for own in (contest, contest._replace(preprocess=preprocess))
+    )
+    assert {key for key in first if first[key] != other[key]} == {"preprocess"}
+
+
 def test_a_run_hangs_on_each_label_patient_and_key(make_probe: MakeProbe, corpus: Corpus) -> None:
     task = make_task(corpus, make_probe())
     part = task.train

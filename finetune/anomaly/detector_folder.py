@@ -39,7 +39,7 @@ class LoadedDetector(NamedTuple):
     decision: Decision
     """How it calls a recording."""
     about: dict[str, Any]
-    """How it came about: `settings` of its run."""
+    """How it came about: `settings` of its run, and `corpus`, the digest of its shards."""
 
 
 def save_detector(

@@ -11,11 +11,10 @@ from finetune.anomaly.findings import anomaly_findings
 from finetune.anomaly.judging import leave_results, measured_summary, score_part
 from finetune.anomaly.measures import measure
 from finetune.anomaly.normals import judge
-from finetune.anomaly.run_settings import AnomalyEvaluateSettings
+from finetune.anomaly.run_settings import AnomalyEvaluateSettings, AnomalyOverlap
 from finetune.anomaly.threshold_rules import ABNORMAL, RuleName
 from finetune.audit import audit_other_shards
-from finetune.overwriting import check_free, clear_results
-from finetune.settings import Overlap
+from finetune.overwriting import check_apart, check_free, clear_results
 from finetune.usable import by_reason
 from finetune.windows import reading_of
 from lamae.corpus import Corpus
@@ -29,7 +28,7 @@ class _Seen(NamedTuple):
 
     encoder: Path | None
     pretraining_data: tuple[Path, ...] | None
-    allow_overlap: tuple[Overlap, ...]
+    allow_overlap: tuple[AnomalyOverlap, ...]
     eval_split: str
 
 
@@ -39,6 +38,7 @@ def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -
     Raises InputError for a detector without a threshold, labels that tell nothing, and leakage.
     """
     check_free(settings.run_dir, overwrite=settings.overwrite)
+    check_apart(settings.run_dir, settings.detector, settings.detector.parent)
     loaded = load_detector(settings.detector)
     rule, thresholds = _thresholds(loaded, settings)
     corpus, detector, decision = Corpus(settings.data), loaded.detector.to(device), loaded.decision
@@ -114,10 +114,18 @@ def _audit(
     corpus: Corpus, rows: np.ndarray, loaded: LoadedDetector, settings: AnomalyEvaluateSettings
 ) -> dict[str, Any]:
     own = loaded.about["settings"]
+    pretraining = settings.pretraining_data or own["pretraining_data"]
     seen = _Seen(
         Path(own["encoder"]) if own["encoder"] else None,
-        settings.pretraining_data,
+        tuple(map(Path, pretraining)) if pretraining else None,
         settings.allow_overlap,
         " ".join(settings.splits or ("all",)),
     )
-    return audit_other_shards(corpus, rows, seen, learnt_from=Path(own["data"]))
+    return audit_other_shards(
+        corpus,
+        rows,
+        seen,
+        learnt_from=Path(own["data"]),
+        split=own["train_split"],
+        digest=loaded.about.get("corpus"),
+    )

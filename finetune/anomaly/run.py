@@ -58,7 +58,7 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     detector = new_detector(settings, corpus).to(device)
     check_task_leads(corpus, task, detector.architecture.preprocess, settings)
     run_dir = make_run_dir(settings)
-    about = {"settings": settings.model_dump(mode="json")}
+    about = {"settings": settings.model_dump(mode="json"), "corpus": corpus.digest}
     save = partial(save_detector, run_dir / DETECTOR_FOLDER, detector, about=about)
     undecided = Decision(score=settings.deciding_score, over=settings.over, threshold=None)
     learnt = _learn(detector, corpus, task, settings, partial(save, undecided))

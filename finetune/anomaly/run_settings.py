@@ -15,7 +15,6 @@ from finetune.anomaly.settings import (
 )
 from finetune.anomaly.threshold_rules import RuleName, RuleSettings
 from finetune.hold_out import HOLD_OUT
-from finetune.settings import Overlap
 from lamae.config import FolderPath, Settings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
@@ -154,7 +153,7 @@ class AnomalyEvaluateSettings(DetectorSettings):
     """Whether a recording with further classes of the label set is normal: only, no; any, yes."""
     pretraining_data: tuple[FolderPath, ...] | None = None
     """Shards that the encoder was pretrained on, as for anomaly."""
-    allow_overlap: tuple[Overlap, ...] = ()
+    allow_overlap: tuple[AnomalyOverlap, ...] = ()
     """What the recordings may share with those that the detector or its encoder has seen."""
     max_unusable: float = Field(0.01, ge=0, lt=1)
     """Share of recordings that may be damaged, refused by the preprocessor or short of leads."""

@@ -69,7 +69,7 @@ def write_scores(
     writer.writerow(["key", *names, "called", *known, "problem"])
     for number, key in enumerate(keys):
         truth = [] if abnormal is None else [int(abnormal[number])]
-        values = [f"{value:.9g}" for value in scores[number]]
+        values = scores[number].tolist()
         call = "" if called is None else int(called[number])
         writer.writerow([key, *values, call, *truth, ""])
     for key, problem in problems.items():

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from finetune.comparison.finished_runs import FinishedRun, Predictions
 from finetune.out_of_fold import fold_scores
+from finetune.reports.page import SHOWN_AS
 from lamae.bootstrap import BootstrapScores, bootstrap_scores
 from lamae.corpus import Corpus
 from lamae.errors import InputError
@@ -41,13 +42,16 @@ def align(arms: Mapping[str, Sequence[FinishedRun]], *, with_baselines: Sequence
     """Restrict runs to what they have in common.
 
     The baselines of some runs, given by name, stand behind all runs; see `baseline_of`.
-    Raises InputError where nothing is common, or labels of one recording differ.
+    Raises InputError where nothing is common, labels of one recording differ, or a run is called
+    as a baseline is.
     """
     models = {name: [run.own for run in runs] for name, runs in arms.items()}
     for arm in with_baselines:
         for name in arms[arm][0].baselines:
             if all(name in run.baselines for run in arms[arm]):
-                models[baseline_of(arm, name, arms)] = [run.baselines[name] for run in arms[arm]]
+                called = baseline_of(arm, name, arms)
+                _check_name(called, models)
+                models[called] = [run.baselines[name] for run in arms[arm]]
     every = [found for runs in models.values() for found in runs]
     keys = _in_all([found.keys for found in every], "evaluation recordings of the runs")
     classes = _in_all([found.classes for found in every], "classes of the runs")
@@ -68,7 +72,8 @@ def align(arms: Mapping[str, Sequence[FinishedRun]], *, with_baselines: Sequence
 
 def baseline_of(arm: str, name: str, arms: Iterable[str]) -> str:
     """Return what the baseline of a run is called among the models of a comparison."""
-    return name if arm == next(iter(arms)) else f"{name} of {arm}"
+    shown = SHOWN_AS.get(name, name)
+    return shown if arm == next(iter(arms)) else f"{shown} of {arm}"
 
 
 def patients_of(corpus: Corpus, keys: Sequence[str]) -> list[str]:
@@ -112,6 +117,16 @@ def measure_models(
                 remedy="Give all the same seed, folds, repeats, splits and min_leads.",
             )
     return fold_scores(common.labels, scores, fold, patients, **options)
+
+
+def _check_name(baseline: str, models: Iterable[str]) -> None:
+    if baseline in models:
+        raise InputError(
+            f"run {baseline!r}",
+            value="called as a baseline of another run is",
+            expected="a name of its own",
+            remedy="Name the runs, runs={NAME: FOLDER, ...}.",
+        )
 
 
 def _in_all(named: Sequence[tuple[str, ...]], what: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Finished runs as a comparison reads them: what each says of its evaluation recordings."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,28 +71,34 @@ def read_run(folder: Path) -> FinishedRun:
             expected="a finished run of finetune/main.py",
             remedy="Finish it, or leave it out of runs=.",
         )
-    readers = {
-        OUT_OF_FOLD: _read_out_of_fold,
-        PREDICTIONS: _read_predictions,
-        SCORES_FILE: _read_scores,
-    }
-    for name, read in readers.items():
-        if (folder / name).is_file():
-            try:
-                return read(folder, read_summary(folder))
-            except (KeyError, ValueError, csv.Error) as error:
-                raise InputError(
-                    f"results {folder / name}",
-                    value=f"cannot be read: {error}",
-                    expected=f"what the run that wrote {SUMMARY} left",
-                    remedy="Run it again with overwrite=true.",
-                ) from error
-    raise InputError(
-        f"run {folder}",
-        value=f"none of {', '.join(readers)}",
-        expected="what a run says of each recording",
-        remedy="Name folders of finished runs of finetune/main.py.",
-    )
+    try:
+        summary = read_summary(folder)
+        read = _reader(summary)
+        found = read(folder, summary) if read is not None else None
+    except (KeyError, ValueError, TypeError, csv.Error, OSError) as error:
+        raise InputError(
+            f"results of {folder}",
+            value=f"cannot be read: {error}",
+            expected=f"what the run that wrote {SUMMARY} left",
+            remedy="Run it again with overwrite=true.",
+        ) from error
+    if found is None:
+        raise InputError(
+            f"run {folder}",
+            value="neither a classifier, nor a cross-validation, nor a detector",
+            expected="a run that says something of each recording",
+            remedy="Name folders of finished runs of finetune/main.py.",
+        )
+    return found
+
+
+def _reader(summary: dict[str, Any]) -> Callable[[Path, dict[str, Any]], FinishedRun] | None:
+    """Return what reads the results of a run, by what its summary is of."""
+    if "folds" in summary["config"]:
+        return _read_out_of_fold
+    if "contenders" in summary:
+        return _read_predictions
+    return _read_scores if "ranking" in summary else None
 
 
 def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
@@ -143,15 +149,16 @@ def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file, strict=True)
-        rows = list(reader)
-    return list(reader.fieldnames or ()), rows
+        columns, rows = list(reader.fieldnames or ()), list(reader)
+    if not rows or any(None in row.values() for row in rows):
+        raise ValueError(f"{path.name} has no rows, or some that are cut off")
+    return columns, rows
 
 
 def _arranged(classes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Predictions:
     """Return rows with key, a column for each class, and labels joined by `|`, as one repeat."""
     scores = np.array([[float(row[name]) for name in classes] for row in rows])
-    # A class of equivalent codes has a | in its own name.
-    labels = np.array([[f"|{name}|" in f"|{row['labels']}|" for name in classes] for row in rows])
+    labels = np.array([_has(row["labels"], classes) for row in rows])
     shape = (len(rows), len(classes))
     return Predictions(
         tuple(row["key"] for row in rows),
@@ -160,3 +167,13 @@ def _arranged(classes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Pred
         scores.reshape(1, *shape),
         np.zeros((1, len(rows)), dtype=np.int64),
     )
+
+
+def _has(joined: str, classes: Sequence[str]) -> list[bool]:
+    """Say which classes are in a list joined by `|`, as a class of equivalent codes is itself."""
+    rest, found = f"|{joined}|", set[str]()
+    for name in sorted(classes, key=len, reverse=True):
+        if f"|{name}|" in rest:
+            found.add(name)
+            rest = rest.replace(f"|{name}|", "||", 1)
+    return [name in found for name in classes]

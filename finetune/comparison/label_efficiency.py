@@ -8,17 +8,22 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from finetune.collect import flat_config
+from finetune.collect import Run, flat_config, tabulate
 from finetune.comparison.alignment import baseline_of
 from finetune.comparison.finished_runs import FinishedRun
-from finetune.comparison.sections import shown_as
+from finetune.reports.page import SHOWN_AS
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.bootstrap import BootstrapScores, Interval
+from lamae.errors import InputError
 from lamae.plots import COLOURS, STYLE
 
 FRACTION = "label_fraction"
 _MARKERS, _DASHES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")
-_NOT_THE_METHOD = {FRACTION, "subset_seed", "seed", "data_workers", "cpu_threads", "examples"}
+_SEEDS = {"seed", "subset_seed", "encoder"}
+_NO_METHOD = {
+    *("baselines", "data_workers", "cpu_threads", "examples", "resamples", "lead_masking"),
+    *("allow_overlap", "pretraining_data", "max_unusable"),
+}
 
 
 class Point(NamedTuple):
@@ -40,11 +45,26 @@ def find_methods(arms: Mapping[str, Sequence[FinishedRun]]) -> list[list[str]]:
     methods: dict[str, list[tuple[float, str]]] = {}
     for name, runs in arms.items():
         config = dict(flat_config(runs[0].summary["config"]))
-        method = {key: value for key, value in config.items() if key not in _NOT_THE_METHOD}
+        besides = _SEEDS - {"encoder"} | {FRACTION}
+        method = {k: v for k, v in config.items() if _is_of_method(k) and k not in besides}
         point = (config.get(FRACTION, 1.0), name)
         methods.setdefault(json.dumps(method, sort_keys=True), []).append(point)
     several = [points for points in methods.values() if len({share for share, _ in points}) > 1]
     return [[name for _, name in sorted(points)] for points in several]
+
+
+def check_seeds(arms: Mapping[str, Sequence[FinishedRun]]) -> None:
+    """Raise InputError where runs of one name differ in more than seeds; an encoder has its own."""
+    for name, runs in arms.items():
+        table = tabulate([Run(run.folder.name, "finished", run.summary) for run in runs])
+        others = [key for key in table.settings if _is_of_method(key) and key not in _SEEDS]
+        if others:
+            raise InputError(
+                f"runs of {name}",
+                value=f"differ in {', '.join(others[:3])}",
+                expected="one method with several seeds",
+                remedy="Give each method a name of its own.",
+            )
 
 
 def efficiency_section(
@@ -55,7 +75,7 @@ def efficiency_section(
     if not lines:
         return None
     rows: list[Sequence[Cell]] = [
-        (name, point.fraction, shown_as(point.model), point.auroc)
+        (name, point.fraction, point.model, point.auroc)
         for name, points in lines.items()
         for point in points
     ]
@@ -85,7 +105,7 @@ def efficiency_lines(
         models = {title: names}
         for baseline in runs[0].baselines:
             own = [baseline_of(name, baseline, arms) for name in names]
-            models[f"{title}: {shown_as(baseline)}"] = own
+            models[f"{title}: {SHOWN_AS.get(baseline, baseline)}"] = own
         for line, own in models.items():
             lines[line] = [
                 Point(run.summary["config"].get(FRACTION, 1.0), model, found.auroc_macro)
@@ -93,6 +113,11 @@ def efficiency_lines(
                 if (found := measured.models.get(model)) is not None
             ]
     return lines
+
+
+def _is_of_method(setting: str) -> bool:
+    """Whether what a model says hangs on a setting; that of the supervised baseline is another."""
+    return setting not in _NO_METHOD and not setting.startswith("supervised.")
 
 
 @matplotlib.rc_context(STYLE)

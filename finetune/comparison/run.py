@@ -6,17 +6,16 @@ from typing import Any
 
 from finetune.comparison.alignment import Common, align, measure_models, patients_of
 from finetune.comparison.finished_runs import read_run
-from finetune.comparison.label_efficiency import efficiency_section, find_methods
+from finetune.comparison.label_efficiency import check_seeds, efficiency_section, find_methods
 from finetune.comparison.sections import (
     class_section,
     curves,
     macro_section,
     settings_section,
-    shown_as,
 )
 from finetune.comparison.settings import CompareSettings
 from finetune.evaluate import interval_as_dict
-from finetune.overwriting import check_free, clear_results
+from finetune.overwriting import check_apart, check_free, clear_results
 from finetune.reports.page import write_report
 from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
 from lamae.corpus import Corpus
@@ -28,9 +27,11 @@ from lamae.tracking import SUMMARY, run_summary
 def compare_runs(settings: CompareSettings) -> list[str]:
     """Compare, leave report.html and summary.json in run_dir, and say what was found.
 
-    Raises InputError where there is nothing to compare, or runs have nothing in common.
+    Raises InputError where there is nothing to compare, runs have nothing in common, or results
+    would replace what is compared.
     """
     arms = {name: [read_run(run) for run in runs] for name, runs in settings.runs.items()}
+    check_seeds(arms)
     first, methods = next(iter(arms)), find_methods(arms)
     on_curves = [name for names in methods for name in names]
     common = align(arms, with_baselines=list(dict.fromkeys([first, *on_curves])))
@@ -42,6 +43,7 @@ def compare_runs(settings: CompareSettings) -> list[str]:
             remedy="Give runs={NAME: FOLDER, OTHER: FOLDER}.",
         )
     check_free(settings.run_dir, overwrite=settings.overwrite)
+    check_apart(settings.run_dir, *(run for runs in settings.runs.values() for run in runs))
     data = settings.data or Path(arms[first][0].summary["config"]["data"])
     patients = patients_of(Corpus(data), common.keys)
     measured = measure_models(common, patients, resamples=settings.resamples, seed=settings.seed)
@@ -101,15 +103,15 @@ def _findings(common: Common, measured: BootstrapScores) -> list[str]:
     first, *others = measured.models
     own = measured.models[first].auroc_macro
     found = [
-        f"Macro AUROC of {shown_as(first)} is {own} on {measured.records:,} recordings of "
+        f"Macro AUROC of {first} is {own} on {measured.records:,} recordings of "
         f"{measured.patients:,} patients that all runs evaluated."
     ]
     for other in others:
         difference = measured.differences[other].auroc_macro
         held = "holds 0" if difference.low <= 0 <= difference.high else "does not hold 0"
         found.append(
-            f"{shown_as(first)} minus {shown_as(other)}: {difference}, which {held}; "
-            f"{shown_as(other)} has {measured.models[other].auroc_macro.estimate:.3f}."
+            f"{first} minus {other}: {difference}, which {held}; "
+            f"{other} has {measured.models[other].auroc_macro.estimate:.3f}."
         )
     left = {name: count for name, count in common.left_out.items() if count}
     if left:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from finetune.collect import Run, tabulate
 from finetune.comparison.alignment import Common
 from finetune.comparison.finished_runs import FinishedRun
-from finetune.reports.page import SHOWN_AS
 from finetune.reports.score_sections import curve_section
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
@@ -22,13 +21,13 @@ _FEWEST_PATIENTS = 2
 
 def macro_section(common: Common, measured: BootstrapScores) -> Section:
     """Tabulate macro measures of all models, and draw them and their differences."""
-    first = shown_as(next(iter(measured.models)))
+    first = next(iter(measured.models))
     rows: list[list[Cell]] = []
     for name, found in measured.models.items():
         difference = measured.differences.get(name)
         between = [difference.auroc_macro, difference.auprc_macro] if difference else [None, None]
         seeds = len(common.models[name])
-        rows.append([shown_as(name), seeds, found.auroc_macro, found.auprc_macro, *between])
+        rows.append([name, seeds, found.auroc_macro, found.auprc_macro, *between])
     columns = [
         "Model",
         "Seeds",
@@ -38,8 +37,7 @@ def macro_section(common: Common, measured: BootstrapScores) -> Section:
         f"AUPRC: {first} minus this",
     ]
     estimates = [
-        (shown_as(name), {"macro AUROC": found.auroc_macro})
-        for name, found in measured.models.items()
+        (name, {"macro AUROC": found.auroc_macro}) for name, found in measured.models.items()
     ]
     figures = [NamedFigure("macro_auroc", interval_plot(estimates, xlabel="macro AUROC"))]
     text = [
@@ -55,7 +53,7 @@ def class_section(common: Common, measured: BootstrapScores, patients: Sequence[
     """Tabulate AUROC by class, and the differences to the first model by two methods."""
     names = [name for name in common.classes if name not in measured.left_out]
     names.sort(key=lambda name: -measured.positive_records[name])
-    columns = ["Class", "Positives", *map(shown_as, measured.models)]
+    columns = ["Class", "Positives", *measured.models]
     rows: list[list[Cell]] = [
         [n, measured.positive_records[n], *(found.auroc[n] for found in measured.models.values())]
         for n in names
@@ -65,9 +63,11 @@ def class_section(common: Common, measured: BootstrapScores, patients: Sequence[
         _difference_table(common, measured, patients, names),
     ]
     caption = "From the most to the least frequent class."
+    if len(measured.models) > _MOST_DRAWN:
+        caption += f" The first {_MOST_DRAWN} of {len(measured.models)} models."
     if len(names) > _MOST_CLASSES:
         caption += f" The {_MOST_CLASSES} most frequent of {len(names)}."
-    first = shown_as(next(iter(measured.models)))
+    first = next(iter(measured.models))
     differences = _forest(measured.differences, names, f"{first} minus the other, AUROC")
     differences.axes[0].axvline(0, color=MUTED, linewidth=0.8)
     figures = [
@@ -86,8 +86,12 @@ def curves(common: Common) -> Section | None:
     if common.is_cross_validated:
         return None
     drawn = list(common.models.items())[:_MOST_DRAWN]
-    scores = {shown_as(name): runs[0].scores[0] for name, runs in drawn}
-    return curve_section(common.labels, scores, common.classes)
+    scores = {name: runs[0].scores[0] for name, runs in drawn}
+    section = curve_section(common.labels, scores, common.classes)
+    if len(common.models) > len(drawn) or any(len(runs) > 1 for _, runs in drawn):
+        told = f"Of the first {len(drawn)} models, and the first seed of each."
+        return section._replace(text=[told])
+    return section
 
 
 def settings_section(arms: Mapping[str, Sequence[FinishedRun]]) -> Section:
@@ -105,13 +109,8 @@ def settings_section(arms: Mapping[str, Sequence[FinishedRun]]) -> Section:
     return Section("What differs", tables=tables)
 
 
-def shown_as(name: str) -> str:
-    """Return what a page calls a model."""
-    return SHOWN_AS.get(name, name)
-
-
 def _forest(models: Mapping[str, ScoreIntervals], names: Sequence[str], xlabel: str) -> Figure:
-    drawn = {shown_as(name): found for name, found in list(models.items())[:_MOST_DRAWN]}
+    drawn = {name: found for name, found in list(models.items())[:_MOST_DRAWN]}
     rows = [("Macro average", {name: found.auroc_macro for name, found in drawn.items()})]
     for label in names[:_MOST_CLASSES]:
         rows.append((label, {name: found.auroc[label] for name, found in drawn.items()}))
@@ -121,11 +120,11 @@ def _forest(models: Mapping[str, ScoreIntervals], names: Sequence[str], xlabel: 
 def _difference_table(
     common: Common, measured: BootstrapScores, patients: Sequence[str], names: Sequence[str]
 ) -> NamedTable:
-    first = shown_as(next(iter(measured.models)))
+    first = next(iter(measured.models))
     columns = [f"{first} minus", "Class", "Difference", "DeLong", "p (DeLong)"]
     rows: list[list[Cell]] = [
         [
-            shown_as(other),
+            other,
             name,
             found.auroc[name],
             *_delong(common, other, name, patients),
@@ -157,4 +156,6 @@ def _delong(
 
 
 def _written(value: object) -> Cell:
-    return value if isinstance(value, str | int | float | None) else str(value)
+    if value is None:
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,10 +17,16 @@ def _by_name(value: Any) -> Any:
         value = dict(zip(names, value, strict=True))
     if not isinstance(value, dict):
         return value
-    return {
-        str(name): folders if isinstance(folders, list | tuple) else [folders]
+    found = {
+        str(name): list(folders) if isinstance(folders, list | tuple) else [folders]
         for name, folders in value.items()
     }
+    if not found or not all(found.values()):
+        raise ValueError("at least one folder for each name, runs={NAME: FOLDER, OTHER: FOLDER}")
+    every = [Path(str(folder)).resolve() for folders in found.values() for folder in folders]
+    if len(set(every)) < len(every):
+        raise ValueError("a folder is named twice")
+    return found
 
 
 class CompareSettings(Settings):
