@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from finetune.anomaly.score_file import SCORES_FILE
+from finetune.anomaly.threshold_rules import ABNORMAL
 from finetune.cross_validation_results import OUT_OF_FOLD
 from finetune.predict import PREDICTIONS
 from finetune.results import baseline_predictions
 from lamae.errors import InputError
 from lamae.tracking import SUMMARY, read_summary
-
-ABNORMAL = "abnormal"
 
 
 class Predictions(NamedTuple):
