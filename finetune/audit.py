@@ -80,11 +80,9 @@ def audit_leakage(
     the report. Raises InputError for an overlap that `allow_overlap` does not name.
     """
     index = Index(corpus.folder / INDEX)
-    training = _shared(corpus, index, evaluation, _known(corpus, train, ids=True))
-    found: dict[str, Any] = {"training": training._asdict()}
-    _refuse("training", training, settings)
-    sentences = [_sentence("the training recordings", training)]
-    return _with_pretraining(corpus, evaluation, settings, found, sentences)
+    known = _known(corpus, train, ids=True)
+    training, sentence = _audit_training(corpus, index, evaluation, known, settings)
+    return _with_pretraining(corpus, index, evaluation, settings, training, sentence)
 
 
 def audit_other_shards(
@@ -100,31 +98,40 @@ def audit_other_shards(
 
     Where these are no longer at hand, or have another digest, the sentences say so.
     """
+    index = Index(corpus.folder / INDEX)
     try:
         known = _known_in(corpus, (learnt_from,), split=split, digest=digest)
     except InputError as error:
-        found: dict[str, Any] = {"training": {"not_audited": str(error)}}
-        told = f"Leakage from training was not audited: {error}"
-        return _with_pretraining(corpus, evaluation, settings, found, [told])
-    shared = _shared(corpus, Index(corpus.folder / INDEX), evaluation, known)
+        training: dict[str, Any] = {"not_audited": str(error)}
+        sentence = f"Leakage from training was not audited: {error}"
+    else:
+        training, sentence = _audit_training(corpus, index, evaluation, known, settings)
+        training["data"] = [str(learnt_from)]
+    return _with_pretraining(corpus, index, evaluation, settings, training, sentence)
+
+
+def _audit_training(
+    corpus: Corpus, index: Index, evaluation: np.ndarray, known: _Known, settings: Audited
+) -> tuple[dict[str, Any], str]:
+    shared = _shared(corpus, index, evaluation, known)
     _refuse("training", shared, settings)
-    found = {"training": {**shared._asdict(), "data": [str(learnt_from)]}}
-    sentences = [_sentence("the training recordings", shared)]
-    return _with_pretraining(corpus, evaluation, settings, found, sentences)
+    return shared._asdict(), _sentence("the training recordings", shared)
 
 
 def _with_pretraining(
     corpus: Corpus,
+    index: Index,
     evaluation: np.ndarray,
     settings: Audited,
-    found: dict[str, Any],
-    sentences: list[str],
+    training: dict[str, Any],
+    sentence: str,
 ) -> dict[str, Any]:
     """Add what the encoder has seen, if there is one, and what was allowed."""
+    found: dict[str, Any] = {"training": training}
+    sentences = [sentence]
     if settings.encoder is not None:
-        index = Index(corpus.folder / INDEX)
-        pretraining, sentence = _audit_pretraining(corpus, index, evaluation, settings)
-        found, sentences = found | {"pretraining": pretraining}, [*sentences, sentence]
+        found["pretraining"], sentence = _audit_pretraining(corpus, index, evaluation, settings)
+        sentences.append(sentence)
     return found | {"allowed": list(settings.allow_overlap), "sentences": sentences}
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from finetune.contenders import Contest
 from finetune.main_process import from_main
-from finetune.settings import FinetuneSettings
+from finetune.settings import NO_SCORE_HANGS_ON, FinetuneSettings
 from finetune.tasks import LabelledRows
 from lamae.checkpoint import read_json, read_tensors
 from lamae.corpus import Corpus
@@ -34,10 +34,6 @@ _log = logging.getLogger(__name__)
 _TENSORS = "tensors.safetensors"
 _ABOUT = "about"
 _PLACES = {"data", "encoder", "run_dir", "cache", "challenge_weights"}
-_NO_SCORE_HANGS_ON = {
-    *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
-    *("allow_overlap", "pretraining_data"),
-}
 
 
 class Piece(NamedTuple):
@@ -153,7 +149,7 @@ def about_run(settings: FinetuneSettings, corpus: Corpus, contest: Contest) -> d
         weights = encoder.settings.model_dump_json(exclude={"file"}).encode() + save(state)
     table = settings.challenge_weights
     return {
-        "settings": settings.model_dump(mode="json", exclude=_PLACES | _NO_SCORE_HANGS_ON),
+        "settings": settings.model_dump(mode="json", exclude=_PLACES | NO_SCORE_HANGS_ON),
         "preprocess": contest.preprocess.model_dump(mode="json"),
         "encoder": digest(weights),
         "lamae": versions()["lamae"],

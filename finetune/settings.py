@@ -52,6 +52,15 @@ WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm", "hierarchical_transformer")
 """Modes that need no encoder."""
 
 
+NO_SCORE_HANGS_ON = frozenset(
+    {
+        *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
+        *("allow_overlap", "pretraining_data"),
+    }
+)
+"""Settings of a run that change nothing of what its models say."""
+
+
 class TrainingSettings(Settings):
     """How a classifier is trained by gradient descent; the probe alone is not."""
 

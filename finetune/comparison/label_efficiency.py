@@ -13,17 +13,16 @@ from finetune.comparison.alignment import baseline_of
 from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
+from finetune.settings import NO_SCORE_HANGS_ON
 from lamae.bootstrap import BootstrapScores, Interval
 from lamae.errors import InputError
 from lamae.plots import COLOURS, STYLE
 
 FRACTION = "label_fraction"
 _MARKERS, _DASHES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")
+_VARIED = {"seed", "subset_seed", FRACTION}
 _SEEDS = {"seed", "subset_seed", "encoder"}
-_NO_METHOD = {
-    *("baselines", "data_workers", "cpu_threads", "examples", "resamples", "lead_masking"),
-    *("allow_overlap", "pretraining_data", "max_unusable"),
-}
+_NO_METHOD = NO_SCORE_HANGS_ON | {"baselines", "max_unusable"}
 
 
 class Point(NamedTuple):
@@ -45,8 +44,7 @@ def find_methods(arms: Mapping[str, Sequence[FinishedRun]]) -> list[list[str]]:
     methods: dict[str, list[tuple[float, str]]] = {}
     for name, runs in arms.items():
         config = dict(flat_config(runs[0].summary["config"]))
-        besides = _SEEDS - {"encoder"} | {FRACTION}
-        method = {k: v for k, v in config.items() if _is_of_method(k) and k not in besides}
+        method = {k: v for k, v in config.items() if _is_of_method(k) and k not in _VARIED}
         point = (config.get(FRACTION, 1.0), name)
         methods.setdefault(json.dumps(method, sort_keys=True), []).append(point)
     several = [points for points in methods.values() if len({share for share, _ in points}) > 1]
