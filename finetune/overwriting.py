@@ -23,7 +23,15 @@ def check_output(path: Path, *, overwrite: bool, holds: str) -> None:
 
 
 def check_free(run_dir: Path, *, overwrite: bool) -> None:
-    """Raise InputError where a run would replace the results of another unasked."""
+    """Raise InputError where a run would replace the results of another unasked, or a file."""
+    files = [path for path in (run_dir, *run_dir.parents) if path.is_file()]
+    if files:
+        raise InputError(
+            f"run folder {run_dir}",
+            value=f"{files[0]} is a file",
+            expected="a folder, or a place for one",
+            remedy="Give another run_dir=.",
+        )
     if (run_dir / SUMMARY).exists() and not overwrite:
         raise InputError(
             f"run folder {run_dir}",
