@@ -24,18 +24,18 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import embed_all
-from finetune.linear_probe import fit_linear_probe
+from finetune.data.tasks import Task, make_task
+from finetune.evaluation.ranking_measures import embed_all
 from finetune.settings import FinetuneSettings
-from finetune.tasks import Task, make_task
-from lamae.bootstrap import BootstrapScores, Interval, bootstrap_scores
-from lamae.checkpoint import load_autoencoder
+from finetune.training.embeddings import EmbeddingCache
+from finetune.training.linear_probe import fit_linear_probe
 from lamae.config import load_settings
-from lamae.corpus import Corpus
-from lamae.encoder import Encoder
-from lamae.metrics import class_scores, macro
-from lamae.tracking import SUMMARY, read_summary
+from lamae.model.checkpoint import load_autoencoder
+from lamae.model.encoder import Encoder
+from lamae.runs.tracking import SUMMARY, read_summary
+from lamae.statistics.metrics import class_scores, macro
+from lamae.statistics.score_intervals import BootstrapScores, Interval, bootstrap_scores
+from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN, PROBE = (

@@ -21,20 +21,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from finetune.anomaly.detectors import Detector
-from finetune.anomaly.normals import Judged, make_anomaly_task
-from finetune.anomaly.recordings import score_windows
+from finetune.anomaly.detector.detectors import Detector
+from finetune.anomaly.detector.recordings import score_windows
+from finetune.anomaly.detector.training import learn, windows_to_learn
+from finetune.anomaly.evaluation.normals import Judged, make_anomaly_task
 from finetune.anomaly.run import windows_of_500
 from finetune.anomaly.settings import AnomalyTraining, Architecture
-from finetune.anomaly.training import learn, windows_to_learn
-from finetune.window_starts import Windows
-from finetune.windows import Reading
-from lamae.bootstrap import Interval
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.metrics import weighted_class_scores
-from lamae.statistic_bootstrap import bootstrap_statistics
-from lamae.thresholds import choose_thresholds, f_beta, weighted_confusion
+from finetune.data.windows import Reading
+from lamae.batches.dataset import Split
+from lamae.ecg.windows import Windows
+from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.metrics import weighted_class_scores
+from lamae.statistics.score_intervals import Interval
+from lamae.statistics.thresholds import choose_thresholds, f_beta, weighted_confusion
+from lamae.storage.corpus import Corpus
 
 MEASURES = ("AUROC", "AUPRC", "F1, threshold of test labels", "F1, threshold of validation")
 ARMS = ("windows at random", "by patient")

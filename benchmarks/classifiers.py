@@ -22,13 +22,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from finetune.classifiers import Architecture, build_classifier
-from finetune.linear_probe import fit_linear_probe
+from finetune.classifiers.classifier import Architecture, build_classifier
 from finetune.settings import WITHOUT_ENCODER, FinetuneSettings, Mode
+from finetune.training.linear_probe import fit_linear_probe
+from lamae.batches.dataset import Batch
 from lamae.config import load_settings
-from lamae.dataset import Batch
-from lamae.encoder import Encoder
-from lamae.pooling import pool
+from lamae.model.encoder import Encoder
+from lamae.model.pooling import pool
 from pretrain.settings import PretrainSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"

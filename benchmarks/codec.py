@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import blosc2
 import numpy as np
 
-from lamae.codec import decode_digital, encode_digital
+from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
-from lamae.leads import LEADS
 from lamae.readers.wfdb_files import read_wfdb
-from shards.simulate import simulate_signals
+from lamae.storage.codec import decode_digital, encode_digital
+from shards.simulator.data_set import simulate_signals
 
 Group = list[np.ndarray]
 REPEATS = 5
@@ -143,7 +143,7 @@ def installed() -> tuple[list[Alternative], list[str]]:
             alternatives.append(make())
         except ImportError:
             missing.append(package)
-    ours = Alternative("lamae.codec", partial(encode_digital, leads=LEADS), _decode_ours)
+    ours = Alternative("lamae.storage.codec", partial(encode_digital, leads=LEADS), _decode_ours)
     return [*alternatives, ours], missing
 
 

@@ -27,20 +27,20 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from finetune.classifier_folder import LoadedClassifier, load_classifier, save_classifier
-from finetune.classifiers import Architecture, build_classifier
-from finetune.edge.export import calibration_windows, to_onnx
-from finetune.edge.onnx_classifier import OnnxClassifier
-from finetune.scoring import score_recordings
+from finetune.classifiers.classifier import Architecture, build_classifier
+from finetune.classifiers.export_onnx import calibration_windows, to_onnx
+from finetune.classifiers.folder import LoadedClassifier, load_classifier, save_classifier
+from finetune.classifiers.scoring import score_recordings
+from finetune.data.tasks import make_task
+from finetune.data.windows import Reading
 from finetune.settings import FinetuneSettings
-from finetune.tasks import make_task
-from finetune.windows import Reading
-from lamae.bootstrap import bootstrap_scores
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.leads import LEADS
-from lamae.preprocess import Preprocessor
-from lamae.tracking import read_summary
+from lamae.batches.dataset import Split
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.edge.onnx_classifier import OnnxClassifier
+from lamae.runs.tracking import read_summary
+from lamae.statistics.score_intervals import bootstrap_scores
+from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = tuple("ABCDEFGHI")
@@ -53,7 +53,7 @@ def peak():  # resource.getrusage would remember the process that this one was f
     return int(line.split()[1]) / 1024
 if sys.argv[1].endswith(".onnx"):
     from pathlib import Path
-    from finetune.edge.onnx_classifier import OnnxClassifier
+    from lamae.edge.onnx_classifier import OnnxClassifier
     before = peak()
     classifier = OnnxClassifier(Path(sys.argv[1]))
     preprocess = classifier.description.preprocess
@@ -61,7 +61,7 @@ if sys.argv[1].endswith(".onnx"):
 else:
     import torch
     from pathlib import Path
-    from finetune.classifier_folder import load_classifier
+    from finetune.classifiers.folder import load_classifier
     torch.set_num_threads(1)
     before = peak()
     classifier = load_classifier(Path(sys.argv[1])).classifier

@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from finetune.classifiers import Architecture, build_classifier
-from finetune.scoring import score_recordings
+from finetune.classifiers.classifier import Architecture, build_classifier
+from finetune.classifiers.scoring import score_recordings
+from finetune.data.tasks import LabelledRows, make_task
+from finetune.data.windows import Reading
 from finetune.settings import FinetuneSettings, TrainingSettings
-from finetune.tasks import LabelledRows, make_task
-from finetune.training import Training, TrainingData
-from finetune.windows import Reading
-from lamae.bootstrap import bootstrap_scores, symmetric_interval
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.preprocess import Preprocessor
-from lamae.statistic_bootstrap import bootstrap_statistics
-from lamae.thresholds import choose_thresholds, decide, f_beta, weighted_confusion
+from finetune.training.fine_tuning import Training, TrainingData
+from lamae.batches.dataset import Split
+from lamae.ecg.preprocess import Preprocessor
+from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.score_intervals import bootstrap_scores, symmetric_interval
+from lamae.statistics.thresholds import choose_thresholds, decide, f_beta, weighted_confusion
+from lamae.storage.corpus import Corpus
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 SHARES = (0.75, 0.15)

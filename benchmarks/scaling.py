@@ -28,16 +28,16 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator
 
-from lamae.autoencoder import LAMAE, AutoencoderSettings
+from lamae.batches.dataset import Split, _epoch_order
+from lamae.batches.raw_batches import Stream
 from lamae.config import load_settings
-from lamae.corpus import Corpus
-from lamae.dataset import Split, _epoch_order
-from lamae.flops import step_flops, visible_patches
-from lamae.leads import LEADS
-from lamae.masking import Mask, draw_mask
-from lamae.optim import adamw
-from lamae.preprocess import Preprocessor
-from lamae.raw_batches import Stream
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.masking import Mask, draw_mask
+from lamae.storage.corpus import Corpus
+from lamae.training.optim import adamw
+from pretrain.cost.flops import step_flops, visible_patches
 from pretrain.settings import PretrainSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"
@@ -125,9 +125,9 @@ def table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
 
 def measure_records(rounds: int) -> dict[Key, float]:
     """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
-    from shards.build import build_shards
+    from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulate import SimulateSettings, simulate
+    from shards.simulator.data_set import SimulateSettings, simulate
 
     work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
     with tempfile.TemporaryDirectory() as place:

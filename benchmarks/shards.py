@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamae.corpus import Corpus
 from lamae.errors import InputError
-from lamae.samples import Codec
+from lamae.storage.corpus import Corpus
+from lamae.storage.samples import Codec
 
 if TYPE_CHECKING:  # at run time once `main` has seen to it that it is the package
     from shards.settings import ShardsSettings, SourceKind
@@ -78,7 +78,7 @@ def main() -> None:
 
 def measure(scratch: Path, given: str | None, records: int) -> dict[str, Any]:
     """Return everything that is measured, and on what."""
-    from shards.simulate import SimulateSettings, simulate
+    from shards.simulator.data_set import SimulateSettings, simulate
 
     results: dict[str, Any] = {
         "processor": platform.processor() or platform.machine(),
@@ -101,7 +101,7 @@ def measure(scratch: Path, given: str | None, records: int) -> dict[str, Any]:
 
 def measure_memory(scratch: Path) -> dict[str, float]:
     """Return what a build holds at most, and by how much that grows with its recordings."""
-    from shards.simulate import SimulateSettings, simulate
+    from shards.simulator.data_set import SimulateSettings, simulate
 
     peaks = []
     for records in FEW_AND_MORE:
@@ -272,7 +272,7 @@ def _settings(
 
 def _build(settings: "ShardsSettings") -> int:
     """Build into an empty folder; returns the records that were built."""
-    from shards.build import build_shards
+    from shards.build.run import build_shards
 
     shutil.rmtree(settings.output, ignore_errors=True)
     with contextlib.redirect_stderr(io.StringIO()):

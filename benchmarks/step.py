@@ -23,13 +23,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from lamae.autoencoder import LAMAE
 from lamae.config import load_settings
-from lamae.flops import step_flops
-from lamae.masking import draw_mask
-from lamae.optim import adamw
-from lamae.peak import matmul_peak
-from lamae.tracking import read_metrics
+from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import draw_mask
+from lamae.runs.tracking import read_metrics
+from lamae.training.optim import adamw
+from pretrain.cost.flops import step_flops
+from pretrain.cost.peak import matmul_peak
 from pretrain.main import pretrain
 from pretrain.settings import PretrainSettings
 
@@ -164,9 +164,9 @@ def wait_for_device() -> None:
 
 def measure_waiting(settings: PretrainSettings, batch: int) -> float:
     """Return the share of a run's last steps in which it waits for a batch."""
-    from shards.build import build_shards
+    from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulate import SimulateSettings, simulate
+    from shards.simulator.data_set import SimulateSettings, simulate
 
     with tempfile.TemporaryDirectory() as scratch:
         recordings, shards = Path(scratch) / "recordings", Path(scratch) / "shards"

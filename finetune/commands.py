@@ -12,16 +12,16 @@ from finetune.anomaly.run_settings import (
     AnomalySettings,
 )
 from finetune.anomaly.score_file import score_file
+from finetune.classifiers.export_onnx import ExportSettings, export
+from finetune.classifiers.predict import PredictSettings, precision_of, predict
 from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
-from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
-from finetune.edge.export import ExportSettings, export
-from finetune.predict import PredictSettings, precision_of, predict
+from finetune.cross_validation.run import CrossValidateSettings, cross_validate_cohort
 from finetune.protocols.scores import ProtocolsSettings
 from finetune.protocols.table import tabulate_protocols
 from lamae.config import settings_from_command_line
 from lamae.errors import InputError
-from lamae.threads import use_cores
+from lamae.training.threads import use_cores
 
 
 def start(precision: str) -> Accelerator:

@@ -24,33 +24,33 @@ if not __package__:  # run as a file: import this checkout, and never finetune/ 
 
 from accelerate import Accelerator
 
-from finetune.assessment import Assessment, assess, challenge_weights, score_sections
-from finetune.audit import audit_leakage
-from finetune.classifier_folder import CLASSIFIER_FOLDER
+from finetune.classifiers.folder import CLASSIFIER_FOLDER
 from finetune.commands import COMMANDS, start
-from finetune.contenders import make_contest
-from finetune.contest import Comparison
-from finetune.lead_masking import check_lead_masking, find_lead_need
+from finetune.data.audit import audit_leakage
+from finetune.data.tasks import make_task
+from finetune.evaluation.assessment import Assessment, assess, challenge_weights, score_sections
+from finetune.evaluation.lead_masking import check_lead_masking, find_lead_need
+from finetune.experiment.candidates import make_contest
+from finetune.experiment.resume import Progress, about_run
+from finetune.experiment.resume_training import PROGRESS
+from finetune.experiment.train_and_score import Comparison
 from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
-from finetune.progress import Progress, about_run
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
-from finetune.results import (
+from finetune.reports.results import (
     keep_predictions,
     report,
     saver,
     warn_of_unusable,
 )
 from finetune.settings import FinetuneSettings
-from finetune.tasks import make_task
-from finetune.training_progress import PROGRESS
 from lamae.config import exit_with, settings_from_command_line
-from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.files import write_json
-from lamae.threads import use_cores
-from lamae.tracking import SUMMARY, run_summary
+from lamae.runs.tracking import SUMMARY, run_summary
+from lamae.storage.corpus import Corpus
+from lamae.training.threads import use_cores
 
 
 def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from lamae.errors import InputError
-from lamae.tracking import SUMMARY
+from lamae.runs.tracking import SUMMARY
 
 _SCORES = ("predictions*.csv", "out_of_fold.csv", "scores.csv")
 

@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.hold_out import HOLD_OUT
-from finetune.label_rules import Icd10Settings
-from finetune.linear_probe import L2_GRID
+from finetune.data.hold_out import HOLD_OUT
+from finetune.data.label_rules import Icd10Settings
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
 from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
 from finetune.networks.lasan import LasanSettings
+from finetune.training.linear_probe import L2_GRID
 from lamae.config import FolderPath, Settings
-from lamae.pooling import Pooling
-from lamae.preprocess import Preprocessor
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.pooling import Pooling
 
 Mode = Literal[
     "probe",
@@ -175,7 +175,7 @@ class FinetuneSettings(Settings):
     eval_split: str = "val"
     """Split that results are for."""
     pooling: Pooling = "lead_mean"
-    """How the tokens of a recording become one vector; see lamae/pooling.py."""
+    """How the tokens of a recording become one vector; see lamae/model/pooling.py."""
     batch_size: int = Field(128, gt=0)
     """Windows that each process embeds or scores at once."""
     data_workers: int = Field(1, ge=0)

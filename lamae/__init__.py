@@ -4,18 +4,35 @@ One legend of axes for the whole program, in signatures and einops patterns:
 b batch (recordings), l leads, s leads that the encoder sees, n patches along time,
 p samples in a patch, v visible patches,
 t tokens of a lead (its CLS, then its visible patches), d width.
+
+batches/     shards become batches, in an order that is a function of (seed, step)
+ecg/         an ECG: its leads, one recording, its signals, and what a model reads
+edge/        classifiers on a device, without torch
+figures/     ECG paper, reconstructions and HTML pages
+model/       LAMAE: masks, encoder, autoencoder, and both as files
+readers/     files of many formats become records
+runs/        the folder of a run: attempts, checkpoints, checksums, logs
+statistics/  measures with honest intervals, in numpy alone
+storage/     shards on disk: samples, their codec, manifest, index and corpus
+training/    parts that pretraining and fine-tuning share: optimiser, schedule, saved state
+config.py    settings from a YAML file and key=value arguments
+errors.py    errors that a user's input can cause
+files.py     files that appear whole or not at all
 """
 
 import importlib
 from typing import Any
 
 _PUBLIC = {
-    "LAMAE": "lamae.autoencoder",
-    "Encoder": "lamae.encoder",
-    "Preprocessor": "lamae.preprocess",
-    "decode_ecg": "lamae.webdataset_decoder",
-    "load_autoencoder": "lamae.checkpoint",
-    "load_encoder": "lamae.checkpoint",
+    "LAMAE": "lamae.model.autoencoder",
+    "Corpus": "lamae.storage.corpus",
+    "Encoder": "lamae.model.encoder",
+    "OnnxClassifier": "lamae.edge.onnx_classifier",
+    "Preprocessor": "lamae.ecg.preprocess",
+    "decode_ecg": "lamae.storage.webdataset_decoder",
+    "load_autoencoder": "lamae.model.checkpoint",
+    "load_encoder": "lamae.model.checkpoint",
+    "read_wfdb": "lamae.readers.wfdb_files",
 }
 
 __all__ = list(_PUBLIC)
@@ -26,3 +43,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'lamae' has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, so that a shell can complete them."""
+    return sorted([*globals(), *_PUBLIC])

@@ -10,8 +10,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from lamae.dataset import Batch, Split, prefetch, shuffled_positions
-from lamae.masking import (
+from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.batches.raw_batches import OnDevice, RawBatch, Resident, Stream, without_signal
+from lamae.model.masking import (
     Mask,
     counted_patches,
     draw_kind,
@@ -19,7 +20,6 @@ from lamae.masking import (
     hidden_patches,
     valid_patches,
 )
-from lamae.raw_batches import OnDevice, RawBatch, Resident, Stream, without_signal
 from pretrain.augmentation import Changes, augment, draw_changes, remaining_leads
 from pretrain.damage import DamageCount
 from pretrain.pinning import pinning

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lamae.dataset import Batch
+from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 
 _ALWAYS_ALLOWED = 10

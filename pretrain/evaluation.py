@@ -2,12 +2,12 @@
 
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from pretrain.error_totals import ErrorTotals
+from lamae.batches.dataset import Split
+from lamae.storage.corpus import Corpus
 from pretrain.loop import Training, validate
-from pretrain.online_probe import OnlineProbe
-from pretrain.pictures import Pictures
+from pretrain.monitoring.error_totals import ErrorTotals
+from pretrain.monitoring.online_probe import OnlineProbe
+from pretrain.monitoring.pictures import Pictures
 from pretrain.settings import PretrainSettings
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lamae.errors import InputError
-from lamae.run_folder import newest_checkpoint
+from lamae.runs.run_folder import newest_checkpoint
 
 _STEPS_AHEAD = 2
 """Steps that the host may be ahead of a GPU before it looks how the earliest of them went."""

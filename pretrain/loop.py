@@ -12,21 +12,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from lamae.alignment import alignment_share
-from lamae.autoencoder import LAMAE, Reconstruction
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
+from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
-from lamae.optim import AdamW
-from lamae.raw_batches import OnDevice
-from lamae.run_folder import Attempt
-from lamae.schedule import warmup_cosine
-from lamae.training_state import load_checkpoint, save_checkpoint
-from pretrain.attempt import begin_attempt
+from lamae.model.autoencoder import LAMAE, Reconstruction
+from lamae.model.lead_alignment import alignment_share
+from lamae.runs.run_folder import Attempt
+from lamae.storage.corpus import Corpus
+from lamae.training.optim import AdamW
+from lamae.training.schedule import warmup_cosine
+from lamae.training.training_state import load_checkpoint, save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
-from pretrain.error_totals import ErrorTotals
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
-from pretrain.launch import check_batch_size
+from pretrain.monitoring.error_totals import ErrorTotals
+from pretrain.processes.attempt import begin_attempt
+from pretrain.processes.launch import check_batch_size
+from pretrain.processes.stopping import Agreement
+from pretrain.processes.zero import Zero, optimizer_of, uses_zero
 from pretrain.retention import VALIDATION_LOSS, apply_retention
 from pretrain.settings import (
     PretrainSettings,
@@ -34,8 +36,6 @@ from pretrain.settings import (
     check_same_training,
     warn_of_another_schedule,
 )
-from pretrain.stopping import Agreement
-from pretrain.zero import Zero, optimizer_of, uses_zero
 
 _log = logging.getLogger(__name__)
 

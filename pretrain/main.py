@@ -13,23 +13,23 @@ if not __package__:  # run as a file: import this checkout, and never pretrain/ 
 
 from accelerate import Accelerator
 
-from lamae.checkpoint import save_model
+from lamae.batches.dataset import Split
 from lamae.config import exit_with, settings_from_command_line
-from lamae.corpus import Corpus
-from lamae.dataset import Split
 from lamae.errors import InputError
-from lamae.parameters import parameter_report
-from lamae.run_folder import MODEL_FOLDER
-from lamae.threads import use_cores
-from lamae.tracking import started_by_launcher, write_summary
+from lamae.model.checkpoint import save_model
+from lamae.runs.run_folder import MODEL_FOLDER
+from lamae.runs.tracking import started_by_launcher, write_summary
+from lamae.storage.corpus import Corpus
+from lamae.training.threads import use_cores
 from pretrain.batches import Reader, training_batches
+from pretrain.cost.parameters import parameter_report
 from pretrain.evaluation import Evaluation
-from pretrain.launch import make_accelerator
 from pretrain.loop import Training, start_training, train_step
+from pretrain.processes.launch import make_accelerator
+from pretrain.processes.stopping import Reason, Stopping, mark_resumable
+from pretrain.processes.watchdog import Watchdog
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
-from pretrain.stopping import Reason, Stopping, mark_resumable
-from pretrain.watchdog import Watchdog
 
 
 def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lamae.flops import step_flops, visible_patches
-from lamae.peak import matmul_peak
-from lamae.tracking import MetricsLog, read_metrics
+from lamae.runs.tracking import MetricsLog, read_metrics
+from pretrain.cost.flops import step_flops, visible_patches
+from pretrain.cost.meter import Meter, Work
+from pretrain.cost.peak import matmul_peak
 from pretrain.loop import Training
-from pretrain.meter import Meter, Work
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from lamae.checkpoint import read_json
 from lamae.config import Settings
 from lamae.errors import InputError
-from lamae.run_folder import (
+from lamae.model.checkpoint import read_json
+from lamae.runs.checksums import damage
+from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     STATE,
     Attempt,
@@ -18,7 +19,6 @@ from lamae.run_folder import (
     remove_checkpoint,
     step_of,
 )
-from lamae.sealing import damage
 
 VALIDATION_LOSS = "validation_loss"
 """Key in `state.json` of the validation loss of the very weights beside it, or null."""

@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lamae.autoencoder import AutoencoderSettings
 from lamae.config import FolderPath, Settings
+from lamae.ecg.leads import LEAD_GROUPS
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.leads import LEAD_GROUPS
-from lamae.preprocess import Preprocessor
-from lamae.tracking import TrackingSettings
+from lamae.model.autoencoder import AutoencoderSettings
+from lamae.runs.tracking import TrackingSettings
 from pretrain.augmentation import AugmentationSettings
-from pretrain.online_probe import ProbeSettings
-from pretrain.pictures import PictureSettings
+from pretrain.monitoring.online_probe import ProbeSettings
+from pretrain.monitoring.pictures import PictureSettings
 from pretrain.retention import Retention
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5"]
-"""How the file of an entry is read: shards/read.py has a function for each."""
+"""How the file of an entry is read: shards/build/read.py has a function for each."""
 
 
 class Entry(NamedTuple):

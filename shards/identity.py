@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from lamae.errors import InputError
-from lamae.samples import Sample
+from lamae.storage.samples import Sample
 from shards.entries import Reject
 
 KEY_VARIABLE = "LAMAE_ID_KEY"

@@ -25,8 +25,8 @@ if not __package__:  # run as a file: import this checkout, and never shards/ as
 
 from lamae.config import FolderPath, Settings, exit_with, settings_from_command_line
 from lamae.errors import InputError
-from shards.build import PartBuilt, build_part, build_shards
-from shards.merge import merge_blocks
+from shards.build.merge import merge_blocks
+from shards.build.run import PartBuilt, build_part, build_shards
 from shards.settings import CommandSettings
 from shards.show import description_lines, summary_lines, verification_lines
 
@@ -92,7 +92,7 @@ def build_all(settings: CommandSettings) -> dict[str, Any]:
     """Build the shards, wherever they and their source are."""
     if not settings.remote:
         return build_shards(settings.in_folders(settings.source, settings.output))
-    from shards.remote import build_remote_shards  # imports fsspec
+    from shards.remote.build import build_remote_shards  # imports fsspec
 
     return build_remote_shards(settings)
 
@@ -101,7 +101,7 @@ def build_some(settings: CommandSettings) -> PartBuilt:
     """Build one part of the shards, wherever their source is."""
     if not settings.remote:
         return build_part(settings.in_folders(settings.source, settings.output))
-    from shards.remote import build_remote_part  # imports fsspec
+    from shards.remote.build import build_remote_part  # imports fsspec
 
     return build_remote_part(settings)
 
@@ -114,7 +114,7 @@ def merge_parts(arguments: Sequence[str]) -> None:
 
 def verify(arguments: Sequence[str]) -> None:
     """Check every byte of a folder of shards; exits 1 if any is not what was written."""
-    from shards.verify import verify_shards
+    from shards.verify.corpus import verify_shards
 
     settings = settings_from_command_line(VerifySettings, folder_first(arguments))
     found = verify_shards(settings.data, workers=settings.workers)
@@ -125,7 +125,7 @@ def verify(arguments: Sequence[str]) -> None:
 
 def describe(arguments: Sequence[str]) -> None:
     """Say what is inside a folder of shards, and write a page about it."""
-    from shards.describe import DescribeSettings, describe_shards
+    from shards.describe.page import DescribeSettings, describe_shards
 
     settings = settings_from_command_line(DescribeSettings, folder_first(arguments))
     show(description_lines(describe_shards(settings)))
@@ -147,7 +147,7 @@ def folder_first(arguments: Sequence[str]) -> list[str]:
 
 def simulate_recordings(arguments: Sequence[str]) -> None:
     """Write simulated recordings and print what they are."""
-    from shards.simulate import SimulateSettings, simulate
+    from shards.simulator.data_set import SimulateSettings, simulate
 
     summary = simulate(settings_from_command_line(SimulateSettings, arguments))
     show(f"{name}: {value}" for name, value in summary.items())
@@ -155,7 +155,7 @@ def simulate_recordings(arguments: Sequence[str]) -> None:
 
 def export_hdf5(arguments: Sequence[str]) -> None:
     """Write shards as one HDF5 file and print what is in it."""
-    from shards.export import ExportSettings, export_shards
+    from shards.hdf5.export import ExportSettings, export_shards
 
     found = export_shards(settings_from_command_line(ExportSettings, arguments))
     show(f"{name}: {value}" for name, value in found.items())
@@ -163,7 +163,7 @@ def export_hdf5(arguments: Sequence[str]) -> None:
 
 def import_hdf5(arguments: Sequence[str]) -> None:
     """Make shards of an exported HDF5 file, and say what there is now."""
-    from shards.import_hdf5 import ImportSettings, import_shards
+    from shards.hdf5.import_file import ImportSettings, import_shards
 
     settings = settings_from_command_line(ImportSettings, arguments)
     show(summary_lines(settings.output, import_shards(settings)))

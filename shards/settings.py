@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
-from lamae.cores import available_cores
 from lamae.readers.array_layout import ArrayLayout
-from lamae.samples import SPLITS, Codec
+from lamae.runs.cores import available_cores
+from lamae.storage.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings
 from shards.locations import READ_ONLY, Location, protocol_of
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamae.corpus import MANIFEST
+from lamae.storage.corpus import MANIFEST
 from shards.rejects import REJECTS
 
 if TYPE_CHECKING:
-    from shards.verify import Verification
+    from shards.verify.corpus import Verification
 
 _KEYS_NAMED = 8
 

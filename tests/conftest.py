@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
-from lamae.samples import encode_signal
-from shards.build import build_shards
+from lamae.storage.corpus import INDEX, MANIFEST, Corpus, write_index
+from lamae.storage.samples import encode_signal
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulate import SimulateSettings, simulate
+from shards.simulator.data_set import SimulateSettings, simulate
 
 if TYPE_CHECKING:  # slow to import, and most test files need neither
     from accelerate import Accelerator

@@ -21,10 +21,10 @@ from benchmarks.scaling import (
     table,
     trainer,
 )
-from lamae.autoencoder import LAMAE
-from lamae.leads import LEADS
-from lamae.masking import draw_mask
-from lamae.optim import adamw
+from lamae.ecg.leads import LEADS
+from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import draw_mask
+from lamae.training.optim import adamw
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 

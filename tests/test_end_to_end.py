@@ -15,11 +15,11 @@ from accelerate import Accelerator
 from finetune.main import finetune
 from finetune.settings import FinetuneSettings
 from lamae.config import load_settings
-from lamae.corpus import INDEX, MANIFEST, Corpus
-from lamae.tracking import METRICS, SUMMARY, read_metrics
+from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
+from lamae.storage.corpus import INDEX, MANIFEST, Corpus
 from pretrain.main import pretrain
 from pretrain.settings import PretrainSettings
-from shards.build import build_shards
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from finetune.anomaly.bottleneck import BottleneckVae
-from finetune.anomaly.cae import Cae
-from finetune.anomaly.objective import (
+from finetune.anomaly.networks.bottleneck import BottleneckVae
+from finetune.anomaly.networks.cae import Cae
+from finetune.anomaly.networks.objective import (
     beta_at,
     divergence_terms,
     effective_kl_weight,
     log_likelihood_terms,
     vae_loss,
 )
+from finetune.anomaly.networks.vae import Vae, VaeOutput
 from finetune.anomaly.settings import AnomalyTraining, VaeSettings
-from finetune.anomaly.vae import Vae, VaeOutput
 from lamae.errors import InputError
 
 SMALL: dict[str, Any] = {"hidden": (8, 4), "latent": 8}

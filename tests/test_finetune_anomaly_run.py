@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.anomaly import training
-from finetune.anomaly.detector_folder import load_detector
+from finetune.anomaly.detector import training
+from finetune.anomaly.detector.folder import load_detector
 from finetune.anomaly.evaluate import evaluate_detector
 from finetune.anomaly.run import detect, new_detector
 from finetune.anomaly.run_settings import (
@@ -23,10 +23,10 @@ from finetune.anomaly.run_settings import (
 from finetune.anomaly.score_file import score_file
 from finetune.main import main
 from lamae.config import ConfigError, load_settings, settings_from_command_line
-from lamae.corpus import Corpus
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.metrics import auroc
-from lamae.preprocess import Preprocessor
+from lamae.statistics.metrics import auroc
+from lamae.storage.corpus import Corpus
 
 CPU = torch.device("cpu")
 KINDS = ("cae", "bottleneck", "lamae")

@@ -14,8 +14,8 @@ from finetune.networks.cnn_attention_bilstm import (
     CnnAttentionBilstmSettings,
 )
 from finetune.networks.convolution import Convolution
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.leads import LEADS
 
 KERNEL_SIZE = 15
 

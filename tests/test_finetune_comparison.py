@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
+from finetune.classifiers.predict import PREDICTIONS, write_predictions
 from finetune.comparison.finished_runs import read_run
 from finetune.comparison.label_efficiency import find_methods
 from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
-from finetune.cross_validation_run import CrossValidateSettings, cross_validate_cohort
+from finetune.cross_validation.run import CrossValidateSettings, cross_validate_cohort
 from finetune.main import finetune
 from finetune.overwriting import clear_results
-from finetune.predict import PREDICTIONS, write_predictions
-from finetune.results import baseline_predictions
+from finetune.reports.results import baseline_predictions
 from finetune.settings import FinetuneSettings
-from lamae.corpus import Corpus
 from lamae.errors import InputError
-from lamae.metrics import auroc, class_scores, macro
+from lamae.statistics.metrics import auroc, class_scores, macro
+from lamae.storage.corpus import Corpus
 
 CLASSES = ("one", "two|2")
 Finish = Callable[..., Path]

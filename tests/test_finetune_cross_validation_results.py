@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from accelerate.utils import broadcast_object_list
 
-from finetune.cross_validation_results import OUT_OF_FOLD
-from finetune.linear_probe import LinearProbe
+from finetune.cross_validation.results import OUT_OF_FOLD
+from finetune.data.windows import usable_windows
 from finetune.main import main
-from finetune.windows import usable_windows
-from lamae.corpus import Corpus
-from lamae.dataset import Usable
+from finetune.training.linear_probe import LinearProbe
+from lamae.batches.dataset import Usable
 from lamae.errors import InputError
-from lamae.tracking import SUMMARY
+from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import Corpus
 
 QUICK = (
     "label_set=class", "multi_label=false", "resamples=50", "cpu_threads=1", "baselines=[]",
@@ -44,7 +44,7 @@ def test_a_recording_is_read_once_to_find_out_whether_it_can_be_used(
         read.append(len(positions))
         return usable_windows(data, positions, *more)
 
-    monkeypatch.setattr("finetune.usable.usable_windows", count)
+    monkeypatch.setattr("finetune.data.usable.usable_windows", count)
     cross_validate(corpus.folder, tmp_path / "run", *LASAN)
     assert sum(read) == len(corpus)
 
@@ -73,7 +73,7 @@ def test_scores_are_kept_where_measuring_them_fails(
     def fail(*given: Any, **more: Any) -> None:
         raise InputError("measures", value="none", expected="some", remedy="This is a test.")
 
-    monkeypatch.setattr("finetune.cross_validation_results.fold_scores", fail)
+    monkeypatch.setattr("finetune.cross_validation.results.fold_scores", fail)
     with pytest.raises(SystemExit):
         cross_validate(corpus.folder, tmp_path / "run", *LASAN)
     assert not (tmp_path / "run" / SUMMARY).exists()

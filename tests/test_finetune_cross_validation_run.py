@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from finetune.cross_validation_results import OUT_OF_FOLD
+from finetune.cross_validation.results import OUT_OF_FOLD
 from finetune.main import main
-from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
-from lamae.tracking import SUMMARY
+from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import INDEX, MANIFEST, Corpus, write_index
 
 CLASSES = ("AF", "LBBB", "sinus")
 OVERLAP = "allow_overlap=[pretraining_patients, pretraining_recordings]"

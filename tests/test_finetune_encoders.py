@@ -15,20 +15,20 @@ import yaml
 from accelerate import Accelerator
 from torch import nn
 
-from finetune.classifier_folder import load_classifier
-from finetune.embeddings import EmbeddingCache
+from finetune.classifiers.folder import load_classifier
+from finetune.classifiers.predict import PREDICTIONS, PredictSettings, predict
 from finetune.encoders.opening import open_encoder
 from finetune.main import finetune
-from finetune.predict import PREDICTIONS, PredictSettings, predict
 from finetune.protocols.published import Division, Rules
 from finetune.protocols.scores import ProtocolScorer, ProtocolsSettings
 from finetune.settings import FinetuneSettings
-from lamae.checkpoint import load_autoencoder
-from lamae.corpus import Corpus
-from lamae.encoder import Encoder
-from lamae.leads import LEADS
-from lamae.pooling import Pooling
-from lamae.tracking import SUMMARY
+from finetune.training.embeddings import EmbeddingCache
+from lamae.ecg.leads import LEADS
+from lamae.model.checkpoint import load_autoencoder
+from lamae.model.encoder import Encoder
+from lamae.model.pooling import Pooling
+from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import Corpus
 
 MakeProbe = Callable[..., FinetuneSettings]
 READS = {"leads": 12, "sampling_rate": 50, "duration_s": 5, "band_hz": None}

@@ -14,13 +14,13 @@ import yaml
 from accelerate import Accelerator
 from onnx import TensorProto, helper, numpy_helper
 
-from finetune.contenders import make_contest
-from finetune.embeddings import EmbeddingCache
 from finetune.encoders.opening import open_encoder
+from finetune.experiment.candidates import make_contest
 from finetune.settings import FinetuneSettings
-from lamae.corpus import Corpus
+from finetune.training.embeddings import EmbeddingCache
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.leads import LEADS
+from lamae.storage.corpus import Corpus
 
 MakeProbe = Callable[..., FinetuneSettings]
 

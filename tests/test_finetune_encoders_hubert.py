@@ -15,17 +15,17 @@ from safetensors.torch import load_file, save_file
 from transformers import HubertConfig, HubertModel
 from transformers.models.hubert.modeling_hubert import HubertAttention
 
-from finetune.classifier_folder import load_classifier
-from finetune.contenders import RANDOM, make_contest
+from finetune.classifiers.folder import load_classifier
 from finetune.encoders.hubert_ecg import HubertNetwork
 from finetune.encoders.opening import open_encoder
 from finetune.encoders.other_encoder import OtherEncoder
-from finetune.layer_decay import decayed_adamw
+from finetune.experiment.candidates import RANDOM, make_contest
 from finetune.main import finetune
 from finetune.settings import FinetuneSettings
+from finetune.training.layer_decay import decayed_adamw
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.leads import LEADS
-from lamae.preprocess import Preprocessor
 
 MakeProbe = Callable[..., FinetuneSettings]
 SIZES: dict[str, Any] = {

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune.reports.error_examples import error_section, surest_errors
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.preprocess import Preprocessor
+from lamae.batches.dataset import Split
+from lamae.ecg.preprocess import Preprocessor
+from lamae.storage.corpus import Corpus
 
 
 def test_the_farthest_from_the_truth_comes_first_called_and_missed_in_turn() -> None:

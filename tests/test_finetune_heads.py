@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.linear_probe import fit_linear_probe
 from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
 from finetune.networks.outputs import Outputs
-from lamae.encoder import Encoder, EncoderSettings, Latents
+from finetune.training.linear_probe import fit_linear_probe
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.leads import LEADS
-from lamae.pooling import Pooling, pool
+from lamae.model.encoder import Encoder, EncoderSettings, Latents
+from lamae.model.pooling import Pooling, pool
 
 WIDTH, PATCH = 16, 10
 HEADS = ["attention", "linear"]

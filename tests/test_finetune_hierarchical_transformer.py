@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from pydantic import ValidationError
 from torch import nn
 
-from finetune.classifier_folder import load_classifier
+from finetune.classifiers.folder import load_classifier
 from finetune.main import finetune
 from finetune.networks.channel_gate import ChannelGate
 from finetune.networks.differential_attention import SoftmaxAttention
@@ -23,9 +23,9 @@ from finetune.networks.hierarchical_transformer import (
     PostNormLayer,
 )
 from finetune.settings import FinetuneSettings
+from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
-from lamae.leads import INDEPENDENT_LEADS, LEADS
-from lamae.tracking import SUMMARY
+from lamae.runs.tracking import SUMMARY
 
 MakeProbe = Callable[..., FinetuneSettings]
 TINY = {"width": 12, "depth": 6, "heads": 2, "hidden": 16}

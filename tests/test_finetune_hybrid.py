@@ -10,9 +10,9 @@ from torch import nn
 from finetune.networks.hybrid import GatedFusion, HybridLasan
 from finetune.networks.lasan import LasanSettings
 from finetune.networks.outputs import Outputs
-from lamae.encoder import Encoder, EncoderSettings
-from lamae.leads import LEADS
-from lamae.pooling import Pooling
+from lamae.ecg.leads import LEADS
+from lamae.model.encoder import Encoder, EncoderSettings
+from lamae.model.pooling import Pooling
 
 TINY = LasanSettings(channels=(4, 8), kernel_size=5, depth=1, heads=2, hidden=8)
 

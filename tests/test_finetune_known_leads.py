@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from finetune.classifier_folder import load_classifier
-from finetune.lead_masking import Leads, measure_lead_need, score_lead_sets, set_name
+from finetune.classifiers.folder import load_classifier
+from finetune.data.tasks import LabelledRows, make_task
+from finetune.evaluation.lead_masking import Leads, measure_lead_need, score_lead_sets, set_name
 from finetune.main import finetune
 from finetune.settings import FinetuneSettings
-from finetune.tasks import LabelledRows, make_task
-from lamae.bootstrap import BootstrapScores
+from lamae.batches.dataset import Split
 from lamae.config import load_settings
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.leads import INDEPENDENT_LEADS
-from lamae.metrics import weighted_class_scores
-from lamae.statistic_bootstrap import bootstrap_statistics
-from shards.build import build_shards
+from lamae.ecg.leads import INDEPENDENT_LEADS
+from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.metrics import weighted_class_scores
+from lamae.statistics.score_intervals import BootstrapScores
+from lamae.storage.corpus import Corpus
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulate import SimulateSettings, simulate
+from shards.simulator.data_set import SimulateSettings, simulate
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from finetune.networks.lasan import Lasan, LasanSettings, LeadAttention, TemporalCnn
+from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
-from lamae.leads import INDEPENDENT_LEADS, LEADS
 
 TINY = LasanSettings(channels=(4, 8), kernel_size=5, depth=2, heads=2, hidden=8)
 

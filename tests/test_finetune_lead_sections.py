@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.contest import Compared, Outcome
-from finetune.lead_masking import LeadNeed, lead_sets, measure_lead_need
+from finetune.data.tasks import LabelledRows, Task
+from finetune.evaluation.lead_masking import LeadNeed, lead_sets, measure_lead_need
+from finetune.experiment.train_and_score import Compared, Outcome
 from finetune.reports.lead_figures import PANELS
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.sections import Section, write_sections
-from finetune.tasks import LabelledRows, Task
-from lamae.leads import LEADS
+from lamae.ecg.leads import LEADS
 
 LEADS_OF_THREE = ("I", "II", "V1")
 

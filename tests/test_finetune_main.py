@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from finetune import logistic_regression, results
 from finetune import main as program
-from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import fit_probe, measure, summarise
+from finetune.data.tasks import LabelledRows, Task, make_task
+from finetune.evaluation.ranking_measures import fit_probe, measure, summarise
 from finetune.main import choose_run_dir, finetune, interruption
+from finetune.reports import results
 from finetune.settings import FinetuneSettings
-from finetune.tasks import LabelledRows, Task, make_task
-from lamae.checkpoint import load_autoencoder
-from lamae.corpus import Corpus
+from finetune.training import logistic_regression
+from finetune.training.embeddings import EmbeddingCache
 from lamae.errors import InputError
-from lamae.tracking import SUMMARY
+from lamae.model.checkpoint import load_autoencoder
+from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import Corpus
 
 PROGRAM = Path(__file__).resolve().parents[1] / "finetune" / "main.py"
 CLASSES = ("AF", "LBBB", "sinus")

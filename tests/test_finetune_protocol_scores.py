@@ -16,17 +16,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from finetune.embeddings import EmbeddingCache
 from finetune.main import main
 from finetune.protocols.published import PROTOCOLS, Rules
 from finetune.protocols.scores import ProtocolScorer, ProtocolsSettings
-from lamae.checkpoint import load_autoencoder
-from lamae.corpus import INDEX, MANIFEST, Corpus, write_index
+from finetune.training.embeddings import EmbeddingCache
 from lamae.errors import InputError
-from lamae.tracking import SUMMARY
-from shards.build import build_shards
+from lamae.model.checkpoint import load_autoencoder
+from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import INDEX, MANIFEST, Corpus, write_index
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulate import simulate_signals
+from shards.simulator.data_set import simulate_signals
 
 PATIENTS = 60
 FIRST = 5941

@@ -9,9 +9,9 @@ import pytest
 from finetune.protocols.published import DIAGNOSTIC, PROTOCOLS, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
 from finetune.protocols.scores import READING
-from lamae.leads import LEADS
-from lamae.preprocess import Preprocessor
-from lamae.record import Record
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.ecg.record import Record
 
 PLAIN = {"sampling_rate": 500, "band_hz": None}
 

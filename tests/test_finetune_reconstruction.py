@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from finetune.reports.reconstruction import draw_reconstruction
-from lamae.checkpoint import load_autoencoder
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
+from lamae.model.checkpoint import load_autoencoder
+from lamae.storage.corpus import Corpus
 
 
 @pytest.mark.parametrize("norm_target", [True, False])

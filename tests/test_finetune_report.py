@@ -18,7 +18,7 @@ from finetune.reports.page import (
 )
 from finetune.reports.page import write_report as write
 from finetune.reports.sections import NamedFigure, NamedTable, Section
-from lamae.plots import ecg_paper
+from lamae.figures.plots import ecg_paper
 
 Interval = dict[str, float]
 

@@ -15,7 +15,7 @@ from finetune.reports.score_figures import (
     roc_figure,
     shortened,
 )
-from lamae.plots import as_svg
+from lamae.figures.plots import as_svg
 
 NAMES = {"MI": 1, "NORM": 0}
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.lead_masking import FEWER_LEADS, keep_leads, lead_sets
-from lamae.dataset import Batch
-from lamae.leads import LEADS
-from lamae.preprocess import Preprocessor
-from lamae.record import Record
+from finetune.evaluation.lead_masking import FEWER_LEADS, keep_leads, lead_sets
+from lamae.batches.dataset import Batch
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.ecg.record import Record
 
 NORMALISATIONS = ("record", "lead", "none")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import MISSING, Reading
 from lamae.errors import RecordError
-from lamae.leads import LEADS
 from lamae.readers.array_files import (
     MAX_CSV_BYTES,
     REASONS,
@@ -15,7 +16,6 @@ from lamae.readers.array_files import (
     read_npy,
 )
 from lamae.readers.array_layout import ArrayLayout
-from lamae.record import MISSING, Reading
 
 LAYOUT = ArrayLayout(sampling_rate=500)
 INTEGERS = np.random.default_rng(0).integers(-2000, 2000, (12, 60)).astype(np.int16)

@@ -8,10 +8,10 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from lamae.autoencoder import LAMAE, AutoencoderSettings
-from lamae.encoder import Method
-from lamae.leads import LEADS
-from lamae.masking import MaskKind, draw_mask
+from lamae.ecg.leads import LEADS
+from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.encoder import Method
+from lamae.model.masking import MaskKind, draw_mask
 
 METHODS: tuple[Method, ...] = get_args(Method)
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import scipy.io
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
-from lamae.leads import LEADS
 from lamae.readers.icbeb import read_icbeb
 from lamae.readers.mat5 import Mat5Error, read_struct
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lamae.codec import encode_digital
+from lamae.ecg.record import Record
 from lamae.errors import InputError
-from lamae.record import Record
-from lamae.samples import Codec, Sample, decode_metadata, encode_metadata, metadata
-from lamae.webdataset_decoder import decode_ecg
-from shards.encode import encoded
-from shards.writer import ShardWriter
+from lamae.storage.codec import encode_digital
+from lamae.storage.samples import Codec, Sample, decode_metadata, encode_metadata, metadata
+from lamae.storage.webdataset_decoder import decode_ecg
+from shards.build.encode import encoded
+from shards.build.writer import ShardWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = 7
@@ -139,7 +139,7 @@ def test_datasets_alone_reads_all_though_the_first_samples_say_least(
 WEBDATASET_DECODED = """
 import json, sys
 import webdataset
-from lamae.webdataset_decoder import decode_ecg
+from lamae.storage.webdataset_decoder import decode_ecg
 raw = webdataset.WebDataset(sys.argv[1:], shardshuffle=False)
 for undecoded, sample in zip(raw.map(decode_ecg), raw.decode().map(decode_ecg), strict=True):
     assert (undecoded["digital"] == sample["digital"]).all() and sample["digital"].dtype == "int16"
@@ -150,7 +150,7 @@ for undecoded, sample in zip(raw.map(decode_ecg), raw.decode().map(decode_ecg), 
 DATASETS_DECODED = """
 import json, sys
 import datasets, numpy
-from lamae.webdataset_decoder import decode_ecg
+from lamae.storage.webdataset_decoder import decode_ecg
 files, streaming = {"train": sys.argv[2:]}, sys.argv[1] == "streaming"
 found = datasets.load_dataset("webdataset", data_files=files, split="train", streaming=streaming)
 for sample in found.map(decode_ecg):
@@ -193,7 +193,7 @@ def test_what_is_no_sample_of_a_shard_is_refused_by_name() -> None:
 
 def test_the_decoder_loads_no_tool_of_others() -> None:
     code = (
-        "import sys, lamae.webdataset_decoder as _;"
+        "import sys, lamae.storage.webdataset_decoder as _;"
         "sys.exit(bool({'torch', 'webdataset', 'datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from lamae.autoencoder import LAMAE, AutoencoderSettings
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.optim import adamw
-from lamae.preprocess import Preprocessor
-from lamae.run_folder import (
+from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.runs.run_folder import (
     Attempt,
     FencedError,
     checkpoint_folder,
@@ -22,7 +21,8 @@ from lamae.run_folder import (
     newest_intact,
     step_of,
 )
-from lamae.training_state import load_checkpoint, save_checkpoint
+from lamae.training.optim import adamw
+from lamae.training.training_state import load_checkpoint, save_checkpoint
 from pretrain.retention import Retention, apply_retention
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,7 +159,7 @@ KILLED_BEFORE_EVERY_CHANGE_OF_THE_DISK = """
 import importlib.util, os, shutil, signal, sys
 from pathlib import Path
 import safetensors.torch
-import lamae.checkpoint, lamae.training_state
+import lamae.model.checkpoint, lamae.training.training_state
 
 spec = importlib.util.spec_from_file_location("saves", sys.argv[1])
 saves = importlib.util.module_from_spec(spec)
@@ -181,7 +181,7 @@ def killed_at(number, run_dir):
         counted(path.write_bytes)(whole)
     for name in saves.CHANGES_OF_THE_DISK:
         setattr(os, name, counted(getattr(os, name)))
-    lamae.checkpoint.save_file = lamae.training_state.save_file = written_in_two
+    lamae.model.checkpoint.save_file = lamae.training.training_state.save_file = written_in_two
     saves.save_as_a_run_does(run_dir, 12)
 
 begun, number, killed = Path(sys.argv[2]), 0, True

@@ -6,11 +6,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lamae.autoencoder import LAMAE, AutoencoderSettings, Reconstruction
-from lamae.encoder import Method
-from lamae.leads import LEADS
-from lamae.masking import Mask, MaskKind, draw_mask, valid_patches
-from lamae.parameters import parameter_report
+from lamae.ecg.leads import LEADS
+from lamae.model.autoencoder import LAMAE, AutoencoderSettings, Reconstruction
+from lamae.model.encoder import Method
+from lamae.model.masking import Mask, MaskKind, draw_mask, valid_patches
+from pretrain.cost.parameters import parameter_report
 
 PATCH, PATCHES, BATCH = 10, 8, 4
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import wfdb
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import MISSING
 from lamae.errors import RecordError
-from lamae.leads import LEADS
 from lamae.readers.wfdb_files import MAX_SAMPLES, read_wfdb, read_wfdb_signals
 from lamae.readers.wfdb_header import parse_header
-from lamae.record import MISSING
 
 # wfdb, which writes the records here, calls pandas in a way that pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")

@@ -11,8 +11,9 @@ import pytest
 import scipy.io
 import wfdb
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import Reading
 from lamae.errors import RecordError
-from lamae.leads import LEADS
 from lamae.readers.icbeb import REASONS as ICBEB_REASONS
 from lamae.readers.icbeb import read_icbeb
 from lamae.readers.mat5 import LARGEST_FILE
@@ -21,7 +22,6 @@ from lamae.readers.wfdb_files import (
     read_wfdb_comments,
     read_wfdb_signals,
 )
-from lamae.record import Reading
 
 # wfdb, which writes the records here, calls pandas in a way that pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")

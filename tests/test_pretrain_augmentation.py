@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
+from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
-from lamae.raw_batches import OnDevice
+from lamae.storage.corpus import Corpus
 from pretrain.augmentation import (
     AugmentationSettings,
     Changes,

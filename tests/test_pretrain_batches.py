@@ -6,11 +6,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
+from lamae.batches.raw_batches import Resident
 from lamae.errors import InputError
-from lamae.masking import Mask
-from lamae.raw_batches import Resident
+from lamae.model.masking import Mask
+from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, masked_batch, step_batches
 from pretrain.loop import (
     Training,

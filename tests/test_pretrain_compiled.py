@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lamae.config import as_yaml
-from lamae.run_folder import OPTIMIZER, WEIGHTS, newest_checkpoint
-from lamae.tracking import read_metrics
+from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, newest_checkpoint
+from lamae.runs.tracking import read_metrics
 from pretrain.settings import PretrainSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "pretrain" / "main.py"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Batch, Split
+from lamae.batches.dataset import Batch, Split
 from lamae.errors import InputError
+from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, training_batches, validation_batches
 from pretrain.damage import DamageCount
 from pretrain.settings import PretrainSettings

@@ -18,15 +18,15 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from lamae.config import as_yaml
-from lamae.corpus import Corpus
 from lamae.errors import InputError
-from lamae.run_folder import OPTIMIZER, WEIGHTS
-from lamae.tracking import read_metrics
-from pretrain.launch import make_accelerator
+from lamae.runs.run_folder import OPTIMIZER, WEIGHTS
+from lamae.runs.tracking import read_metrics
+from lamae.storage.corpus import Corpus
 from pretrain.loop import start_training
 from pretrain.main import pretrain
+from pretrain.processes.launch import make_accelerator
+from pretrain.processes.zero_config import check, decided
 from pretrain.settings import PretrainSettings
-from pretrain.zero_config import check, decided
 
 MakeSettings = Callable[..., PretrainSettings]
 Launch = Callable[..., subprocess.CompletedProcess[str]]
@@ -163,7 +163,7 @@ _POISONED = """
 import json, sys
 sys.path.insert(0, {root!r})
 from pretrain import batches, main
-from pretrain.launch import make_accelerator
+from pretrain.processes.launch import make_accelerator
 from pretrain.settings import PretrainSettings
 make = batches.step_batches
 def poisoned(settings, accelerator, read, step):
@@ -283,7 +283,7 @@ def test_deepspeed_that_is_missing_or_would_be_dropped_without_a_word_is_named(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with monkeypatch.context() as patched:
-        patched.setattr("pretrain.launch.find_spec", lambda name: None)
+        patched.setattr("pretrain.processes.launch.find_spec", lambda name: None)
         with pytest.raises(InputError, match=r"no deepspeed and no transformers.*lamae\[deepsp"):
             make_accelerator(make_settings())
 

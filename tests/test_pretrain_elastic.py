@@ -9,7 +9,7 @@ import pytest
 from accelerate import Accelerator
 
 from lamae.config import as_yaml
-from lamae.tracking import read_metrics
+from lamae.runs.tracking import read_metrics
 from pretrain.main import pretrain
 from pretrain.settings import PretrainSettings
 

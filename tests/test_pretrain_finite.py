@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
 from lamae.errors import InputError
-from lamae.optim import AdamW
+from lamae.storage.corpus import Corpus
+from lamae.training.optim import AdamW
 from pretrain.batches import MaskedBatch, Reader, step_batches
 from pretrain.finite import FiniteSteps, Step, poisoned
 from pretrain.loop import Training, start_training, train_step

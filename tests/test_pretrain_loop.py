@@ -10,9 +10,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Batch, Split, shuffled_positions
+from lamae.batches.dataset import Batch, Split, shuffled_positions
 from lamae.errors import InputError
+from lamae.storage.corpus import Corpus
 from pretrain.batches import MaskedBatch, Reader, masked_batch, step_batches
 from pretrain.loop import Training, start_training, train_step, validate
 from pretrain.settings import PretrainSettings

@@ -10,10 +10,10 @@ from subprocess import CompletedProcess
 import pytest
 from accelerate import Accelerator
 
-from lamae.checkpoint import load_autoencoder
 from lamae.config import as_yaml
-from lamae.corpus import Corpus
-from lamae.tracking import METRICS, SUMMARY, read_metrics
+from lamae.model.checkpoint import load_autoencoder
+from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
+from lamae.storage.corpus import Corpus
 from pretrain.main import pretrain
 from pretrain.settings import PretrainSettings
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
+from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, step_batches
 from pretrain.pinning import pinning, with_tensors
 from pretrain.settings import PretrainSettings

@@ -10,12 +10,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
 from lamae.errors import InputError
-from lamae.run_folder import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
-from lamae.sealing import seal
-from lamae.tracking import read_metrics
+from lamae.runs.checksums import seal
+from lamae.runs.run_folder import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
+from lamae.runs.tracking import read_metrics
+from lamae.storage.corpus import Corpus
 from pretrain import main
 from pretrain.batches import Reader, step_batches
 from pretrain.loop import Training, start_training, train_step

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamae.run_folder import (
+from lamae.runs.checksums import seal
+from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     STATE,
     Attempt,
@@ -16,7 +17,6 @@ from lamae.run_folder import (
     checkpoints,
     step_of,
 )
-from lamae.sealing import seal
 from pretrain.retention import (
     VALIDATION_LOSS,
     Retention,

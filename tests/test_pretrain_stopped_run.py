@@ -11,12 +11,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.run_folder import OPTIMIZER, WEIGHTS, Attempt, FencedError, newest_checkpoint
-from lamae.tracking import read_metrics
+from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, Attempt, FencedError, newest_checkpoint
+from lamae.runs.tracking import read_metrics
 from pretrain import main
 from pretrain.loop import Training, train_step
+from pretrain.processes.stopping import RESUME, STOP
 from pretrain.settings import PretrainSettings
-from pretrain.stopping import RESUME, STOP
 
 MakeSettings = Callable[..., PretrainSettings]
 Act = Callable[[Path], object]
@@ -53,7 +53,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     told: str,
 ) -> None:
     settings = make_settings()
-    monkeypatch.setattr("pretrain.stopping._FILE_EVERY_S", 0.0)
+    monkeypatch.setattr("pretrain.processes.stopping._FILE_EVERY_S", 0.0)
     with monkeypatch.context() as patched:
         _during_step_6(patched, act)
         main.pretrain(settings, accelerator)

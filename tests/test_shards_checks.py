@@ -13,12 +13,12 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from lamae.config import ConfigError, load_settings
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import MISSING, Record
 from lamae.errors import RecordError
-from lamae.leads import LEADS
-from lamae.record import MISSING, Record
 from shards.checks.examine import REASONS, Verdict, examine
 from shards.checks.settings import QualitySettings
-from shards.simulate import simulate_signals
+from shards.simulator.data_set import simulate_signals
 from shards.simulator.ecg_classes import CLASSES
 
 PER_MV = 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lamae.leads import LEADS
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import Record
 from lamae.readers.wfdb_files import read_wfdb
-from lamae.record import Record
 from shards.checks.examine import examine
 from shards.checks.settings import QualitySettings
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks
 
-from lamae.leads import LEADS
-from shards.simulate import Simulated, simulate_signals
+from lamae.ecg.leads import LEADS
+from shards.simulator.data_set import Simulated, simulate_signals
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.noise import NoiseSettings
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from lamae.errors import InputError
-from shards.blocks import alone
-from shards.build import build_part, build_shards
-from shards.merge import merge_blocks
-from shards.plan import BUILDING, locked
+from shards.build.blocks import alone
+from shards.build.merge import merge_blocks
+from shards.build.plan import BUILDING, locked
+from shards.build.run import build_part, build_shards
 from shards.settings import ShardsSettings
 
 
@@ -54,7 +54,7 @@ KILLED_BEFORE_EVERY_CHANGE_OF_THE_DISK = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 import pandas  # pyarrow would import it in every child
-from shards.build import build_shards
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
 
 def forked(work):
@@ -190,7 +190,7 @@ def test_parts_that_start_at_once_merge_to_the_same_bytes(
 STARTED_AT_ONCE = """
 import sys
 from pathlib import Path
-from shards.build import build_part
+from shards.build.run import build_part
 from shards.settings import ShardsSettings
 
 source, output, part, parts = sys.argv[1:]
@@ -226,7 +226,7 @@ def test_a_full_disk_while_merging_is_told_and_the_merge_can_be_given_again(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("shards.merge.merge_indexes", full)
+        patch.setattr("shards.build.merge.merge_indexes", full)
         with pytest.raises(InputError, match=r"No space left .* Make room"):
             merge_blocks(tmp_path)
     merge_blocks(tmp_path)

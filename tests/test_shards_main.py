@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lamae.corpus import MANIFEST
+from lamae.storage.corpus import MANIFEST
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
 

@@ -9,9 +9,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from lamae.errors import InputError
-from shards import remote_store
-from shards.remote_source import Mirror, fetch_listing
-from shards.remote_store import Store
+from shards.remote import store as remote_store
+from shards.remote.source import Mirror, fetch_listing
+from shards.remote.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lamae.errors import InputError
+from shards.build.read import read_entry
 from shards.entries import Listing
-from shards.read import read_entry
 from shards.settings import ShardsSettings
 from shards.sources.kinds import list_source
 

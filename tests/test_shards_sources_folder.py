@@ -6,12 +6,12 @@ import h5py
 import numpy as np
 import pytest
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError, RecordError
-from lamae.leads import LEADS
+from shards.build.read import read_entry
 from shards.entries import Listing
-from shards.read import read_entry
 from shards.settings import ShardsSettings
-from shards.simulate import SimulateSettings, simulate
+from shards.simulator.data_set import SimulateSettings, simulate
 from shards.sources.kinds import list_source
 from shards.sources.tables import read_label_table
 

@@ -8,10 +8,10 @@ import scipy.io
 
 from lamae.errors import InputError, RecordError
 from lamae.readers.wfdb_files import read_wfdb
+from shards.build.read import read_entry
 from shards.entries import Listing
-from shards.read import read_entry
 from shards.settings import ShardsSettings
-from shards.simulate import SimulateSettings, simulate
+from shards.simulator.data_set import SimulateSettings, simulate
 from shards.sources.code15 import CLASSES
 from shards.sources.kinds import list_source
 

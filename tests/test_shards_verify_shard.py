@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lamae.samples import decode_metadata, encode_metadata
-from shards.build import build_shards
+from lamae.storage.samples import decode_metadata, encode_metadata
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.verify import verify_shards
-from shards.verify_shard import ExpectedShard, check_shard
+from shards.verify.corpus import verify_shards
+from shards.verify.shard import ExpectedShard, check_shard
 
 
 def read_members(tar: Path) -> dict[str, bytes]:

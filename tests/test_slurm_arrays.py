@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from lamae.corpus import INDEX, Corpus
-from lamae.run_folder import WEIGHTS
-from lamae.tracking import read_summary
-from shards.build import build_shards
+from lamae.runs.run_folder import WEIGHTS
+from lamae.runs.tracking import read_summary
+from lamae.storage.corpus import INDEX, Corpus
+from shards.build.run import build_shards
 from shards.settings import ShardsSettings
 
 Slurm = Callable[..., str]

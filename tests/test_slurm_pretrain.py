@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from lamae.run_folder import OPTIMIZER, WEIGHTS, newest_intact
-from lamae.tracking import read_metrics
-from pretrain.stopping import RESUME, STOP
+from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, newest_intact
+from lamae.runs.tracking import read_metrics
+from pretrain.processes.stopping import RESUME, STOP
 
 Slurm = Callable[..., str]
 JOB = "slurm/pretrain.sbatch"

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from finetune.anomaly.normals import AnomalyTask, Judged
+from finetune.anomaly.evaluation.normals import AnomalyTask, Judged
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.anomaly.threshold_rules import ABNORMAL
-from finetune.audit import audit_leakage
+from finetune.data.audit import audit_leakage
+from finetune.data.tasks import LabelledRows, Task
+from finetune.data.usable import check_leads
+from finetune.data.windows import reading_of
 from finetune.overwriting import check_free, clear_results
-from finetune.tasks import LabelledRows, Task
-from finetune.usable import check_leads
-from finetune.windows import reading_of
-from lamae.corpus import Corpus
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.files import make_folder
-from lamae.preprocess import Preprocessor
+from lamae.storage.corpus import Corpus
 
 
 def make_run_dir(settings: AnomalySettings) -> Path:

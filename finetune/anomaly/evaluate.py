@@ -6,25 +6,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from finetune.anomaly.detector_folder import LoadedDetector, load_detector
-from finetune.anomaly.findings import anomaly_findings
-from finetune.anomaly.judging import leave_results, measured_summary, score_part
-from finetune.anomaly.measures import measure
-from finetune.anomaly.normals import judge
+from finetune.anomaly.detector.folder import LoadedDetector, load_detector
+from finetune.anomaly.evaluation.findings import anomaly_findings
+from finetune.anomaly.evaluation.measures import measure
+from finetune.anomaly.evaluation.normals import judge
+from finetune.anomaly.evaluation.results import leave_results, measured_summary, score_part
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
 from finetune.anomaly.run_settings import AnomalyEvaluateSettings, AnomalyOverlap
-from finetune.anomaly.threshold_rules import ABNORMAL, RuleName
-from finetune.audit import audit_other_shards
+from finetune.data.audit import audit_other_shards
+from finetune.data.usable import by_reason
+from finetune.data.windows import reading_of
 from finetune.overwriting import check_apart, check_free, clear_results
-from finetune.usable import by_reason
-from finetune.windows import reading_of
-from lamae.corpus import Corpus
 from lamae.errors import InputError
-from lamae.thresholds import Thresholds
-from lamae.tracking import run_summary
+from lamae.runs.tracking import run_summary
+from lamae.statistics.thresholds import Thresholds
+from lamae.storage.corpus import Corpus
 
 
 class _Seen(NamedTuple):
-    """What the audit has to know of a detector; see `finetune.audit.Audited`."""
+    """What the audit has to know of a detector; see `finetune.data.audit.Audited`."""
 
     encoder: Path | None
     pretraining_data: tuple[Path, ...] | None

@@ -13,27 +13,32 @@ from finetune.anomaly.checks import (
     check_task_leads,
     make_run_dir,
 )
-from finetune.anomaly.detector_folder import DETECTOR_FOLDER, Decision, save_detector
-from finetune.anomaly.detectors import Detector
-from finetune.anomaly.findings import anomaly_findings, learnt_sentence
-from finetune.anomaly.judging import ScoredPart, leave_results, measured_summary, score_part
-from finetune.anomaly.measures import Measured, measure
-from finetune.anomaly.normals import AnomalyTask, make_anomaly_task
+from finetune.anomaly.detector.detectors import Detector
+from finetune.anomaly.detector.folder import DETECTOR_FOLDER, Decision, save_detector
+from finetune.anomaly.detector.training import Learnt, learn, learn_latents
+from finetune.anomaly.evaluation.findings import anomaly_findings, learnt_sentence
+from finetune.anomaly.evaluation.measures import Measured, measure
+from finetune.anomaly.evaluation.normals import AnomalyTask, make_anomaly_task
+from finetune.anomaly.evaluation.results import (
+    ScoredPart,
+    leave_results,
+    measured_summary,
+    score_part,
+)
+from finetune.anomaly.evaluation.threshold_rules import RULES, RuleName, choose_threshold
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.anomaly.settings import Architecture
-from finetune.anomaly.threshold_rules import RULES, RuleName, choose_threshold
-from finetune.anomaly.training import Learnt, learn, learn_latents
-from finetune.contenders import agreed_preprocessor
-from finetune.usable import by_reason
-from finetune.windows import MISSING_LEADS, reading_of
-from lamae.autoencoder import LAMAE
-from lamae.checkpoint import load_autoencoder
-from lamae.corpus import Corpus
-from lamae.dataset import Split
-from lamae.leads import LEADS
-from lamae.preprocess import Preprocessor
-from lamae.thresholds import Thresholds
-from lamae.tracking import run_summary
+from finetune.data.usable import by_reason
+from finetune.data.windows import MISSING_LEADS, reading_of
+from finetune.experiment.candidates import agreed_preprocessor
+from lamae.batches.dataset import Split
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.autoencoder import LAMAE
+from lamae.model.checkpoint import load_autoencoder
+from lamae.runs.tracking import run_summary
+from lamae.statistics.thresholds import Thresholds
+from lamae.storage.corpus import Corpus
 
 WINDOW_SAMPLES = 500
 """Samples of a window where none are asked for."""

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.anomaly.normals import NormalRule
-from finetune.anomaly.recordings import Over
+from finetune.anomaly.detector.recordings import Over
+from finetune.anomaly.evaluation.normals import NormalRule
+from finetune.anomaly.evaluation.threshold_rules import RuleName, RuleSettings
 from finetune.anomaly.settings import (
     SCORES,
     AnomalyTraining,
@@ -13,11 +14,10 @@ from finetune.anomaly.settings import (
     ScoreName,
     VaeSettings,
 )
-from finetune.anomaly.threshold_rules import RuleName, RuleSettings
-from finetune.hold_out import HOLD_OUT
+from finetune.data.hold_out import HOLD_OUT
 from lamae.config import FolderPath, Settings
-from lamae.pooling import Pooling
-from lamae.preprocess import Preprocessor
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.pooling import Pooling
 
 DEFAULT_SCORE: dict[Kind, ScoreName] = {
     "cae": "mse",

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from finetune.anomaly.detector_folder import load_detector
-from finetune.anomaly.recordings import score_recordings
+from finetune.anomaly.detector.folder import load_detector
+from finetune.anomaly.detector.recordings import score_recordings
 from finetune.anomaly.run_settings import AnomalyScoreSettings
+from finetune.data.windows import reading_of
 from finetune.overwriting import check_output
-from finetune.windows import reading_of
-from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.batches.dataset import Split
 from lamae.files import open_whole
+from lamae.storage.corpus import Corpus
 
 SCORES_FILE = "scores.csv"
 """Where a run keeps the scores of the evaluation split."""

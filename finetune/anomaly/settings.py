@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lamae.autoencoder import AutoencoderSettings
 from lamae.config import Settings
-from lamae.pooling import Pooling
-from lamae.preprocess import Preprocessor
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.autoencoder import AutoencoderSettings
+from lamae.model.pooling import Pooling
 
 Kind = Literal["cae", "vae_bilstm", "lamae"]
 """cae: convolutional autoencoder. vae_bilstm: variational autoencoder of BiLSTM, with attention by

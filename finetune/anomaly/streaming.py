@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from finetune.anomaly.detectors import Detector, deviations
-from finetune.stream_windows import StreamWindows
-from lamae.dataset import Batch
+from finetune.anomaly.detector.detectors import Detector, deviations
+from lamae.batches.dataset import Batch
+from lamae.ecg.record import Record
+from lamae.edge.stream_windows import StreamWindows
 from lamae.errors import RecordError
-from lamae.record import Record
 
 
 class WindowScores(NamedTuple):

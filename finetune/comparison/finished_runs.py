@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.score_file import SCORES_FILE
-from finetune.anomaly.threshold_rules import ABNORMAL
-from finetune.cross_validation_results import OUT_OF_FOLD
-from finetune.predict import PREDICTIONS
-from finetune.results import baseline_predictions
+from finetune.classifiers.predict import PREDICTIONS
+from finetune.cross_validation.results import OUT_OF_FOLD
+from finetune.reports.results import baseline_predictions
 from lamae.errors import InputError
-from lamae.tracking import SUMMARY, read_summary
+from lamae.runs.tracking import SUMMARY, read_summary
 
 
 class Predictions(NamedTuple):

@@ -8,15 +8,15 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from finetune.collect import Run, flat_config, tabulate
-from finetune.comparison.alignment import baseline_of
+from finetune.comparison.collect import Run, flat_config, tabulate
+from finetune.comparison.common_recordings import baseline_of
 from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from finetune.settings import NO_SCORE_HANGS_ON
-from lamae.bootstrap import BootstrapScores, Interval
 from lamae.errors import InputError
-from lamae.plots import COLOURS, STYLE
+from lamae.figures.plots import COLOURS, STYLE
+from lamae.statistics.score_intervals import BootstrapScores, Interval
 
 FRACTION = "label_fraction"
 _MARKERS, _DASHES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")

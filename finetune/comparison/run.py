@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune.comparison.alignment import Common, align, measure_models, patients_of
+from finetune.comparison.common_recordings import Common, align, measure_models, patients_of
 from finetune.comparison.finished_runs import read_run
 from finetune.comparison.label_efficiency import check_seeds, efficiency_section, find_methods
 from finetune.comparison.sections import (
@@ -14,14 +14,14 @@ from finetune.comparison.sections import (
     settings_section,
 )
 from finetune.comparison.settings import CompareSettings
-from finetune.evaluate import interval_as_dict
+from finetune.evaluation.ranking_measures import interval_as_dict
 from finetune.overwriting import check_apart, check_free, clear_results
 from finetune.reports.page import write_report
-from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
-from lamae.corpus import Corpus
 from lamae.errors import InputError
 from lamae.files import write_json
-from lamae.tracking import SUMMARY, run_summary
+from lamae.runs.tracking import SUMMARY, run_summary
+from lamae.statistics.score_intervals import BootstrapScores, Interval, ScoreIntervals
+from lamae.storage.corpus import Corpus
 
 
 def compare_runs(settings: CompareSettings) -> list[str]:

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from finetune.collect import Run, tabulate
-from finetune.comparison.alignment import Common
+from finetune.comparison.collect import Run, tabulate
+from finetune.comparison.common_recordings import Common
 from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.score_sections import curve_section
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from lamae.bootstrap import BootstrapScores, Interval, ScoreIntervals
-from lamae.delong import auroc_difference
-from lamae.plots import COLOURS, MUTED, interval_plot
+from lamae.figures.plots import COLOURS, MUTED, interval_plot
+from lamae.statistics.delong import auroc_difference
+from lamae.statistics.score_intervals import BootstrapScores, Interval, ScoreIntervals
 
 _MOST_CLASSES = 24
 _MOST_DRAWN = len(COLOURS)

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lamae.checkpoint import read_json
 from lamae.config import ConfigError, FolderPath, Settings, load_settings
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.preprocess import Preprocessor
-from lamae.run_folder import CONFIG, WEIGHTS
+from lamae.model.checkpoint import read_json
+from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 HUBERT_SIZES = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from finetune.encoders.other_encoder import Network
-from lamae.checkpoint import read_tensors
 from lamae.errors import InputError
-from lamae.run_folder import CONFIG, WEIGHTS
+from lamae.model.checkpoint import read_tensors
+from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 _PREFIXES = ("", "hubert_ecg.", "hubert.")
 """What stands before a weight's name, in a classifier's checkpoint as well."""

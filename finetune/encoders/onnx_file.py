@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from finetune.encoders.other_encoder import Network
-from finetune.onnx_session import import_extra, open_session
+from lamae.edge.onnx_session import import_extra, open_session
 from lamae.errors import InputError
 
 _ELSEWHERE = b"\n\x08location\x12"

@@ -16,10 +16,10 @@ from finetune.encoders.other_encoder import (
     OtherEncoder,
 )
 from finetune.encoders.torchscript_file import TorchScriptNetwork
-from lamae.checkpoint import Loaded, load_autoencoder
-from lamae.encoder import Encoder
+from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.preprocess import Preprocessor
+from lamae.model.checkpoint import Loaded, load_autoencoder
+from lamae.model.encoder import Encoder
 
 _TRIED = (2, 3)
 """Recordings in the batches that an encoder is tried on."""

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from finetune.encoders.description import OtherEncoderSettings
-from lamae.encoder import Encoder, EncoderSettings, Latents
 from lamae.errors import InputError
+from lamae.model.encoder import Encoder, EncoderSettings, Latents
 
 _SMOOTH = 1e-8
 

@@ -10,13 +10,13 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, OtherEncoder, present_rows
-from finetune.linear_probe import LinearProbe
 from finetune.networks.outputs import LogitLayer, Outputs
-from lamae.encoder import Latents
+from finetune.training.linear_probe import LinearProbe
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.layers import initialise, rows_of_leads
-from lamae.leads import LEADS
-from lamae.pooling import Pooling, pool
+from lamae.model.encoder import Latents
+from lamae.model.layers import initialise, rows_of_leads
+from lamae.model.pooling import Pooling, pool
 
 
 @runtime_checkable
@@ -162,7 +162,7 @@ class AttentionHead(nn.Module):
 
 
 def pooled_width(pooling: Pooling, *, width: int, leads: int) -> int:
-    """Return how many features `lamae.pooling.pool` makes of the tokens of so many leads.
+    """Return how many features `lamae.model.pooling.pool` makes of the tokens of so many leads.
 
     0 leads are those of an encoder that has one row of tokens for all.
     """

@@ -5,7 +5,7 @@ from the finest to the coarsest; from a scale to the next goes one summary token
 of layers and initial weights are those of the authors' code, which adds sine-cosine positions at
 each scale anew and has no normalisation after the last layer. Left out are the 20 hand-crafted
 features, age and sex that the authors join to the classifier's 64, to compare networks on signals
-alone; the schedule is that of `finetune.training`, where theirs is Noam's.
+alone; the schedule is that of `finetune.training.fine_tuning`, where theirs is Noam's.
 
 The leads are apart up to the transformer, and only there: its first projections mix the channels
 of all leads in each token. So a channel that the gate weighs is no lead's, and the gate gives no
@@ -28,7 +28,7 @@ from finetune.networks.lead_convolutions import LeadConvolutions, Scale, scale_l
 from finetune.networks.outputs import LogitLayer, Outputs
 from lamae.config import Settings
 from lamae.errors import InputError
-from lamae.layers import sincos_positions
+from lamae.model.layers import sincos_positions
 
 _DROPOUT = 0.1
 _HEAD_WIDTH, _HEAD_DROPOUT = 64, 0.2

@@ -15,8 +15,8 @@ from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_row
 from finetune.networks.heads import pooled_width
 from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
 from finetune.networks.outputs import Outputs
-from lamae.layers import initialise
-from lamae.pooling import Pooling, pool
+from lamae.model.layers import initialise
+from lamae.model.pooling import Pooling, pool
 
 
 class Fused(NamedTuple):

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded
 from finetune.networks.outputs import LogitLayer, Outputs
 from lamae.config import Settings
-from lamae.encoder import LeadPooling
-from lamae.layers import initialise, rows_of_leads
-from lamae.leads import LEADS
+from lamae.ecg.leads import LEADS
+from lamae.model.encoder import LeadPooling
+from lamae.model.layers import initialise, rows_of_leads
 
 
 class LasanSettings(Settings):

@@ -44,7 +44,7 @@ class Rules(Settings):
     """All that a protocol says of what is learnt and how recordings are read.
 
     Two sets of rules differ in the fields that differ; what a field does is told by
-    finetune/tasks.py and finetune/protocols/reading.py.
+    finetune/data/tasks.py and finetune/protocols/reading.py.
     """
 
     label_set: str

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from lamae.preprocess import SMALLEST_SCALE_MV, Prepared, Preprocessor
-from lamae.record import Record
-from lamae.signals import crop_or_pad, resample
+from lamae.ecg.preprocess import SMALLEST_SCALE_MV, Prepared, Preprocessor
+from lamae.ecg.record import Record
+from lamae.ecg.signals import crop_or_pad, resample
 
 
 class ProtocolPreprocessor(Preprocessor):

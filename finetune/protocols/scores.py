@@ -7,23 +7,23 @@ import numpy as np
 from accelerate import Accelerator
 from pydantic import Field
 
-from finetune.audit import audit_leakage, check_copies
-from finetune.embeddings import EmbeddingCache
+from finetune.cross_validation.out_of_fold import fold_scores
+from finetune.data.audit import audit_leakage, check_copies
+from finetune.data.folds import check_folds, patient_folds
+from finetune.data.tasks import LabelledRows, make_cohort
+from finetune.data.usable import check_unusable
 from finetune.encoders.opening import open_encoder
-from finetune.folds import check_folds, patient_folds
-from finetune.linear_probe import L2_GRID, fit_linear_probe
-from finetune.out_of_fold import fold_scores
 from finetune.protocols.published import Protocol, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
 from finetune.settings import FinetuneSettings, Overlap
-from finetune.tasks import LabelledRows, make_cohort
-from finetune.usable import check_unusable
-from lamae.bootstrap import BootstrapScores
+from finetune.training.embeddings import EmbeddingCache
+from finetune.training.linear_probe import L2_GRID, fit_linear_probe
 from lamae.config import FolderPath, Settings
-from lamae.corpus import INDEX, Corpus
 from lamae.errors import InputError
-from lamae.index import Index
-from lamae.pooling import Pooling
+from lamae.model.pooling import Pooling
+from lamae.statistics.score_intervals import BootstrapScores
+from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.index import Index
 
 PROBE = "probe"
 READING = ("through_rate", "first_s", "windows", "padding", "scale")

@@ -14,11 +14,11 @@ from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
 from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
-from lamae.bootstrap import Interval
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
-from lamae.threads import use_cores
-from lamae.tracking import SUMMARY, run_summary
+from lamae.runs.tracking import SUMMARY, run_summary
+from lamae.statistics.score_intervals import Interval
+from lamae.training.threads import use_cores
 
 TABLE = "protocols"
 """Name of the tables, before its ending."""

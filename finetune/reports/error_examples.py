@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from finetune.reports.sections import NamedFigure, NamedTable, Section
-from lamae.dataset import Split
-from lamae.plots import ecg_paper
+from lamae.batches.dataset import Split
+from lamae.figures.plots import ecg_paper
 
 _SECONDS = 10.0
 

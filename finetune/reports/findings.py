@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from finetune.contest import Compared, Outcome
-from finetune.evaluate import DIFFERENCES
-from finetune.linear_probe import GRADIENT_TOLERANCE
+from finetune.evaluation.ranking_measures import DIFFERENCES
+from finetune.experiment.train_and_score import Compared, Outcome
 from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
+from finetune.training.linear_probe import GRADIENT_TOLERANCE
 
 MODES = {
     "probe": "the linear probe",

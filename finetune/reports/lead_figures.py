@@ -8,8 +8,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lamae.bootstrap import Interval
-from lamae.plots import COLOURS, MUTED, STYLE
+from lamae.figures.plots import COLOURS, MUTED, STYLE
+from lamae.statistics.score_intervals import Interval
 
 PANELS = 12
 """Classes that a figure has room for; tables hold all."""

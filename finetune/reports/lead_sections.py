@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.contest import Compared
-from finetune.lead_masking import LeadNeed, set_name
+from finetune.evaluation.lead_masking import LeadNeed, set_name
+from finetune.experiment.train_and_score import Compared
 from finetune.reports.lead_figures import (
     PANELS,
     draw_by_class,
@@ -16,8 +16,8 @@ from finetune.reports.lead_figures import (
     draw_lead_weights,
 )
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from lamae.bootstrap import Interval, ScoreIntervals
-from lamae.leads import LEAD_GROUPS
+from lamae.ecg.leads import LEAD_GROUPS
+from lamae.statistics.score_intervals import Interval, ScoreIntervals
 
 MACRO = "Macro average"
 

@@ -9,9 +9,9 @@ import yaml
 from markupsafe import Markup
 
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section, write_sections
-from lamae.bootstrap import Interval
-from lamae.pages import write_page
-from lamae.plots import interval_plot, learning_curve
+from lamae.figures.pages import write_page
+from lamae.figures.plots import interval_plot, learning_curve
+from lamae.statistics.score_intervals import Interval
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"

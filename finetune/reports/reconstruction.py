@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from matplotlib.figure import Figure
 
-from lamae.checkpoint import Loaded
-from lamae.dataset import Split
-from lamae.masking import Mask, draw_visible
-from lamae.reconstruction_picture import reconstruction_figure
+from lamae.batches.dataset import Split
+from lamae.figures.reconstruction_picture import reconstruction_figure
+from lamae.model.checkpoint import Loaded
+from lamae.model.masking import Mask, draw_visible
 
 
 class Picture(NamedTuple):

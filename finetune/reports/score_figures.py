@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lamae.calibration import reliability
-from lamae.metrics import auroc, average_precision
-from lamae.plots import COLOURS, INK, MUTED, STYLE
+from lamae.figures.plots import COLOURS, INK, MUTED, STYLE
+from lamae.statistics.calibration import reliability
+from lamae.statistics.metrics import auroc, average_precision
 
 MOST_PANELS = 12
 """Classes that are drawn, the most frequent."""

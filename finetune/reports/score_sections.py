@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.decision_measures import AT_F1, AT_SPECIFICITY, CALIBRATION, CHALLENGE
+from finetune.evaluation.decision_measures import AT_F1, AT_SPECIFICITY, CALIBRATION, CHALLENGE
 from finetune.reports.page import by_frequency, capitalised, interval_of, intervals_by_column
 from finetune.reports.score_figures import (
     MOST_PANELS,
@@ -19,8 +19,8 @@ from finetune.reports.score_figures import (
     roc_figure,
 )
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from lamae.calibration import reliability
-from lamae.metrics import defined_classes
+from lamae.statistics.calibration import reliability
+from lamae.statistics.metrics import defined_classes
 
 _SPLIT = ("true_positive", "false_positive", "false_negative", "true_negative")
 _MOST_POINTS = 200

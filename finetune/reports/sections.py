@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from lamae.bootstrap import Interval
+from lamae.figures.plots import as_svg, save_png
 from lamae.files import open_whole
-from lamae.plots import as_svg, save_png
+from lamae.statistics.score_intervals import Interval
 
 Cell = str | int | float | Interval | None
 """Of a table: None is left empty, what is not a number is written as unknown."""

@@ -14,8 +14,9 @@ from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
+from lamae.ecg.leads import canonical_lead
+from lamae.ecg.record import Reading
 from lamae.errors import InputError, RecordError
-from lamae.leads import canonical_lead
 from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
 from lamae.readers.array_layout import (
     ArrayLayout,
@@ -24,7 +25,6 @@ from lamae.readers.array_layout import (
     leads_first,
     refuse,
 )
-from lamae.record import Reading
 
 Reason = Literal["missing_file", "unreadable_file", "file_too_large"]
 REASONS: tuple[str, ...] = (*get_args(Reason), *LAYOUT_REASONS)

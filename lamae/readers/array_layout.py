@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field
 
 from lamae.config import Settings
+from lamae.ecg.leads import LEADS, canonical_lead, lead_number
+from lamae.ecg.record import MISSING, Reading, Record
 from lamae.errors import InputError, RecordError
-from lamae.leads import LEADS, canonical_lead, lead_number
-from lamae.quantise import REASONS as QUANTISE_REASONS
-from lamae.quantise import quantise
+from lamae.readers.quantise import REASONS as QUANTISE_REASONS
+from lamae.readers.quantise import quantise
 from lamae.readers.wfdb_files import MAX_SAMPLES, SAMPLING_RATES
-from lamae.record import MISSING, Reading, Record
 
 Reason = Literal[
     "unknown_sampling_rate",

@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple, NoReturn, get_args
 import h5py
 import numpy as np
 
+from lamae.ecg.record import Reading
 from lamae.errors import RecordError
 from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
 from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
 from lamae.readers.array_layout import Reason as LayoutReason
-from lamae.record import Reading
 
 Reason = Literal[
     "missing_file",

@@ -11,12 +11,12 @@ from typing import Literal, NoReturn, get_args
 
 import numpy as np
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import Reading, Record
 from lamae.errors import RecordError
-from lamae.leads import LEADS
-from lamae.quantise import REASONS as QUANTISE_REASONS
-from lamae.quantise import quantise
 from lamae.readers.mat5 import LARGEST_FILE, Mat5Error, read_struct
-from lamae.record import Reading, Record
+from lamae.readers.quantise import REASONS as QUANTISE_REASONS
+from lamae.readers.quantise import quantise
 
 SAMPLING_RATE = 500
 """Samples per second of every recording of the set."""

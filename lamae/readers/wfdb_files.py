@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
+from lamae.ecg.leads import canonical_lead, lead_number
+from lamae.ecg.record import Reading, Record
 from lamae.errors import InputError, RecordError
-from lamae.leads import canonical_lead, lead_number
 from lamae.readers.wfdb_header import (
     Header,
     HeaderSignal,
@@ -19,7 +20,6 @@ from lamae.readers.wfdb_header import (
     parse_header,
 )
 from lamae.readers.wfdb_signals import FORMATS, SignalFile, as_int16, read_values
-from lamae.record import Reading, Record
 
 Reason = Literal[
     "missing_header",
@@ -69,7 +69,7 @@ def read_wfdb_signals(path: Path) -> Reading:
     """Read a WFDB record; `path` is its header, with or without `.hea`.
 
     Returns the standard leads in canonical order as the file's own integers, where missing samples
-    are `lamae.record.MISSING`; the others are dropped. Raises RecordError, with one of
+    are `lamae.ecg.record.MISSING`; the others are dropped. Raises RecordError, with one of
     `REASONS`, for every record that cannot be read or whose checksum differs from its header's.
     """
     stem = path.with_suffix("") if path.suffix == ".hea" else path

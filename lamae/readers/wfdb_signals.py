@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lamae.record import MISSING
+from lamae.ecg.record import MISSING
 
 
 class Format(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lamae.record import MISSING, Record
+from lamae.ecg.record import MISSING, Record
 from shards.checks.levels import Finding, Levels, in_mv, named, window_extremes, with_values
 from shards.checks.settings import QualitySettings
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import NamedTuple
 
+from lamae.ecg.record import Record
 from lamae.errors import RecordError
-from lamae.record import Record
 from shards.checks.amplitude import (
     find_baseline_offset,
     find_implausible_amplitude,

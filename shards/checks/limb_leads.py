@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lamae.leads import LEAD_GROUPS, LEADS, derive_limb_lead
-from lamae.record import MISSING, Record
+from lamae.ecg.leads import LEAD_GROUPS, LEADS, derive_limb_lead
+from lamae.ecg.record import MISSING, Record
 from shards.checks.levels import Finding, Levels, measure
 from shards.checks.settings import LimbLeadsInconsistent, QualitySettings
 

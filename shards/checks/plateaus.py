@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lamae.record import MISSING, Record
+from lamae.ecg.record import MISSING, Record
 from shards.checks.levels import Finding, Levels, window_extremes, with_values
 from shards.checks.settings import QualitySettings
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lamae.leads import LEADS
-from lamae.record import Record
+from lamae.ecg.leads import LEADS
+from lamae.ecg.record import Record
 from shards.checks.levels import Finding, Levels, named, with_values
 from shards.checks.settings import QualitySettings
 

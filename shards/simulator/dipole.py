@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lamae.leads import INDEPENDENT_LEADS, LEADS, derive_limb_lead
+from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS, derive_limb_lead
 
 LEAD_VECTORS = MappingProxyType(
     {

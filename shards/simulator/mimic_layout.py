@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lamae.ecg.leads import LEADS
 from lamae.files import open_whole
-from lamae.leads import LEADS
 
 STORED_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 """Order of the signals in a file: aVF comes before aVL."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from lamae.samples import sample_key
+from lamae.storage.samples import sample_key
 from shards.entries import Entry, Listing, Reject
 from shards.sources.tables import LabelRow, LabelTable
 

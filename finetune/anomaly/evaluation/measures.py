@@ -1,0 +1,128 @@
+"""How well scores tell abnormal recordings from normal ones, with intervals over patients."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from finetune.anomaly.evaluation.normals import Judged
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
+from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.metrics import weighted_class_scores
+from lamae.statistics.score_intervals import Interval
+from lamae.statistics.thresholds import (
+    Thresholds,
+    decide,
+    sensitivity,
+    specificity,
+    weighted_confusion,
+)
+
+AT_SPECIFICITY = 0.9
+RANKING = ("auroc", "auprc", "sensitivity_at_90_specificity")
+DECIDING = ("sensitivity", "specificity")
+
+
+class Measured(NamedTuple):
+    """Measures of every score of a detector on the same resamples of patients."""
+
+    ranking: dict[str, dict[str, Interval]]
+    """By score: AUROC, AUPRC, and the sensitivity at the threshold that 90 % of the normals at
+    hand stay below."""
+    deciding: dict[RuleName, dict[str, Interval]]
+    """By rule, sensitivity and specificity at the chosen score's threshold of validation."""
+    thresholds: dict[RuleName, Thresholds]
+    """Thresholds of the chosen score."""
+
+
+def measure(
+    scores: Mapping[str, Float[np.ndarray, " records"]],
+    judged: Judged,
+    thresholds: Mapping[RuleName, Thresholds],
+    *,
+    chosen: str,
+    resamples: int,
+    seed: int,
+) -> Measured:
+    """Measure scores on the evaluation recordings, and thresholds on the chosen score.
+
+    Args:
+        scores: by name, of the evaluation recordings.
+        judged: those recordings.
+        thresholds: of the chosen score, by rule.
+        chosen: name of the score that decides.
+        resamples: how often patients are drawn.
+        seed: decides which.
+
+    Raises InputError for a patient on whom a threshold was chosen, and as `bootstrap_statistics`.
+    """
+    called = {
+        rule: decide(scores[chosen][:, None], found, judged.patients)[:, 0]
+        for rule, found in thresholds.items()
+    }
+    abnormal = judged.abnormal
+    options: dict[str, Any] = {
+        "classes": (ABNORMAL,),
+        "resamples": resamples,
+        "lowest": 0.0,
+        "highest": 1.0,
+    }
+    ranking = bootstrap_statistics(
+        {name: partial(_ranked, abnormal, score) for name, score in scores.items()},
+        abnormal[:, None],
+        judged.patients,
+        measures=RANKING,
+        generator=np.random.default_rng([seed, 2]),
+        **options,
+    )
+    deciding = bootstrap_statistics(
+        {rule: partial(_decided, abnormal, calls) for rule, calls in called.items()},
+        abnormal[:, None],
+        judged.patients,
+        measures=DECIDING,
+        generator=np.random.default_rng([seed, 2]),
+        **options,
+    )
+    return Measured(
+        ranking.models, {rule: deciding.models[rule] for rule in thresholds}, dict(thresholds)
+    )
+
+
+def sensitivity_at_specificity(
+    abnormal: Bool[np.ndarray, " records"],
+    score: Shaped[np.ndarray, " records"],
+    weights: Shaped[np.ndarray, "resamples records"],
+    *,
+    lowest: float = AT_SPECIFICITY,
+) -> Float[np.ndarray, " resamples"]:
+    """Return the highest sensitivity with at least this specificity, in each resample.
+
+    `weights` says how often each record is drawn; a record is called abnormal at or above the
+    threshold.
+    """
+    order = np.argsort(score, kind="stable")[::-1]
+    ranked = score[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    drawn = weights[:, order].astype(np.float64)
+    positive = np.cumsum(drawn * abnormal[order], axis=1)[:, ends]
+    negative = np.cumsum(drawn * ~abnormal[order], axis=1)[:, ends]
+    allowed = negative <= (1 - lowest) * negative[:, -1:] + 1e-9
+    return np.max(np.where(allowed, positive, 0.0), axis=1) / positive[:, -1]
+
+
+def as_numbers(found: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    """Return intervals as summary.json holds them."""
+    return {name: interval._asdict() for name, interval in found.items()}
+
+
+def _ranked(abnormal: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    ranks = weighted_class_scores(abnormal[:, None], score[:, None], weights)
+    at = sensitivity_at_specificity(abnormal, score, weights)
+    return np.stack([ranks.auroc[:, 0], ranks.average_precision[:, 0], at], axis=1)
+
+
+def _decided(abnormal: np.ndarray, called: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    counts = weighted_confusion(abnormal[:, None], called[:, None], weights)
+    return np.concatenate([sensitivity(counts), specificity(counts)], axis=1)

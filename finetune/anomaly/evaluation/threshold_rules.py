@@ -1,0 +1,104 @@
+"""Rules by which the threshold of a detector is chosen on validation recordings."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import Field
+from scipy.stats import genpareto
+
+from lamae.config import Settings
+from lamae.errors import InputError
+from lamae.statistics.metrics import check_finite
+from lamae.statistics.thresholds import (
+    Confusion,
+    Criterion,
+    Thresholds,
+    choose_thresholds,
+    f_beta,
+    sensitivity,
+    specificity,
+)
+
+RuleName = Literal["percentile", "youden", "max_f1", "pot"]
+"""percentile: of normals. youden: sensitivity plus specificity is highest. max_f1: F1 is highest.
+pot: peaks over threshold of normals, by a generalised Pareto distribution (Siffer et al., KDD
+2017). percentile and pot need no abnormal recording."""
+
+RULES: tuple[RuleName, ...] = ("percentile", "youden", "max_f1", "pot")
+
+ABNORMAL = "abnormal"
+"""Name of the one class of a detector."""
+
+
+class RuleSettings(Settings):
+    """Numbers of the rules that look at normal recordings alone."""
+
+    percentile: float = Field(95.0, gt=0, lt=100)
+    """Percentile of the scores of normals, for rule percentile."""
+    pot_start: float = Field(90.0, gt=0, lt=100)
+    """Percentile of the scores of normals from which on rule pot fits their tail."""
+    pot_risk: float = Field(0.05, gt=0, lt=1)
+    """Share of normals that rule pot lets exceed the threshold."""
+
+
+def choose_threshold(
+    rule: RuleName,
+    abnormal: Bool[np.ndarray, " records"],
+    score: Float[np.ndarray, " records"],
+    patients: list[str],
+    settings: RuleSettings,
+) -> Thresholds:
+    """Choose on validation recordings the lowest score that is called abnormal.
+
+    Raises InputError for scores that are not finite, and where there are no recordings to choose
+    on.
+    """
+    check_finite(score[:, None])
+    criteria: dict[RuleName, Criterion] = {"youden": youden, "max_f1": f_beta}
+    if rule in criteria:
+        return choose_thresholds(
+            abnormal[:, None],
+            score[:, None],
+            patients,
+            classes=(ABNORMAL,),
+            criterion=criteria[rule],
+        )
+    normal = score[~abnormal].astype(np.float64)
+    if not len(normal):
+        raise InputError(
+            f"threshold by rule {rule}",
+            value="no normal recording on validation",
+            expected="at least one",
+            remedy="Raise hold_out=, or choose another rule.",
+        )
+    value = (
+        np.percentile(normal, settings.percentile)
+        if rule == "percentile"
+        else peaks_over_threshold(normal, start=settings.pot_start, risk=settings.pot_risk)
+    )
+    return Thresholds(np.array([value]), (ABNORMAL,), (), frozenset(patients))
+
+
+def youden(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
+    """Return sensitivity + specificity - 1."""
+    return sensitivity(counts) + specificity(counts) - 1
+
+
+def peaks_over_threshold(
+    scores: Float[np.ndarray, " records"], *, start: float, risk: float
+) -> float:
+    """Return the score that the share `risk` of normals is expected to exceed.
+
+    Args:
+        scores: of normal recordings.
+        start: percentile above which a generalised Pareto distribution is fitted to the excess.
+        risk: at most the share above the start, else the percentile itself is returned.
+    """
+    beginning = float(np.percentile(scores, start))
+    excess = scores[scores > beginning] - beginning
+    above = len(excess) / len(scores)
+    if risk >= above or len(excess) < 2:
+        return float(np.percentile(scores, 100 * (1 - risk)))
+    shape, _, scale = genpareto.fit(excess, floc=0.0)
+    return beginning + float(genpareto.isf(risk / above, shape, scale=scale))

@@ -1,0 +1,113 @@
+"""Classifiers of every mode: what they are made of, and how a batch is put to them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from finetune.encoders.opening import new_encoder
+from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, leads_apart
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm, CnnAttentionBilstmSettings
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.hierarchical_transformer import (
+    HierarchicalTransformer,
+    HierarchicalTransformerSettings,
+)
+from finetune.networks.hybrid import HybridLasan
+from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.networks.outputs import Outputs
+from finetune.settings import Mode
+from finetune.training.embeddings import patches_recorded
+from lamae.batches.dataset import Batch
+from lamae.config import Settings
+from lamae.ecg.preprocess import Preprocessor
+from lamae.model.pooling import Pooling
+
+
+class Architecture(Settings):
+    """All that a classifier is built from, weights aside."""
+
+    mode: Mode
+    """What it is."""
+    classes: tuple[str, ...]
+    """Classes in the order of its logits."""
+    multi_label: bool
+    """Whether a recording may have several of them, or has exactly one."""
+    preprocess: Preprocessor
+    """From a recording to the array that it reads."""
+    pooling: Pooling
+    """How the encoder's tokens become one vector, where a mode needs one."""
+    encoder: AnyEncoderSettings | None
+    """Sizes of the encoder, or what describes another; none in modes without."""
+    lasan: LasanSettings
+    """Sizes of LASAN, in modes with it."""
+    cnn_attention_bilstm: CnnAttentionBilstmSettings
+    """Parts of the supervised network, in its mode."""
+    hierarchical_transformer: HierarchicalTransformerSettings = HierarchicalTransformerSettings()
+    """Sizes and switches of the hierarchical transformer, in its mode."""
+
+
+class Classifier(NamedTuple):
+    """A classifier, and what it was built from."""
+
+    model: nn.Module
+    """Called with a batch as finetune/networks/outputs.py says."""
+    architecture: Architecture
+    """What it is made of."""
+
+    def outputs(self, batch: Batch, device: torch.device) -> Outputs:
+        """Classify a batch on the device where the model is."""
+        encoder = self.architecture.encoder
+        valid = None if encoder is None else patches_recorded(batch, encoder)
+        masks = {"present": batch.present, "valid": valid, "samples": batch.samples}
+        signal = batch.signal.to(device, non_blocking=True)
+        moved = {
+            name: None if mask is None else mask.to(device, non_blocking=True)
+            for name, mask in masks.items()
+        }
+        return self.model(signal, **moved)
+
+
+def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = None) -> Classifier:
+    """Build a classifier with random weights, around a given encoder in modes that have one.
+
+    Without it the encoder has random weights as well, unless it is in a file with its weights.
+    """
+    leads, classes = architecture.preprocess.leads, len(architecture.classes)
+    if encoder is None and architecture.encoder is not None:
+        encoder = new_encoder(architecture.encoder)
+    if architecture.mode == "cnn_attention_bilstm":
+        network = CnnAttentionBilstm(
+            architecture.cnn_attention_bilstm, leads=leads, classes=classes
+        )
+        return Classifier(network, architecture)
+    if architecture.mode == "hierarchical_transformer":
+        transformer = HierarchicalTransformer(
+            architecture.hierarchical_transformer,
+            leads=leads,
+            samples=architecture.preprocess.samples,
+            classes=classes,
+        )
+        return Classifier(transformer, architecture)
+    if architecture.mode == "lasan":
+        return Classifier(Lasan(architecture.lasan, leads=leads, classes=classes), architecture)
+    assert encoder is not None, "the settings demand an encoder in all other modes"
+    model: nn.Module
+    if architecture.mode == "hybrid":
+        model = HybridLasan(
+            encoder,
+            architecture.lasan,
+            leads=leads,
+            classes=classes,
+            pooling=architecture.pooling,
+        )
+        return Classifier(model, architecture)
+    width, heads = encoder.settings.width, encoder.settings.heads
+    rows = leads_apart(encoder, leads)
+    head: AttentionHead | LinearHead
+    if architecture.mode == "attention_probe":
+        head = AttentionHead(width, heads=heads, leads=rows, classes=classes)
+    else:
+        features = pooled_width(architecture.pooling, width=width, leads=len(rows))
+        head = LinearHead(features, classes=classes, pooling=architecture.pooling)
+    return Classifier(EncoderClassifier(encoder, head, leads=leads), architecture)

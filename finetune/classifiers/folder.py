@@ -1,0 +1,70 @@
+"""Classifiers on disk: a sealed folder with safetensors and JSON, as a pretrained model has."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
+from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.encoders.opening import found_in, kept_in
+from lamae.errors import InputError
+from lamae.files import whole_folder
+from lamae.model.checkpoint import load_weights
+from lamae.runs.run_folder import CONFIG
+
+CLASSIFIER_FOLDER = "classifier"
+"""Where a run keeps its classifier."""
+
+
+class LoadedClassifier(NamedTuple):
+    """A classifier and what it needs to be used."""
+
+    classifier: Classifier
+    """In evaluation mode."""
+    thresholds: dict[str, float]
+    """Lowest probability that is called positive, of the classes that have one."""
+    about: dict[str, Any]
+    """What it was trained with: settings, seed, epochs."""
+
+
+def save_classifier(
+    folder: Path, classifier: Classifier, *, thresholds: dict[str, float], about: dict[str, Any]
+) -> None:
+    """Write the folder of a classifier; it appears whole or not at all.
+
+    A threshold that is not finite is left out: its class is never called positive.
+    """
+    with whole_folder(folder) as partial:
+        encoder = kept_in(partial, classifier.architecture.encoder)
+        architecture = classifier.architecture.model_copy(update={"encoder": encoder})
+        config = {
+            "architecture": architecture.model_dump(mode="json"),
+            "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
+            "about": about,
+        }
+        fill_sealed(partial, classifier.model, config)
+
+
+def load_classifier(folder: Path) -> LoadedClassifier:
+    """Load a classifier, from its folder or from the run that made it.
+
+    Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
+    """
+    folder, config = find_sealed(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
+    try:
+        architecture = Architecture.model_validate(config["architecture"])
+        thresholds, about = dict(config["thresholds"]), dict(config["about"])
+    except (ValidationError, KeyError) as error:
+        raise InputError(
+            f"classifier {folder / CONFIG}",
+            value=str(error).replace("\n", " "),
+            expected="the architecture of a classifier of this version of LAMAE",
+            remedy="Give the folder classifier/ of a run of finetune/main.py, not an encoder's.",
+        ) from None
+    encoder = found_in(folder, architecture.encoder)
+    classifier = build_classifier(architecture.model_copy(update={"encoder": encoder}))
+    load_weights(classifier.model, folder)
+    classifier.model.eval()
+    return LoadedClassifier(classifier, thresholds, about)

@@ -1,0 +1,132 @@
+"""Prediction: a saved classifier on any shards, with or without labels."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from accelerate import Accelerator
+from jaxtyping import Bool, Float
+from pydantic import Field
+
+from finetune.classifiers.folder import load_classifier
+from finetune.classifiers.scoring import score_recordings
+from finetune.data.windows import reading_of
+from finetune.overwriting import check_output
+from lamae.batches.dataset import Split
+from lamae.config import FolderPath, Settings
+from lamae.files import open_whole
+from lamae.storage.corpus import Corpus
+
+PREDICTIONS = "predictions.csv"
+"""Where a run keeps what its classifier says of the evaluation split."""
+
+
+class PredictSettings(Settings):
+    """What a saved classifier is asked about."""
+
+    classifier: FolderPath
+    """Run of finetune/main.py, or its folder classifier."""
+    data: FolderPath
+    """Folder of shards; labels are not needed."""
+    output: FolderPath
+    """CSV file to write: key, probability of each class, classes called positive, problem."""
+    overwrite: bool = False
+    """Replace the file if there is one."""
+    splits: tuple[str, ...] | None = None
+    """Splits of the shards to predict; by default all recordings."""
+    batch_size: int = Field(128, gt=0)
+    """Windows that each process scores at once."""
+    data_workers: int = Field(1, ge=0)
+    """Threads of each process that prepare batches ahead."""
+    min_leads: int | None = Field(None, gt=0)
+    """Leads of the classifier that a recording must have to be scored; by default as many as in
+    the run that made the classifier."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic of the model; by default that of the run that made the classifier."""
+    cpu_threads: int | None = Field(None, gt=0)
+    """Threads of each process where there is no GPU; by default its share of the cores."""
+
+
+def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
+    """Score the recordings, write the file, and return what was done in one sentence."""
+    check_output(settings.output, overwrite=settings.overwrite, holds="another prediction")
+    classifier, thresholds, about = load_classifier(settings.classifier)
+    architecture = classifier.architecture
+    corpus = Corpus(settings.data)
+    rows = corpus.rows_of(settings.splits)
+    least = settings.min_leads or about["settings"]["min_leads"]
+    settings = settings.model_copy(update={"min_leads": least})
+    scored = score_recordings(
+        classifier,
+        Split(corpus, rows, architecture.preprocess),
+        reading_of(architecture.preprocess, settings),
+        accelerator=accelerator,
+        name="predict",
+    )
+    if accelerator.is_main_process:
+        cut = np.array([thresholds.get(name, np.inf) for name in architecture.classes])
+        write_predictions(
+            settings.output,
+            architecture.classes,
+            corpus.keys[rows[scored.positions]].tolist(),
+            scored.probabilities,
+            called=called_positive(scored.probabilities, cut, multi_label=architecture.multi_label),
+            problems=scored.unusable,
+        )
+    told = f"{len(scored.positions)} recordings scored, {len(scored.unusable)} unusable"
+    return f"{told}: {settings.output}"
+
+
+def precision_of(settings: PredictSettings) -> str:
+    """Return the precision to predict with: fp32 or bf16."""
+    if settings.precision is not None:
+        return settings.precision
+    return str(load_classifier(settings.classifier).about["settings"]["precision"])
+
+
+def called_positive(
+    probabilities: Float[np.ndarray, "recordings classes"],
+    thresholds: Float[np.ndarray, " classes"],
+    *,
+    multi_label: bool,
+) -> Bool[np.ndarray, "recordings classes"]:
+    """Return the classes at or above their thresholds, or the likeliest where there is one."""
+    if multi_label:
+        return probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+
+
+def write_predictions(
+    path: Path,
+    classes: Sequence[str],
+    keys: Sequence[str],
+    probabilities: np.ndarray,
+    *,
+    called: np.ndarray,
+    problems: dict[str, str],
+    labels: np.ndarray | None = None,
+) -> None:
+    """Write one line for each recording: its probabilities and classes, or why it has none.
+
+    Several classes are joined by `|`. `labels`, bool (recordings, classes), are written where they
+    are known.
+    """
+
+    def joined(row: Bool[np.ndarray, " classes"]) -> str:
+        return "|".join(name for name, has in zip(classes, row, strict=True) if has)
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    known = [] if labels is None else ["labels"]
+    writer.writerow(["key", *classes, "called", *known, "problem"])
+    for number, key in enumerate(keys):
+        truth = [] if labels is None else [joined(labels[number])]
+        values = probabilities[number].tolist()
+        writer.writerow([key, *values, joined(called[number]), *truth, ""])
+    for key, problem in problems.items():
+        writer.writerow([key, *[""] * (len(classes) + 1 + len(known)), problem])
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())

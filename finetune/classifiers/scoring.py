@@ -1,0 +1,75 @@
+"""What a classifier says of recordings: logits averaged over windows, then probabilities."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float, Int
+
+from finetune.classifiers.classifier import Classifier
+from finetune.data.windows import Reading, average_over_windows
+from lamae.batches.dataset import Batch, Split
+from lamae.statistics.probabilities import probabilities
+
+
+class Scored(NamedTuple):
+    """What a classifier says of those recordings of a split that could be used."""
+
+    positions: Int[np.ndarray, " recordings"]
+    """Their positions in the split, rising."""
+    probabilities: Float[np.ndarray, "recordings classes"]
+    """Of each class, from the mean of the logits over windows."""
+    lead_weights: Float[np.ndarray, "recordings l"] | None
+    """Mean importance of each lead; None where the classifier knows none."""
+    gate: Float[np.ndarray, " recordings"] | None
+    """Mean share of the encoder in a hybrid; None for all others."""
+    unusable: dict[str, str]
+    """Reason by key of the others."""
+
+
+def score_recordings(
+    classifier: Classifier,
+    data: Split,
+    reading: Reading,
+    *,
+    accelerator: Accelerator,
+    name: str | None = None,
+) -> Scored:
+    """Score all recordings of a split, on every process; `name` is for a progress bar.
+
+    The classifier comes back in the mode that it was in.
+    """
+    architecture, model = classifier.architecture, classifier.model
+    classes, leads = len(architecture.classes), len(architecture.preprocess.leads)
+
+    def compute(batch: Batch) -> np.ndarray:
+        with torch.inference_mode(), accelerator.autocast():
+            found = classifier.outputs(batch, accelerator.device)
+        unknown = found.logits.new_full((len(found.logits), leads + 1), torch.nan)
+        weights = unknown[:, :leads] if found.lead_weights is None else found.lead_weights
+        gate = unknown[:, -1:] if found.gate is None else found.gate.mean(dim=1, keepdim=True)
+        parts = [found.logits, weights, gate]
+        return torch.cat([part.float() for part in parts], dim=1).cpu().numpy()
+
+    was_training = model.training
+    model.to(accelerator.device).eval()
+    try:
+        averaged = average_over_windows(
+            data,
+            compute,
+            reading,
+            accelerator=accelerator,
+            name=name,
+        )
+    finally:
+        model.train(was_training)
+    values = averaged.values.reshape(-1, classes + leads + 1).astype(np.float64)
+    logits, lead_weights, gate = np.split(values, [classes, classes + leads], axis=1)
+    return Scored(
+        averaged.positions,
+        probabilities(logits, multi_label=architecture.multi_label),
+        None if np.isnan(lead_weights).all() else lead_weights,
+        None if np.isnan(gate).all() else gate[:, 0],
+        averaged.unusable,
+    )

@@ -1,0 +1,104 @@
+"""Operating points: thresholds chosen on held-out training patients, and what they decide.
+
+A classifier's evaluation labels choose nothing. A class that the held-out patients do not tell
+apart has no threshold (NaN) and is never called positive. Where each recording has exactly one
+class, the likeliest is called, and thresholds are for a fixed specificity alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from finetune.classifiers.predict import called_positive
+from finetune.data.hold_out import HeldOut
+from finetune.data.tasks import Task
+from lamae.statistics.challenge_metric import ChallengeWeights, challenge_score, scored_decisions
+from lamae.statistics.thresholds import (
+    choose_common_threshold,
+    choose_thresholds,
+    f_beta,
+    sensitivity_at,
+)
+
+SPECIFICITY = 0.9
+"""The specificity at which sensitivity is asked for."""
+
+_COMMON = np.linspace(0.01, 0.99, 99).tolist()
+"""Candidates for one threshold of all classes."""
+
+
+class OperatingPoints(NamedTuple):
+    """Thresholds of one classifier."""
+
+    f1: Float[np.ndarray, " classes"]
+    """Where F1 is highest."""
+    specific: Float[np.ndarray, " classes"]
+    """Where sensitivity is highest with a specificity of `SPECIFICITY`."""
+    challenge: float
+    """Of all classes, where the Challenge score is highest; NaN if unasked or none is held out."""
+
+
+class Decisions(NamedTuple):
+    """What a classifier calls positive."""
+
+    f1: Bool[np.ndarray, "*runs records classes"]
+    """At the thresholds of highest F1, or the likeliest class where there is exactly one."""
+    specific: Bool[np.ndarray, "*runs records classes"]
+    """At the thresholds of a fixed specificity."""
+    challenge: Bool[np.ndarray, "*runs records classes"]
+    """At the threshold of highest Challenge score, or the likeliest class."""
+    has_threshold: Bool[np.ndarray, "*runs classes"]
+    """Whether the held-out patients tell a class apart."""
+    challenge_decided: Bool[np.ndarray, "*runs"]
+    """Whether `challenge` has a threshold, or is the likeliest class; else nothing is called."""
+
+
+def choose_operating_points(
+    held_out: HeldOut | None, task: Task, *, challenge: ChallengeWeights | None = None
+) -> OperatingPoints:
+    """Choose thresholds on the held-out patients of a task; none where nobody is held out."""
+    unknown = np.full(len(task.classes), np.nan)
+    if held_out is None:
+        return OperatingPoints(unknown, unknown, np.nan)
+    labels, probabilities = task.train.labels[held_out.records], held_out.probabilities
+    patients = np.array(task.train.patients)[held_out.records].tolist()
+    f1, specific = (
+        choose_thresholds(
+            labels, probabilities, patients, classes=task.classes, criterion=criterion
+        ).values
+        for criterion in (f_beta, sensitivity_at(SPECIFICITY))
+    )
+    if challenge is None:
+        return OperatingPoints(f1, specific, np.nan)
+    truth = scored_decisions(labels, task.classes, challenge)
+
+    def objective(called: np.ndarray) -> float:
+        return challenge_score(truth, scored_decisions(called, task.classes, challenge), challenge)
+
+    common = choose_common_threshold(
+        labels,
+        probabilities,
+        patients,
+        classes=task.classes,
+        candidates=_COMMON,
+        objective=objective,
+    )
+    return OperatingPoints(f1, specific, float(common.values[0]))
+
+
+def decide(
+    points: OperatingPoints,
+    probabilities: Float[np.ndarray, "records classes"],
+    *,
+    multi_label: bool,
+) -> Decisions:
+    """Call recordings positive at each of the operating points."""
+    common = np.full(probabilities.shape[1], points.challenge)
+    return Decisions(
+        called_positive(probabilities, points.f1, multi_label=multi_label),
+        called_positive(probabilities, points.specific, multi_label=True),
+        called_positive(probabilities, common, multi_label=multi_label),
+        ~np.isnan(points.specific),
+        np.array(not (multi_label and np.isnan(points.challenge))),
+    )

@@ -1,0 +1,283 @@
+"""Train every contender on the same recordings, and score all on the evaluation split."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from finetune.classifiers.classifier import Classifier, build_classifier
+from finetune.classifiers.scoring import Scored, score_recordings
+from finetune.data.hold_out import HeldOut, draw_hold_out
+from finetune.data.tasks import LabelledRows, Task
+from finetune.data.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
+from finetune.data.windows import reading_of
+from finetune.evaluation.ranking_measures import embed_all, fit_probe
+from finetune.experiment.candidates import Contender, Contest
+from finetune.experiment.resume import Progress, digest_recordings
+from finetune.experiment.resume_training import TrainingProgress
+from finetune.main_process import from_main
+from finetune.networks.heads import EncoderClassifier, LinearHead
+from finetune.settings import FinetuneSettings
+from finetune.training.batches import check_parts
+from finetune.training.embeddings import EmbeddingCache
+from finetune.training.fine_tuning import Reached, Training, TrainingData
+from finetune.training.linear_probe import LinearProbe
+from lamae.batches.dataset import Split
+from lamae.statistics.thresholds import choose_thresholds
+from lamae.storage.corpus import Corpus
+
+Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
+"""Is given a classifier, the threshold of each class (NaN for none), and facts about it."""
+
+
+class Outcome(NamedTuple):
+    """What came of one contender."""
+
+    probabilities: np.ndarray
+    """float64 (records, classes) of the evaluation split."""
+    thresholds: np.ndarray
+    """float64 (classes,), chosen on held-out patients of the training split; NaN for none."""
+    facts: dict[str, Any]
+    """Of a probe `l2` and `gradient`; else `best_epoch` and `epochs`; always `parameters`."""
+    lead_weights: np.ndarray | None = None
+    """float64 (records, leads); None where the classifier knows none."""
+    gate: np.ndarray | None = None
+    """float64 (records,); None where there is none."""
+    held_out: HeldOut | None = None
+    """Of the training split, what thresholds are chosen on; None where nothing was held out."""
+    classifier: Classifier | None = None
+    """What the outcome is of, with the weights that it was scored with."""
+
+
+class Compared(NamedTuple):
+    """What came of all contenders."""
+
+    outcomes: dict[str, Outcome]
+    """By name, the classifier in question first."""
+    task: Task
+    """What they learnt, of the recordings that could be used."""
+    unusable: dict[str, dict[str, list[str]]]
+    """By split and reason, keys of the recordings that could not."""
+
+
+def check_processes(contest: Contest, processes: int) -> None:
+    """Raise InputError where so many processes cannot share the steps of a contender."""
+    for contender in contest.contenders.values():
+        if contender.architecture.mode != "probe":
+            check_parts(contender.training, processes)
+
+
+class Comparison:
+    """One task, its corpus, and how contenders are trained on it."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        task: Task,
+        contest: Contest,
+        settings: FinetuneSettings,
+        *,
+        accelerator: Accelerator,
+        cache: Path,
+        progress: Progress | None = None,
+        is_usable: bool = False,
+    ) -> None:
+        """Check all that can be checked before anything is computed; `cache` is for embeddings.
+
+        What `progress` keeps of an earlier comparison is taken over. Where `is_usable`, every
+        recording of the task is known to be: but for a probe, which embeds them, none is read to
+        find out.
+
+        Raises InputError where a class cannot be told apart, recordings lack leads, or the
+        processes cannot share a training.
+        """
+        check_processes(contest, accelerator.num_processes)
+        self._corpus, self._task, self._contest = corpus, task, contest
+        self._settings, self._accelerator, self._is_usable = settings, accelerator, is_usable
+        self._progress = progress
+        self._reading = reading_of(contest.preprocess, settings)
+        min_leads = self._reading.min_leads
+        self._cache = EmbeddingCache(
+            corpus,
+            contest.preprocess,
+            pooling=settings.pooling,
+            batch_size=settings.batch_size,
+            accelerator=accelerator,
+            folder=cache,
+            min_leads=min_leads,
+            workers=settings.data_workers,
+        )
+        check_task(task, leave_out_absent=settings.absent_classes == "leave_out")
+        most = settings.max_unusable
+        check_leads(corpus, contest.preprocess, task, min_leads=min_leads, max_unusable=most)
+
+    def run(self, save: Save | None = None) -> Compared:
+        """Train and score all contenders; `save` is called for the first, on the main process.
+
+        It is called each time that the classifier is better than before. Raises InputError where
+        too many recordings are unusable, training meets what is not finite, or what was kept is of
+        other recordings.
+        """
+        if self._settings.mode == "probe":
+            usable, outcomes = self._probe(save)
+        else:
+            usable, outcomes = self._usable(), {}
+        check_task(usable.task, leave_out_absent=self._settings.absent_classes == "leave_out")
+        task, progress = usable.task, None
+        if self._progress is not None:
+            recordings = digest_recordings(self._corpus, task.classes, task.train, task.evaluation)
+            progress = self._progress.knowing(recordings=recordings)
+        for name, contender in self._contest.contenders.items():
+            if name not in outcomes:
+                is_first = name == next(iter(self._contest.contenders))
+                kept = TrainingProgress(progress, name) if progress else None
+                outcomes[name] = self._train(
+                    name, contender, task, save=save if is_first else None, kept=kept
+                )
+        return Compared(outcomes, usable.task, usable.unusable)
+
+    def _usable(self) -> UsableTask:
+        if self._is_usable:
+            return UsableTask(self._task, {split: {} for split in SPLITS})
+        return usable_task(
+            self._corpus,
+            self._contest.preprocess,
+            self._task,
+            accelerator=self._accelerator,
+            min_leads=self._reading.min_leads,
+            max_unusable=self._settings.max_unusable,
+            workers=self._settings.data_workers,
+        )
+
+    def _probe(self, save: Save | None) -> tuple[UsableTask, dict[str, Outcome]]:
+        """Probe the encoders, on embeddings that are kept."""
+        contenders = self._contest.contenders
+        encoders = {n: c.encoder for n, c in contenders.items() if c.encoder is not None}
+        features = embed_all(
+            self._cache, encoders, self._task, max_unusable=self._settings.max_unusable
+        )
+        task, outcomes = features.task, {}
+        for name, (train, evaluation) in features.by_encoder.items():
+            probe = self._fit_probe(train, task.train, task)
+            classifier = self._as_classifier(contenders[name], probe)
+            thresholds = np.full(len(task.classes), np.nan)
+            if probe.held_out is not None:
+                thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
+            facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
+            scores = probe.scores(evaluation)
+            outcomes[name] = Outcome(
+                scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
+            )
+            if save is not None and name == next(iter(contenders)):
+                from_main(self._accelerator, partial(save, classifier, thresholds, facts))
+        return UsableTask(task, features.unusable), outcomes
+
+    def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
+        return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
+
+    def _as_classifier(self, contender: Contender, probe: LinearProbe) -> Classifier:
+        classifier = build_classifier(contender.architecture, contender.encoder)
+        assert isinstance(classifier.model, EncoderClassifier)
+        assert isinstance(classifier.model.head, LinearHead)
+        classifier.model.head.start_from(probe)
+        return classifier
+
+    def _train(
+        self,
+        name: str,
+        contender: Contender,
+        task: Task,
+        *,
+        save: Save | None,
+        kept: TrainingProgress | None,
+    ) -> Outcome:
+        """Train one contender on all but the held-out patients, and score it."""
+        settings = self._settings
+        held_out = draw_hold_out(
+            task.train.labels,
+            task.train.patients,
+            generator=np.random.default_rng([settings.seed, 0]),
+            share=contender.training.hold_out,
+        )
+        torch.manual_seed(settings.seed)
+        if contender.architecture.mode == "probe_then_full":
+            classifier = self._from_probe(name, contender, task, held_out)
+        else:
+            classifier = build_classifier(contender.architecture, contender.encoder)
+        training = Training(
+            classifier,
+            self._data(task, held_out),
+            contender.training,
+            self._accelerator,
+            seed=settings.seed,
+            reading=self._reading,
+        )
+
+        def keep(reached: Reached) -> None:
+            if save is not None:
+                thresholds = _thresholds(task, held_out, reached.held_out)
+                facts = _facts(classifier, reached)
+                from_main(self._accelerator, lambda: save(classifier, thresholds, facts))
+
+        start = kept.newest(contender.training.epochs) if kept else None
+        reached = training.run(keep, start=start, after_epoch=kept.save if kept else None)
+        scored = kept.scores() if kept else None
+        if scored is None:
+            scored = self._score(name, classifier, task)
+            if kept is not None:
+                kept.save_scores(scored)
+        return Outcome(
+            scored.probabilities,
+            _thresholds(task, held_out, reached.held_out),
+            _facts(classifier, reached),
+            scored.lead_weights,
+            scored.gate,
+            HeldOut(held_out, reached.held_out),
+            classifier,
+        )
+
+    def _score(self, name: str, classifier: Classifier, task: Task) -> Scored:
+        return score_recordings(
+            classifier,
+            Split(self._corpus, task.evaluation.rows, self._contest.preprocess),
+            self._reading,
+            accelerator=self._accelerator,
+            name=f"score {name}",
+        )
+
+    def _data(self, task: Task, held_out: np.ndarray) -> TrainingData:
+        rows, labels = task.train.rows, task.train.labels
+        splits = [
+            Split(self._corpus, rows[chosen], self._contest.preprocess)
+            for chosen in (~held_out, held_out)
+        ]
+        return TrainingData(splits[0], labels[~held_out], splits[1], labels[held_out])
+
+    def _from_probe(
+        self, name: str, contender: Contender, task: Task, held_out: np.ndarray
+    ) -> Classifier:
+        """Start where a probe ends that has not seen the held-out patients either."""
+        assert contender.encoder is not None, "the mode has an encoder"
+        part = task.train.only(task.train.rows[~held_out])
+        embedded = self._cache.embed(contender.encoder, part.rows, name=f"{name}, to begin with")
+        return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
+
+
+def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Choose for each class the threshold with the highest F1 on the held-out patients."""
+    patients = np.array(task.train.patients)[held_out].tolist()
+    labels = task.train.labels[held_out]
+    return choose_thresholds(labels, probabilities, patients, classes=task.classes).values
+
+
+def _facts(classifier: Classifier, reached: Reached) -> dict[str, Any]:
+    epochs = [epoch._asdict() for epoch in reached.history]
+    return {"best_epoch": reached.best, "epochs": epochs, **_size(classifier)}
+
+
+def _size(classifier: Classifier) -> dict[str, int]:
+    return {"parameters": sum(p.numel() for p in classifier.model.parameters())}

@@ -1,0 +1,298 @@
+"""Training of a classifier: steps, early stopping on held-out patients, the best epoch kept.
+
+A step is divided into parts of fixed size, whichever process computes which: dropout is drawn
+from (seed, step, part), batch statistics are those of a part, and the running statistics move by
+the mean over parts. So any number of processes gives the same classifier, to rounding.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm import tqdm
+
+from finetune.classifiers.classifier import Classifier
+from finetune.classifiers.scoring import score_recordings
+from finetune.data.windows import Reading
+from finetune.settings import TrainingSettings
+from finetune.training.batches import Part, Steps
+from finetune.training.layer_decay import decayed_adamw
+from finetune.training.losses import ClassificationLoss, balanced_class_weights
+from lamae.batches.dataset import Split, prefetch
+from lamae.errors import InputError
+from lamae.statistics.metrics import class_scores, macro
+from lamae.training.schedule import warmup_cosine
+from lamae.training.training_state import load_optimizer, optimizer_tensors
+
+_KEYS_NAMED = 5
+
+
+class Epoch(NamedTuple):
+    """What an epoch gave."""
+
+    epoch: int
+    """Its number, from 1."""
+    train_loss: float
+    """Mean loss of its steps."""
+    hold_out_auroc: float
+    """Macro AUROC on the held-out patients, over the classes that it is defined for."""
+
+
+class Reached(NamedTuple):
+    """How far a training has come."""
+
+    best: int
+    """Number of the epoch whose weights are kept."""
+    history: list[Epoch]
+    """All epochs so far."""
+    held_out: Float[np.ndarray, "held_out classes"]
+    """Probabilities of the held-out recordings in the best epoch."""
+
+
+class Snapshot(NamedTuple):
+    """A training after an epoch: all that it needs to go on, to the bit.
+
+    The tensors change with the next step.
+    """
+
+    reached: Reached
+    """How far it has come."""
+    weights: dict[str, Tensor]
+    """Of the model, after the newest epoch."""
+    best: dict[str, Tensor]
+    """Of the model, after the best epoch."""
+    moments: dict[str, Tensor]
+    """Of the optimiser, as a checkpoint names them."""
+
+
+class TrainingData(NamedTuple):
+    """Recordings that can all be used, with who is held out."""
+
+    train: Split
+    """Recordings to learn from."""
+    train_labels: Bool[np.ndarray, "recordings classes"]
+    """True where one has a class."""
+    held_out: Split
+    """Recordings of other patients, on which the epoch is chosen."""
+    held_out_labels: Bool[np.ndarray, "held_out classes"]
+    """True where one has a class."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A classifier that is being trained, and all that its steps need."""
+
+    classifier: Classifier
+    """Moved to the accelerator's device."""
+    data: TrainingData
+    """What it learns from, and where it is stopped."""
+    settings: TrainingSettings
+    """How it learns."""
+    accelerator: Accelerator
+    """Device and processes."""
+    seed: int
+    """Decides order, windows and dropout."""
+    reading: Reading
+    """How recordings are read, the held-out ones as well."""
+
+    def run(
+        self,
+        save: Callable[[Reached], None] | None = None,
+        *,
+        start: Snapshot | None = None,
+        after_epoch: Callable[[Snapshot], None] | None = None,
+    ) -> Reached:
+        """Train to the end or until patience is spent, and leave the best epoch's weights.
+
+        `save` is called on every process when an epoch is the best so far, then `after_epoch`; from
+        the snapshot that it is given another training goes on as its `start`. Raises InputError
+        where a loss or a gradient is not finite.
+        """
+        settings, model = self.settings, self.classifier.model.to(self.accelerator.device)
+        optimizer, loss = self._optimizer(), self._loss().to(self.accelerator.device)
+        train, labels = self.data.train, self.data.train_labels
+        steps = Steps(train, labels, settings, accelerator=self.accelerator, seed=self.seed)
+        ends = [math.ceil(number * steps.per_epoch) for number in range(settings.epochs + 1)]
+        history: list[Epoch] = []
+        reached, best = None, {}
+        if start is not None:
+            reached, best = self._go_on_from(start, optimizer), start.best
+            history = reached.history
+        done = ends[len(history)]
+        ahead = prefetch(steps.read, start=done, stop=ends[-1], workers=self.reading.workers)
+        with closing(ahead):
+            while not self._is_over(reached):
+                number = len(history) + 1
+                stretch = (ends[number - 1], ends[number], ends[-1])
+                losses = self._epoch(ahead, optimizer, loss, steps, stretch, number)
+                found = self._score()
+                auroc = float(macro(class_scores(self.data.held_out_labels, found).auroc))
+                history.append(Epoch(number, losses, auroc))
+                if reached is None or auroc > history[reached.best - 1].hold_out_auroc:
+                    best = {k: v.detach().clone() for k, v in model.state_dict().items()}
+                    reached = Reached(number, history, found)
+                    if save is not None:
+                        save(reached)
+                if after_epoch is not None:
+                    moments = optimizer_tensors(model, optimizer)
+                    now = reached._replace(history=[*history])
+                    after_epoch(Snapshot(now, dict(model.state_dict()), best, moments))
+        assert reached is not None, "there is at least one epoch"
+        model.load_state_dict(best)
+        return reached
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimiser of the parameters that are to be trained; freeze the others."""
+        settings, model = self.settings, self.classifier.model
+        architecture = self.classifier.architecture
+        frozen = settings.freeze_encoder or architecture.mode == "attention_probe"
+        if architecture.encoder is not None and frozen:
+            model.get_submodule("encoder").requires_grad_(False)
+        return decayed_adamw(
+            model,
+            architecture.encoder,
+            lr=settings.lr,
+            layer_decay=settings.layer_decay,
+            weight_decay=settings.weight_decay,
+            betas=settings.betas,
+        )
+
+    def _go_on_from(self, start: Snapshot, optimizer: torch.optim.Optimizer) -> Reached:
+        """Take weights and moments from a snapshot, and return how far it had come."""
+        model = self.classifier.model
+        model.load_state_dict(start.weights)
+        load_optimizer(model, optimizer, start.moments)
+        for state in optimizer.state.values():
+            if "step" in state:
+                state["step"] = state["step"].cpu()  # where AdamW counts, and need not wait for it
+        return start.reached._replace(history=[*start.reached.history])
+
+    def _is_over(self, reached: Reached | None) -> bool:
+        if reached is None:
+            return False
+        epochs, settings = len(reached.history), self.settings
+        return epochs == settings.epochs or epochs - reached.best >= settings.patience
+
+    def _epoch(
+        self,
+        ahead: Iterator[list[Part]],
+        optimizer: torch.optim.Optimizer,
+        loss: ClassificationLoss,
+        steps: Steps,
+        stretch: tuple[int, int, int],
+        number: int,
+    ) -> float:
+        """Do the steps of an epoch, of (first, end, last of all); return their mean loss."""
+        first, end, last = stretch
+        warmup = math.ceil(self.settings.warmup_epochs * steps.per_epoch)
+        hide = not self.accelerator.is_main_process
+        total = 0.0
+        for step in tqdm(range(first, end), desc=f"epoch {number}", unit="step", disable=hide):
+            factor = warmup_cosine(step, steps=last, warmup_steps=min(warmup, last - 1))
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            total += self._step(next(ahead), optimizer, loss, steps.parts, step)
+        return total / max(end - first, 1)
+
+    def _step(
+        self,
+        mine: list[Part],
+        optimizer: torch.optim.Optimizer,
+        criterion: ClassificationLoss,
+        parts: int,
+        step: int,
+    ) -> float:
+        """Do one step, and return the loss of the batch."""
+        model, accelerator = self.classifier.model.train(), self.accelerator
+        running, counters = _running_statistics(model)
+        before = [value.clone() for value in running]
+        changes = [torch.zeros_like(value) for value in running]
+        total = torch.zeros((), device=accelerator.device)
+        for part in mine:
+            for value, old in zip(running, before, strict=True):
+                value.copy_(old)
+            torch.manual_seed(_seed(self.seed, step, part.number))
+            with accelerator.autocast():
+                logits = self.classifier.outputs(part.batch, accelerator.device).logits
+            share = criterion(logits, part.labels.to(accelerator.device)) / parts
+            share.backward()
+            total += share.detach()
+            for value, old, change in zip(running, before, changes, strict=True):
+                change += (value - old) / parts
+        trained = [p for p in model.parameters() if p.grad is not None]
+        gradients = [p.grad for p in trained if p.grad is not None]
+        _sum_over_processes([total, *gradients, *changes], accelerator)
+        for value, old, change in zip(running, before, changes, strict=True):
+            value.copy_(old + change)
+        for counter in counters:
+            counter.sub_(len(mine) - 1)  # of the parts of this process, to steps
+        norm = nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
+        if not torch.isfinite(total + norm):
+            self._refuse(mine, optimizer, f"loss {total:.4g}, gradient norm {norm:.4g}", step)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(total)
+
+    def _score(self) -> np.ndarray:
+        scored = score_recordings(
+            self.classifier, self.data.held_out, self.reading, accelerator=self.accelerator
+        )
+        if scored.unusable or not np.isfinite(scored.probabilities).all():
+            raise InputError(
+                "held-out patients",
+                value=f"probabilities that are not finite, or unusable: {scored.unusable}",
+                expected="a probability for each recording",
+                remedy="Lower training.lr, or check the shards.",
+            )
+        return scored.probabilities
+
+    def _loss(self) -> ClassificationLoss:
+        settings, labels = self.settings, torch.from_numpy(self.data.train_labels)
+        multi_label = self.classifier.architecture.multi_label
+        weights = None
+        if settings.class_weights == "balanced":
+            weights = balanced_class_weights(labels, multi_label=multi_label)
+        gamma = settings.focal_gamma if settings.loss == "focal" else 0.0
+        return ClassificationLoss(multi_label=multi_label, gamma=gamma, weights=weights)
+
+    def _refuse(
+        self, mine: list[Part], optimizer: torch.optim.Optimizer, found: str, step: int
+    ) -> None:
+        keys = [key for part in mine for key in part.batch.keys][:_KEYS_NAMED]
+        lr = max(group["lr"] for group in optimizer.param_groups)
+        raise InputError(
+            f"training of {self.classifier.architecture.mode}, step {step + 1}, lr {lr:.4g}",
+            value=f"{found} with records {', '.join(keys)}, ...",
+            expected="finite numbers",
+            remedy="Train again with a lower training.lr or more training.warmup_epochs.",
+        )
+
+
+def _running_statistics(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the running means and variances of a model, and its counters of batches."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    found = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
+    counters = [norm.num_batches_tracked for norm in norms]
+    return [v for v in found if v is not None], [c for c in counters if c is not None]
+
+
+def _sum_over_processes(tensors: list[Tensor], accelerator: Accelerator) -> None:
+    """Replace each tensor by its sum over all processes, in one exchange."""
+    if accelerator.num_processes == 1:
+        return
+    summed = accelerator.reduce(torch.cat([tensor.flatten() for tensor in tensors]), "sum")
+    parts = summed.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def _seed(seed: int, step: int, part: int) -> int:
+    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0] >> 1)

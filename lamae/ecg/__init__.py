@@ -1,0 +1,8 @@
+"""An ECG: its leads, one recording, its signals, and the part of it that a model reads.
+
+leads.py       names, order and groups of the twelve leads, and the algebra of the limb leads
+preprocess.py  from a record to the array a model reads; saved with the weights
+record.py      one recording, as its file has it
+signals.py     resample, band-pass, crop, fill gaps
+windows.py     where the windows of long recordings begin
+"""

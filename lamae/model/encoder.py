@@ -1,0 +1,247 @@
+"""The encoder: each lead by itself, then latent attention across leads, then pooling over leads.
+
+The methods that LAMAE is compared with are the same parts in another order, so that they have
+equally many parameters.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from lamae.ecg.leads import LEADS
+from lamae.errors import InputError
+from lamae.model.layers import (
+    Transformer,
+    TransformerSettings,
+    attended,
+    initialise,
+    rows_of_leads,
+    sincos_positions,
+)
+from lamae.model.masking import valid_tokens
+
+Method = Literal["independent", "alignment", "joint", "lamae"]
+"""independent: leads never meet. alignment: as before, and the loss draws the leads of a recording
+together (MVMAE, arXiv 2511.22294). joint: every block sees all leads, told apart by an embedding
+(the kind of ST-MEM); each lead's CLS stands where ST-MEM has a separator. lamae: latent attention
+behind the blocks that see one lead."""
+
+
+class EncoderSettings(TransformerSettings):
+    """Size and parts of the encoder."""
+
+    method: Method = "lamae"
+    """How leads meet in the encoder: independent, alignment, joint or lamae."""
+    patch_size: int = Field(50, gt=0)
+    """Samples in a patch."""
+    width: int = Field(384, gt=0)
+    """Width of a token."""
+    depth: int = Field(12, gt=0)
+    """Blocks that see one lead at a time, with weights shared by all leads."""
+    heads: int = Field(6, gt=0)
+    """Attention heads."""
+    latent_depth: int = Field(2, ge=0)
+    """Blocks of latent attention across leads; other methods have as many more of their own."""
+    stem: Literal["linear", "conv"] = "linear"
+    """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
+    lead_embedding: bool = False
+    """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
+
+    @property
+    def keeps_leads_apart(self) -> bool:
+        """True where the encoder shows no lead to another."""
+        return self.method in ("independent", "alignment")
+
+
+class Latents(NamedTuple):
+    """What the encoder makes of a batch; of leads, those it was shown."""
+
+    tokens: Float[Tensor, "b l t d"]
+    """For each lead its CLS token, then its visible patches, after all blocks."""
+    embedding: Float[Tensor, "b d"]
+    """One vector for a recording, whatever the order of its leads."""
+    lead_weights: Float[Tensor, "b l"]
+    """Share of each lead in the embedding; they sum to one, and an absent lead has zero."""
+    lead_embeddings: Float[Tensor, "b l d"] | None = None
+    """Where leads are kept apart, one vector for each, of which the embedding is the mean."""
+    valid: Bool[Tensor, "b l t"] | None = None
+    """False for the token of a patch of padding; None where there is none."""
+
+
+class PatchEmbedding(nn.Module):
+    """Turn each patch into a token, without a look at its neighbours."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        """Build the stem."""
+        super().__init__()
+        self.patch_size = settings.patch_size
+        channels = 16
+        if settings.stem == "conv":
+            self.stem: nn.Module = nn.Sequential(
+                nn.Conv1d(1, channels, kernel_size=7, padding=3),
+                nn.GELU(),
+                nn.Conv1d(channels, channels, kernel_size=7, padding=3),
+                nn.GELU(),
+                nn.Flatten(),
+            )
+            self.project = nn.Linear(channels * self.patch_size, settings.width)
+        else:
+            self.stem = nn.Identity()
+            self.project = nn.Linear(self.patch_size, settings.width)
+
+    def forward(self, patches: Float[Tensor, "b l v p"]) -> Float[Tensor, "b l v d"]:
+        """Embed each patch."""
+        b, l, v, _ = patches.shape  # noqa: E741
+        if isinstance(self.stem, nn.Identity):
+            return self.project(patches)
+        features = self.stem(rearrange(patches, "b l v p -> (b l v) 1 p"))
+        return rearrange(self.project(features), "(b l v) d -> b l v d", b=b, l=l, v=v)
+
+
+class LeadPooling(nn.Module):
+    """Attention pooling with one learned query over a set of vectors, by default those of leads.
+
+    a_l = softmax_l(q . W_k h_l / sqrt(d)), embedding = sum_l a_l W_v h_l.
+    """
+
+    def __init__(self, width: int) -> None:
+        """Build query, key and value."""
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(width))
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+
+    def forward(
+        self, leads: Float[Tensor, "b l d"], present: Bool[Tensor, "b l"] | None
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b l"]]:
+        """Return the pooled vector and the weight of each lead."""
+        scores = self.key(leads) @ self.query / leads.shape[-1] ** 0.5
+        if present is not None:
+            scores = scores.masked_fill(~present, float("-inf"))
+        weights = scores.softmax(dim=-1)
+        return torch.einsum("b l, b l d -> b d", weights, self.value(leads)), weights
+
+
+class Encoder(nn.Module):
+    """Per-lead transformer on visible patches, latent attention, pooling over leads."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        """Build an encoder with random weights."""
+        super().__init__()
+        self.settings = settings
+        width, heads = settings.width, settings.heads
+        per_lead, latent, joint = _depths(settings)
+        self.embed = PatchEmbedding(settings)
+        self.cls = nn.Parameter(torch.randn(width))
+        self.per_lead = Transformer(width=width, depth=per_lead, heads=heads)
+        self.norm = nn.LayerNorm(width)
+        self.latent = Transformer(width=width, depth=latent, heads=heads)
+        self.joint = Transformer(width=width, depth=joint, heads=heads)
+        self.pool = LeadPooling(width)
+        knows_lead = settings.lead_embedding or settings.method == "joint"
+        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width)) if knows_lead else None
+        self.apply(initialise)
+        for transformer in (self.per_lead, self.latent, self.joint):
+            transformer.attend_to_alike()
+        self.latent.start_as_identity()
+
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        leads: Sequence[str],
+        *,
+        visible: Int[Tensor, "b s v"] | None = None,
+        seen: Int[Tensor, "b s"] | None = None,
+        present: Bool[Tensor, "b l"] | None = None,
+        valid: Bool[Tensor, "b n"] | None = None,
+    ) -> Latents:
+        """Encode the visible patches of any leads in any order.
+
+        Args:
+            signal: normalised by the model's preprocessor; whole patches.
+            leads: canonical names of the rows of `signal`.
+            visible: numbers of the patches to encode; all without it.
+            seen: rows of the leads to encode; all without it.
+            present: False for a lead that a recording lacks; all present without it.
+            valid: False for a patch of padding, which nothing attends to; all valid without it.
+
+        Raises InputError where the signal does not fit the leads or the patch size.
+        """
+        self._check(signal, leads)
+        tokens = self._embed(signal, leads, visible, seen)
+        if present is not None and seen is not None:
+            present = present.gather(1, seen)
+        valid = valid_tokens(visible, valid, leads=tokens.shape[1])
+        of_lead = attended(valid, None, tokens=tokens.shape[2])
+        of_recording = attended(valid, present, tokens=tokens.shape[2])
+        tokens = self.joint.all_leads(tokens, of_recording)
+        tokens = self.norm(self.per_lead.each_lead(tokens, of_lead))
+        tokens = self.latent.all_leads(tokens, of_recording)
+        if self.settings.keeps_leads_apart:
+            return self._pool_each_lead(tokens, of_lead, present)
+        embedding, lead_weights = self.pool(tokens[:, :, 0], present)
+        return Latents(tokens, embedding, lead_weights, valid=of_lead)
+
+    def _pool_each_lead(
+        self, tokens: Float[Tensor, "b l t d"], sees: Tensor | None, present: Tensor | None
+    ) -> Latents:
+        """Pool the tokens of each lead, then take the mean, so that no lead sees another."""
+        flat = None if sees is None else rearrange(sees, "b l t -> (b l) t")
+        pooled, _ = self.pool(rearrange(tokens, "b l t d -> (b l) t d"), flat)
+        each = rearrange(pooled, "(b l) d -> b l d", b=tokens.shape[0])
+        if present is None:
+            present = torch.ones(each.shape[:2], dtype=torch.bool, device=each.device)
+        weights = present / present.sum(dim=1, keepdim=True)
+        embedding = (weights[..., None] * each).sum(dim=1)
+        return Latents(tokens, embedding, weights, each, sees)
+
+    def _embed(
+        self, signal: Tensor, leads: Sequence[str], visible: Tensor | None, seen: Tensor | None
+    ) -> Float[Tensor, "b s t d"]:
+        patches = rearrange(signal, "b l (n p) -> b l n p", p=self.settings.patch_size)
+        b, _, n, p = patches.shape
+        if seen is not None:
+            patches = patches.gather(1, repeat(seen, "b s -> b s n p", n=n, p=p))
+        positions = sincos_positions(n, self.settings.width, device=signal.device)
+        if visible is None:
+            tokens = self.embed(patches) + positions
+        else:
+            patches = patches.gather(2, repeat(visible, "b s v -> b s v p", p=p))
+            tokens = self.embed(patches) + positions[visible]
+        cls: Tensor = repeat(self.cls, "d -> b s 1 d", b=b, s=tokens.shape[1])
+        if self.lead_embedding is not None:
+            rows = rows_of_leads(self.lead_embedding, leads)
+            names = (rows if seen is None else rows[seen])[..., None, :]
+            tokens = tokens + names
+            if self.settings.method == "joint":  # its CLS tokens would else all become the same
+                cls = cls + names
+        return torch.cat([cls, tokens], dim=2)
+
+    def _check(self, signal: Tensor, leads: Sequence[str]) -> None:
+        if signal.shape[1] != len(leads):
+            raise InputError(
+                "signal",
+                value=f"{signal.shape[1]} rows",
+                expected=f"one for each of {', '.join(leads)}",
+                remedy="Name the leads of the rows, in their order.",
+            )
+        if signal.shape[2] % self.settings.patch_size:
+            raise InputError(
+                "signal",
+                value=f"{signal.shape[2]} samples",
+                expected=f"a multiple of patch_size {self.settings.patch_size}",
+                remedy="Change duration_s or sampling_rate, or the patch size.",
+            )
+
+
+def _depths(settings: EncoderSettings) -> tuple[int, int, int]:
+    """Return the blocks that see one lead, those of latent attention, those that see all."""
+    blocks = settings.depth + settings.latent_depth
+    if settings.method == "lamae":
+        return settings.depth, settings.latent_depth, 0
+    return (0, 0, blocks) if settings.method == "joint" else (blocks, 0, 0)

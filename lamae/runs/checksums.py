@@ -1,0 +1,85 @@
+"""A folder with the size and SHA-256 of each of its files, by which damage to any is found."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lamae.errors import InputError
+from lamae.files import open_whole
+
+SEAL = "files.json"
+"""Names the files of a sealed folder, each with its bytes and SHA-256."""
+
+
+def seal(folder: Path) -> None:
+    """Write the seal of all files that lie in a folder now."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SEAL)
+    with open_whole(folder / SEAL) as file:
+        file.write(_as_bytes({name: _fingerprint(folder / name) for name in names}))
+
+
+def read_seal(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return `bytes` and `sha256` of each file of a folder that was sealed."""
+    found: dict[str, dict[str, Any]] = json.loads((folder / SEAL).read_bytes())
+    return found
+
+
+def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
+    """Name the first file of a folder that is not as it was sealed; None if all are.
+
+    A file in `needs` must be under the seal; others that are not, as a model card, are let be.
+    """
+    if not (folder / SEAL).is_file():
+        return f"no {SEAL}, which holds the sizes and SHA-256 of all files"
+    try:
+        content = (folder / SEAL).read_bytes()
+        entries = json.loads(content)
+    except (ValueError, OSError) as error:
+        return f"file {SEAL}: {error}"
+    if not isinstance(entries, dict) or _as_bytes(entries) != content:
+        return f"file {SEAL}: not as written"
+    for name in (*needs, *entries):
+        found = _difference(folder / name, entries.get(name))
+        if found:
+            return f"file {name}: {found}"
+    return None
+
+
+def check_sealed(folder: Path, *, needs: Sequence[str]) -> None:
+    """Raise InputError that names the damaged file of a folder, if one is."""
+    found = damage(folder, needs=needs)
+    if found:
+        raise InputError(
+            f"folder {folder}",
+            value=found,
+            expected="every file as it was written",
+            remedy="Copy the folder again, or use another. If you trust it, as you may one of a "
+            "version of LAMAE that wrote no seal: lamae.runs.checksums.seal(folder).",
+        )
+
+
+def _difference(path: Path, entry: Any) -> str | None:
+    if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
+        return f"not in {SEAL}"
+    try:
+        found = _fingerprint(path)
+    except OSError as error:
+        return str(error)
+    if found["bytes"] != entry["bytes"]:
+        return f"{found['bytes']} bytes instead of {entry['bytes']}"
+    if found["sha256"] != entry["sha256"]:
+        return f"SHA-256 {found['sha256'][:12]} instead of {str(entry['sha256'])[:12]}"
+    return None
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
+
+
+def _as_bytes(entries: dict[str, Any]) -> bytes:
+    """Write entries in the one way that a seal is written, so that any other bytes are damage."""
+    return (json.dumps(entries, indent=2) + "\n").encode()

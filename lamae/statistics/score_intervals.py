@@ -1,0 +1,264 @@
+"""Confidence intervals of AUROC and average precision by a bootstrap over patients.
+
+Patients are drawn with replacement and bring all their records, because records of one patient
+are no independent evidence. They are drawn within strata: the stratum of a patient is the rarest
+class that any of its records is positive for. A resample in which a class still lost all its
+positive or all its negative records is drawn again, so every mean over classes is over the same
+classes. Every model is scored on the same resamples, which makes differences paired.
+
+The interval is the symmetric bootstrap interval (Hall, Biometrika 1988): the estimate plus and
+minus the `level` quantile of |resampled - estimate|. Measures are compared by the logarithm of what
+they lack to 1, because near 1 one error fewer is worth more than its share; differences of models
+are compared as they are. Either holds its estimate by construction. A percentile, basic or
+bias-corrected interval does not, and misses it where resampling moves a measure to one side, as it
+does average precision over rare classes.
+A measure that no resample moves (a perfect ranking) gets a width of zero: no bootstrap sees
+errors that the records do not hold. Strata keep the frequencies of the classes, so an interval
+speaks of the mix at hand.
+
+Coverage depends on the patients with a positive record. In 2,000 simulated studies each of 100 to
+150 patients, 40 of them positive, 95 % intervals covered an AUROC of 0.8 or 0.94 in 96 %, average
+precision in 94 to 97 % and differences of two models in 94 to 96 %. At an AUROC of 0.8, 20 positive
+patients gave 94, 96 and 93 %, 10 gave 92, 96 and 92 %, 5 gave 89, 95 and 91 %: read an interval
+beside `positive_patients`. Average precision over rare classes rises by chance in small samples, in
+every class the same way: its mean over 20 classes of 8 positive patients was covered in 80 %.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from lamae.errors import InputError
+from lamae.statistics.metrics import (
+    ClassScores,
+    defined_classes,
+    left_out,
+    macro,
+    weighted_class_scores,
+)
+from lamae.statistics.patient_resampling import resample_statistics, stratify_patients
+
+
+class Interval(NamedTuple):
+    """A measure and its confidence interval; low <= estimate <= high."""
+
+    estimate: float
+    """The measure on all records."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end of the interval."""
+
+    def __str__(self) -> str:
+        """Write it with three decimals, as tables of this field do."""
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class ScoreIntervals(NamedTuple):
+    """The measures of one model, or of one model minus another."""
+
+    auroc_macro: Interval
+    """Mean AUROC over the classes that are not left out."""
+    auprc_macro: Interval
+    """Mean average precision over the classes that are not left out."""
+    auroc: dict[str, Interval]
+    """AUROC by class, without the classes left out."""
+    auprc: dict[str, Interval]
+    """Average precision by class, without the classes left out."""
+
+
+class BootstrapScores(NamedTuple):
+    """Scores of all models on the same resamples of patients."""
+
+    models: dict[str, ScoreIntervals]
+    """By model, in the order given."""
+    differences: dict[str, ScoreIntervals]
+    """The first model minus each other model, by the name of the other."""
+    positive_records: dict[str, int]
+    """Number of positive records by class, left out or not."""
+    positive_patients: dict[str, int]
+    """Number of patients with a positive record by class; a handful says little."""
+    left_out: tuple[str, ...]
+    """Classes without a positive or without a negative record: in no mean."""
+    records: int
+    """Number of records."""
+    patients: int
+    """Number of patients."""
+    resamples: int
+    """Number of resamples behind each interval."""
+    redrawn: int
+    """Resamples drawn again because a class lost its positive or its negative records."""
+    level: float
+    """Probability with which an interval is meant to cover."""
+
+
+def bootstrap_scores(
+    labels: Bool[np.ndarray, "records classes"],
+    scores: Mapping[str, np.ndarray],
+    patients: Sequence[str],
+    *,
+    classes: Sequence[str],
+    generator: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> BootstrapScores:
+    """Score models on the same records, with intervals for them and for their differences.
+
+    Args:
+        labels: True where a record is positive for a class.
+        scores: by model, (records, classes) numbers that are higher where a class is likelier; or
+            (runs, records, classes), and the model's measures are the means over its runs.
+        patients: the patient of each record.
+        classes: names of the columns of `labels`.
+        generator: draws the patients.
+        resamples: how often patients are drawn.
+        level: probability with which an interval is meant to cover.
+
+    Raises InputError for inputs that do not fit together, for scores that are not finite, where
+    no class has both positive and negative records, and where a class hangs on so few patients
+    that resamples keep losing it.
+    """
+    check_request(labels, classes, resamples=resamples, level=level)
+    _check_scores(labels, scores)
+    strata = stratify_patients(labels, patients)
+    runs = {model: values.reshape(-1, *labels.shape) for model, values in scores.items()}
+    drawn = resample_statistics(
+        {model: partial(_mean_over_runs, labels, values) for model, values in runs.items()},
+        labels,
+        strata,
+        classes=classes,
+        resamples=resamples,
+        generator=generator,
+    )
+    draws = {
+        model: ClassScores(values[:, : len(classes)], values[:, len(classes) :])
+        for model, values in drawn.values.items()
+    }
+    first, *others = scores
+    differences = {
+        other: ClassScores(*(a - b for a, b in zip(draws[first], draws[other], strict=True)))
+        for other in others
+    }
+    return BootstrapScores(
+        models={
+            m: _intervals(draws[m], classes, partial(shortfall_interval, level=level))
+            for m in scores
+        },
+        differences={
+            other: _intervals(differences[other], classes, partial(symmetric_interval, level=level))
+            for other in others
+        },
+        positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
+        positive_patients={
+            name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
+        },
+        left_out=tuple(left_out(labels, classes)),
+        records=len(labels),
+        patients=len(strata.stratum),
+        resamples=resamples,
+        redrawn=drawn.redrawn,
+        level=level,
+    )
+
+
+def _mean_over_runs(labels: np.ndarray, runs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return AUROC and average precision, (resamples, 2 * classes)."""
+    return np.mean([np.hstack(weighted_class_scores(labels, run, weights)) for run in runs], axis=0)
+
+
+def _intervals(
+    draws: ClassScores, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
+) -> ScoreIntervals:
+    means = [interval(macro(values)) for values in draws]
+    by_class = [
+        {
+            name: interval(values[:, i])
+            for i, name in enumerate(classes)
+            if not np.isnan(values[0, i])
+        }
+        for values in draws
+    ]
+    return ScoreIntervals(means[0], means[1], by_class[0], by_class[1])
+
+
+def symmetric_interval(
+    draws: Float[np.ndarray, " all_records_then_resamples"],
+    *,
+    level: float,
+    lowest: float = -1.0,
+    highest: float = 1.0,
+) -> Interval:
+    """Return the symmetric bootstrap interval, cut where the measure ends."""
+    estimate = float(draws[0])
+    distance = float(np.quantile(np.abs(draws[1:] - estimate), level))
+    return Interval(estimate, max(lowest, estimate - distance), min(highest, estimate + distance))
+
+
+def shortfall_interval(
+    draws: Float[np.ndarray, " all_records_then_resamples"],
+    *,
+    level: float,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+) -> Interval:
+    """Return the symmetric bootstrap interval of log(highest - measure), cut at the lowest value.
+
+    A perfect draw, whose logarithm is infinite, counts as half as far away as the nearest other.
+    Near `highest`, where such draws are many, what they reflect below is cut at twice the distance
+    of the interval that is symmetric in the measure itself.
+    """
+    lacking = highest - draws
+    nearest = np.min(lacking, initial=np.inf, where=lacking > 0)
+    logarithm = np.log(np.where(lacking > 0, lacking, nearest / 2 if nearest < np.inf else 1.0))
+    factor = np.exp(np.quantile(np.abs(logarithm[1:] - logarithm[0]), level))
+    estimate, wide = float(draws[0]), float(np.exp(logarithm[0]))
+    if factor == 1:
+        return Interval(estimate, estimate, estimate)
+    farthest = estimate - 2 * float(np.quantile(np.abs(draws[1:] - estimate), level))
+    low, high = (float(highest - wide * times) for times in (factor, 1 / factor))
+    return Interval(estimate, max(lowest, farthest, min(estimate, low)), max(estimate, high))
+
+
+def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
+    wrong = {model: v.shape for model, v in scores.items() if v.shape[-2:] != labels.shape}
+    if wrong or not scores:
+        raise InputError(
+            "scores",
+            value=wrong or "no model",
+            expected=f"one model or more, each of the shape of the labels, {labels.shape}",
+            remedy="Score the same records and classes with every model.",
+        )
+
+
+def check_request(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    resamples: int,
+    level: float,
+) -> None:
+    """Raise InputError unless classes, resamples and level fit the labels."""
+    if len(classes) != labels.shape[1] or len(set(classes)) != len(classes):
+        raise InputError(
+            "classes",
+            value=f"{list(classes)} for {labels.shape[1]} columns",
+            expected="one name of its own for each column of the labels",
+            remedy="Give the names in the order of the columns.",
+        )
+    if not defined_classes(labels).any():
+        raise InputError(
+            "labels",
+            value="no class with both a positive and a negative record",
+            expected="at least one such class",
+            remedy="Give more records.",
+        )
+    if resamples < 1 or not 0 < level < 1:
+        raise InputError(
+            "bootstrap",
+            value=f"resamples={resamples}, level={level}",
+            expected="one resample or more and a level between 0 and 1",
+            remedy="1000 resamples and a level of 0.95 are usual.",
+        )

@@ -1,0 +1,8 @@
+"""Looks at a model while it learns.
+
+error_totals.py  validation error by groups of leads
+lead_errors.py   reconstruction errors of limb and precordial leads apart
+online_probe.py  a linear probe while the encoder learns
+pictures.py      reconstructions of a run
+ridge.py         ridge regression with a leave-one-out penalty
+"""

@@ -1,0 +1,226 @@
+"""A linear probe while pretraining runs: what the frozen encoder tells of diagnoses so far."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from einops import rearrange
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from lamae.config import FolderPath, Settings
+from lamae.ecg.preprocess import Prepared, Preprocessor
+from lamae.errors import InputError
+from lamae.model.encoder import Encoder
+from lamae.model.masking import valid_patches
+from lamae.model.pooling import pool
+from lamae.statistics.metrics import class_scores, defined_classes, macro
+from lamae.storage.corpus import Corpus
+from pretrain.monitoring.ridge import ridge_scores
+
+_log = logging.getLogger(__name__)
+_FITTED, _EVALUATED = "train", "val"
+_SMALLEST = 2
+
+
+class ProbeSettings(Settings):
+    """When and on what the encoder is probed."""
+
+    every: int | None = Field(None, gt=0)
+    """Steps between probes; null for none."""
+    data: FolderPath | None = None
+    """Folder of labelled shards; by default the one that the run trains on."""
+    label_set: str = "superclass"
+    """Which labels of the shards to predict."""
+    records: int = Field(2000, gt=1)
+    """Most recordings to fit on, and most to evaluate on: one of each patient."""
+    batch_size: int = Field(64, gt=0)
+    """Recordings that each process embeds at once."""
+
+
+class _Part(NamedTuple):
+    """The recordings of one split, of which this process holds a share in memory."""
+
+    labels: Bool[np.ndarray, "records classes"]
+    """Of the usable recordings of all processes."""
+    usable: Bool[Tensor, " all"]
+    """False for a recording that is damaged or refused by the preprocessor."""
+    signal: Float[Tensor, "share l samples"]
+    """Of this process; zeros where unusable."""
+    present: Bool[Tensor, "share l"]
+    """Leads of each; all where unusable."""
+    samples: Tensor
+    """Recorded samples of each, int64 (share,)."""
+
+
+class OnlineProbe:
+    """The same labelled recordings at every step, divided among the processes.
+
+    Ridge regression on standardised embeddings, pooled over the patches of each lead; fitted on
+    the training split, scored on the validation split. The test split is never read. Training is
+    the same with and without it: no random number of torch's is drawn, no gradient kept.
+    """
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        corpus: Corpus,
+        preprocessor: Preprocessor,
+        *,
+        seed: int,
+        accelerator: Accelerator,
+    ) -> None:
+        """Draw the recordings and read them; `corpus` is where they are if `data` is not given.
+
+        Raises InputError where the label set is missing, where no class has positive and negative
+        recordings on both sides, and where a patient is on both.
+        """
+        self._settings = settings
+        self._preprocessor = preprocessor
+        self._accelerator = accelerator
+        if settings.data is not None:
+            corpus = Corpus(settings.data)
+        labels = corpus.labels(settings.label_set)
+        rows = {
+            split: _draw_rows(corpus, labels, split, most=settings.records, seed=seed)
+            for split in (_FITTED, _EVALUATED)
+        }
+        _check_patients(corpus, rows)
+        found = sorted({name for row in rows[_FITTED] for name in labels[row] or ()})
+        parts = {split: self._read(corpus, labels, rows[split], found) for split in rows}
+        scored = np.logical_and.reduce([defined_classes(p.labels) for p in parts.values()])
+        self.classes = tuple(n for n, is_scored in zip(found, scored, strict=True) if is_scored)
+        """Classes that the means are over, the same at every step."""
+        self._check_classes(corpus, parts)
+        self._parts = {s: p._replace(labels=p.labels[:, scored]) for s, p in parts.items()}
+        self.counts = {split: len(part.labels) for split, part in self._parts.items()}
+        """Usable recordings by split."""
+
+    def score(self, encoder: Encoder) -> dict[str, float]:
+        """Return macro AUROC and macro average precision, on every process.
+
+        All processes must call it. The encoder comes back in the mode that it was in. Raises
+        InputError for embeddings that are not finite.
+        """
+        was_training = encoder.training
+        encoder.eval()
+        try:
+            with torch.no_grad():
+                fitted, evaluated = (
+                    self._embed(encoder, self._parts[split]) for split in (_FITTED, _EVALUATED)
+                )
+        finally:
+            encoder.train(was_training)
+        labels = torch.from_numpy(self._parts[_FITTED].labels).to(fitted.device)
+        scores = ridge_scores(fitted, labels, evaluated).cpu().numpy()
+        found = class_scores(self._parts[_EVALUATED].labels, scores)
+        return {
+            "probe/auroc_macro": float(macro(found.auroc)),
+            "probe/average_precision_macro": float(macro(found.average_precision)),
+        }
+
+    def _read(
+        self,
+        corpus: Corpus,
+        labels: list[tuple[str, ...] | None],
+        rows: np.ndarray,
+        classes: list[str],
+    ) -> _Part:
+        """Read this process's share; equally many on each, so that all run the same batches."""
+        processes = self._accelerator.num_processes
+        share = -(-len(rows) // processes)
+        mine = self._accelerator.process_index + processes * np.arange(share)
+        prepared = [
+            _prepare(corpus, self._preprocessor, int(row)) for row in rows[mine % len(rows)]
+        ]
+        shape = (len(self._preprocessor.leads), self._preprocessor.samples)
+        empty = np.zeros(shape, dtype=np.float32)
+        everything = np.ones(shape[0], dtype=bool)
+        known = [one is not None for one in prepared]
+        usable = self._gather(torch.tensor(known), len(rows)).cpu()
+        matrix = [[name in (labels[row] or ()) for name in classes] for row in rows[usable.numpy()]]
+        return _Part(
+            np.array(matrix, dtype=bool).reshape(-1, len(classes)),
+            usable,
+            torch.from_numpy(np.stack([empty if p is None else p.signal for p in prepared])),
+            torch.from_numpy(np.stack([everything if p is None else p.present for p in prepared])),
+            torch.tensor([shape[1] if p is None else p.samples for p in prepared]),
+        )
+
+    def _embed(self, encoder: Encoder, part: _Part) -> Float[Tensor, "records features"]:
+        """Return the embeddings of the usable recordings of all processes."""
+        device, preprocessor = self._accelerator.device, self._preprocessor
+        size = encoder.settings.patch_size
+        valid = valid_patches(part.samples, patches=preprocessor.samples // size, patch_size=size)
+        features = []
+        for rows in torch.arange(len(part.signal)).split(self._settings.batch_size):
+            present, recorded = part.present[rows].to(device), valid[rows].to(device)
+            with self._accelerator.autocast():
+                latents = encoder(
+                    part.signal[rows].to(device),
+                    preprocessor.leads,
+                    present=None if part.present.all() else present,
+                    valid=None if valid.all() else recorded,
+                )
+            features.append(pool(latents, "lead_mean", present).float())
+        gathered = self._gather(torch.cat(features), len(part.usable))
+        return gathered[part.usable.to(device)]
+
+    def _gather(self, mine: Tensor, count: int) -> Tensor:
+        """Return the rows of all processes, on the device, in the order of the recordings."""
+        found = self._accelerator.gather(mine.to(self._accelerator.device))
+        in_turn = rearrange(
+            found, "(process row) ... -> (row process) ...", process=self._accelerator.num_processes
+        )
+        return in_turn[:count]
+
+    def _check_classes(self, corpus: Corpus, parts: dict[str, _Part]) -> None:
+        if not self.classes:
+            counts = {split: len(part.labels) for split, part in parts.items()}
+            raise InputError(
+                f"probe on label set {self._settings.label_set!r} of {corpus.folder}",
+                value=f"no class to tell apart in {counts} usable recordings",
+                expected="a class that some recordings of train and of val have, and some lack",
+                remedy="Name another probe.label_set, raise probe.records, or set probe.every to "
+                "null.",
+            )
+
+
+def _draw_rows(
+    corpus: Corpus, labels: list[tuple[str, ...] | None], split: str, *, most: int, seed: int
+) -> np.ndarray:
+    """Draw one labelled recording of each of `most` patients, or of all where there are fewer."""
+    rows = np.array([row for row in corpus.rows(split) if labels[row] is not None], dtype=np.int64)
+    if len(rows) < _SMALLEST:
+        raise InputError(
+            f"probe on split {split!r} of {corpus.folder}",
+            value=f"{len(rows)} labelled recordings",
+            expected=f"at least {_SMALLEST}",
+            remedy="Name labelled shards as probe.data, or set probe.every to null.",
+        )
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    _, first = np.unique(corpus.patients[shuffled].astype(str), return_index=True)
+    return np.sort(shuffled[np.sort(first)[:most]])
+
+
+def _check_patients(corpus: Corpus, rows: dict[str, np.ndarray]) -> None:
+    fitted, evaluated = (set(corpus.patients[some]) for some in rows.values())
+    shared = sorted(fitted & evaluated)
+    if shared:
+        raise InputError(
+            f"probe on {corpus.folder}",
+            value=f"{len(shared)} patients both in train and in val, e.g. {shared[0]}",
+            expected="no patient in both",
+            remedy="Build the shards with a split by patient.",
+        )
+
+
+def _prepare(corpus: Corpus, preprocessor: Preprocessor, row: int) -> Prepared | None:
+    try:
+        return preprocessor(corpus.record(row))
+    except InputError as error:
+        _log.warning("left out of the probe: %s", error)
+        return None

@@ -1,0 +1,9 @@
+"""Many processes and long jobs.
+
+attempt.py      who may write, and from which checkpoint an attempt goes on
+launch.py       the processes as accelerate has started them
+stopping.py     requests to stop, on which all processes agree
+watchdog.py     ends a process that is stuck
+zero.py         under DeepSpeed: weights, gradients and moments over the processes
+zero_config.py  what a run decides of DeepSpeed's configuration
+"""

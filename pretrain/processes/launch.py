@@ -1,0 +1,71 @@
+"""How the program was launched: the processes, their devices, the arithmetic."""
+
+import os
+from datetime import timedelta
+from importlib.util import find_spec
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from lamae.errors import InputError
+from pretrain.processes.zero import uses_zero
+from pretrain.settings import PretrainSettings
+
+
+def make_accelerator(settings: PretrainSettings) -> Accelerator:
+    """Connect the processes that `accelerate launch` has started, or be the only one.
+
+    Raises InputError where DeepSpeed was asked for and cannot be had.
+    """
+    limit = InitProcessGroupKwargs(timeout=timedelta(seconds=settings.timeout_s))
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        precision = {"fp32": "no", "bf16": "bf16"}[settings.precision]
+        # Without cpu=True, each of several processes on a CPU would take itself for the only one.
+        on_cpu = not torch.accelerator.is_available()
+        return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[limit])
+    missing = [name for name in ("deepspeed", "transformers") if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            "launch under DeepSpeed",
+            value=f"no {' and no '.join(missing)}, which accelerate imports for it",
+            expected="both installed",
+            remedy="pip install 'lamae[deepspeed]', or use a config of accelerate without it.",
+        )
+    if not torch.cuda.is_available():
+        _prepare_for_cpu(limit)
+    # Not bf16: DeepSpeed would make the weights bf16. pretrain/processes/zero_config.py turns on
+    # autocast.
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[limit])
+    if not uses_zero(accelerator):
+        raise InputError(
+            "launch under DeepSpeed",
+            value="use_cpu or ACCELERATE_USE_CPU, for which accelerate drops DeepSpeed",
+            expected="neither",
+            remedy="Unset it: without a GPU, processes are on the CPU anyway.",
+        )
+    return accelerator
+
+
+def _prepare_for_cpu(limit: InitProcessGroupKwargs) -> None:
+    """Let DeepSpeed's processes talk by gloo where there is no GPU.
+
+    accelerate takes each of them for the only one unless a backend is named, and DeepSpeed would
+    compile one of its own, for minutes.
+    """
+    import deepspeed.ops
+
+    limit.backend = "gloo"
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> None:
+    """Raise InputError where a batch cannot be divided into equal parts."""
+    parts = accelerator.num_processes * settings.accumulation
+    if settings.batch_size % parts:
+        raise InputError(
+            "batch_size",
+            value=str(settings.batch_size),
+            expected=f"a multiple of {parts} (processes x accumulation)",
+            remedy="Change batch_size, accumulation or the number of processes.",
+        )

@@ -1,0 +1,120 @@
+"""What a folder of shards says of itself: counts and the manifest."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lamae.files import json_bytes, open_whole
+from lamae.storage.corpus import FORMAT, MANIFEST, describe_index
+from lamae.storage.samples import SPLITS
+from shards.build.plan import plan_digest
+from shards.rejects import REJECTS, most_frequent_first
+
+MANIFEST_SHA256 = "manifest.sha256"
+"""Holds the SHA-256 of the manifest, which holds that of every other file."""
+
+
+COUNTED = ("split", "patient_id", "labels", "flags")
+"""Columns of the index that are counted."""
+
+
+class Counts:
+    """Counts of the samples of each split: records, patients, classes."""
+
+    def __init__(self) -> None:
+        """Start without samples."""
+        self._records = Counter[str]()
+        self._patients: dict[str, set[str]] = defaultdict(set)
+        self._classes: dict[str, dict[str, Counter[str]]] = {}
+        self._unlabelled: dict[str, Counter[str]] = {}
+        self._flags = Counter[str]()
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count rows of the index."""
+        for row in rows:
+            split = row["split"]
+            self._records[split] += 1
+            self._patients[split].add(row["patient_id"])
+            self._flags.update(row["flags"])
+            for label_set, classes in row["labels"]:
+                self._add_classes(split, label_set, classes)
+
+    def _add_classes(self, split: str, label_set: str, classes: Sequence[str] | None) -> None:
+        known = self._classes.setdefault(label_set, {})
+        unlabelled = self._unlabelled.setdefault(label_set, Counter())
+        if classes is None:
+            unlabelled[split] += 1
+        for name in classes or ():
+            known.setdefault(name, Counter())[split] += 1
+
+    @property
+    def records(self) -> int:
+        """Number of samples in all splits."""
+        return self._records.total()
+
+    def by_split(self) -> dict[str, dict[str, int]]:
+        """Return records and patients of each split."""
+        return {
+            split: {"records": self._records[split], "patients": len(self._patients[split])}
+            for split in SPLITS
+        }
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """Findings of quality control on samples that were kept, the most frequent first."""
+        return most_frequent_first(self._flags)
+
+    def label_sets(self) -> dict[str, Any]:
+        """Return for each label set the samples of each class, and those without labels."""
+        return {
+            name: {
+                "unlabelled": _by_split(self._unlabelled[name]),
+                "classes": {c: _by_split(known[c]) for c in sorted(known)},
+            }
+            for name, known in sorted(self._classes.items())
+        }
+
+
+def _by_split(counts: Mapping[str, int]) -> dict[str, int]:
+    return {split: counts.get(split, 0) for split in SPLITS}
+
+
+def write_manifest(
+    folder: Path,
+    plan: Mapping[str, Any],
+    *,
+    shards: Sequence[Mapping[str, Any]],
+    **found: Any,
+) -> None:
+    """Write `manifest.json`, which makes the folder a corpus; equal plans write equal bytes.
+
+    Its checksum is written before it, to a file that `sha256sum -c` understands.
+    """
+    content = {
+        "format": FORMAT,
+        "plan": plan_digest(plan),
+        "index": describe_index(folder),
+        "shards": list(shards),
+        **found,
+        "rejects_sha256": hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest(),
+        "config": plan["settings"],
+        "listing": plan["listing"],
+        "known": plan["known"],
+        "versions": plan["versions"],
+    }
+    seal_manifest(folder, content)
+
+
+def seal_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest and, before it, its checksum; a folder with a manifest is finished."""
+    written = json_bytes(content)
+    for name, file_content in ((MANIFEST_SHA256, checksum_line(written)), (MANIFEST, written)):
+        with open_whole(folder / name) as file:
+            file.write(file_content)
+
+
+def checksum_line(manifest: bytes) -> bytes:
+    """Return what `manifest.sha256` holds for the bytes of a manifest."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()

@@ -1,0 +1,97 @@
+"""From a source to a finished folder of shards, or to one part of its blocks."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from tqdm import tqdm
+
+from lamae.runs.tracking import read_summary
+from shards.build.blocks import Block, alone, build_block, read_block, writing
+from shards.build.merge import merge_blocks
+from shards.build.plan import BUILDING, is_finished, locked, make_plan, prepare_output
+from shards.processes import share_work
+from shards.settings import ShardsSettings
+
+
+class PartBuilt(NamedTuple):
+    """What one part of a build has done."""
+
+    blocks: int
+    """Blocks of this part, all finished."""
+    missing: int
+    """Blocks of other parts that are not finished."""
+
+
+class BuildBlock(Protocol):
+    """Builds one block in a folder, as `build_block` does; travels between processes."""
+
+    def __call__(self, block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:
+        """Yield how many recordings were read since it last yielded."""
+
+
+def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> dict[str, Any]:
+    """Read the source, write the shards; returns the content of `summary.json`.
+
+    A build that was interrupted goes on with what it had finished. Raises InputError for a source,
+    split or output folder that cannot be used, and if no recording is left.
+    """
+    started = time.monotonic()
+    plan = make_plan(settings)
+    if is_finished(settings.output, plan):
+        shutil.rmtree(settings.output / BUILDING, ignore_errors=True)
+        return read_summary(settings.output)
+    with writing(settings.output, "its plan"):
+        building = prepare_output(settings, plan)
+        with locked(building, settings.part):
+            _build_missing(plan.blocks, settings, building, build)
+            summary = merge_blocks(settings.output, started=started)
+    # On NFS a folder with a lock that is held cannot be removed.
+    shutil.rmtree(building, ignore_errors=True)
+    return summary
+
+
+def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> PartBuilt:
+    """Build the blocks of one part of several; `merge_blocks` makes a corpus of all of them.
+
+    Raises what `build_shards` raises.
+    """
+    plan = make_plan(settings)
+    own = plan.blocks[settings.part :: settings.parts]
+    if is_finished(settings.output, plan):
+        return PartBuilt(len(own), 0)
+    with writing(settings.output, "its plan"):
+        building = prepare_output(settings, plan)
+        with locked(building, settings.part):
+            _build_missing(own, settings, building, build)
+    missing = sum(read_block(building, block.name) is None for block in plan.blocks)
+    return PartBuilt(len(own), missing)
+
+
+def _build_missing(
+    blocks: Sequence[Block], settings: ShardsSettings, building: Path, build: BuildBlock
+) -> None:
+    missing = [block for block in blocks if read_block(building, block.name) is None]
+    work = partial(build_unless_finished, build=build, settings=settings, folder=building)
+    total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
+    with (
+        closing(share_work(work, missing, processes=settings.workers)) as progress,
+        tqdm(total=total, initial=total - remaining, unit="rec", disable=None) as bar,
+    ):
+        for number in progress:
+            bar.update(number)
+
+
+def build_unless_finished(
+    block: Block, build: BuildBlock, settings: ShardsSettings, folder: Path
+) -> Iterator[int]:
+    """Build a block, or wait while another process builds it; yields as `build` does."""
+    with writing(settings.output, block.name), alone(folder, block.name):
+        if read_block(folder, block.name) is None:
+            yield from build(block, settings, folder)
+        else:
+            yield len(block.entries)

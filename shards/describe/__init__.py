@@ -1,0 +1,8 @@
+"""A corpus as a page: counts, quality, examples.
+
+examples.py   examples of flags and rejects
+figures.py    bars, ranges, histograms
+page.html.j2  the template of the page
+page.py       what is inside, as JSON and a page
+signals.py    amplitudes and Einthoven's residual
+"""

@@ -1,0 +1,241 @@
+"""What is inside a folder of shards, as numbers, figures and a page for people."""
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from lamae.config import FolderPath, Settings
+from lamae.ecg.leads import LEADS
+from lamae.figures.pages import write_page
+from lamae.figures.plots import as_svg, save_png
+from lamae.files import write_json
+from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.samples import SPLITS, sample_key
+from shards.describe.examples import SECONDS, Examples, flagged_examples, rejected_examples
+from shards.describe.figures import (
+    MOST_CLASSES,
+    class_bars,
+    duration_histogram,
+    einthoven_histogram,
+    lead_ranges,
+)
+from shards.describe.signals import SignalMeasures, describe_measures, measure_signals
+
+DESCRIPTION = "description"
+"""Name of the folder that is written, and of the files in it."""
+
+_COLUMNS = (
+    "patient_id", "split", "leads", "samples", "sampling_rate", "codec", "missing_samples", "gain",
+    "flags", "bytes",
+)  # fmt: skip
+_ROWS_OF_A_TABLE = 8
+_DOTS_PER_INCH = 100
+
+
+class DescribeSettings(Settings):
+    """What of which shards is described."""
+
+    data: FolderPath
+    """Folder of shards."""
+    output: FolderPath | None = None
+    """Folder for the description; null is `description` in the folder of shards."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw of recordings that are measured or shown."""
+    measured: int = Field(2000, ge=1)
+    """Recordings whose signals are measured; all, where there are no more."""
+    examples: int = Field(2, ge=0)
+    """Recordings that are drawn for each reason to flag or to reject."""
+
+    @property
+    def page(self) -> Path:
+        """The page that is written; figures and numbers lie beside it."""
+        return (self.output or self.data / DESCRIPTION) / f"{DESCRIPTION}.html"
+
+
+class _Drawing(TypedDict):
+    most: int
+    generator: np.random.Generator
+
+
+class _Rows:
+    """The columns of the index that are described."""
+
+    def __init__(self, folder: Path) -> None:
+        table = pq.read_table(folder / INDEX, columns=list(_COLUMNS))
+        columns = {name: table[name].to_pylist() for name in ("split", "patient_id", "flags")}
+        self.split = np.array(columns["split"], dtype=object)
+        self.patient = np.array(columns["patient_id"], dtype=object)
+        self.flags: list[list[str]] = columns["flags"]
+        self.codecs = sorted(set(table["codec"].to_pylist()))
+        self.leads: list[list[str]] = table["leads"].to_pylist()
+        self.gains = np.asarray(pc.list_flatten(table["gain"]))
+        names = ("samples", "sampling_rate", "missing_samples", "bytes")
+        self.samples, self.rate, self.missing, self.bytes = (
+            np.asarray(table[name]).astype(np.int64) for name in names
+        )
+        self.values = self.samples * np.array([len(leads) for leads in self.leads], dtype=np.int64)
+        self.duration_s = self.samples / self.rate
+
+
+class _Shown(NamedTuple):
+    """An example as the page shows it."""
+
+    name: str
+    text: str
+    missing: str
+    file: str | None
+    image: str | None
+    """The PNG in Base64."""
+
+
+class _Reason(NamedTuple):
+    """A reason with its examples."""
+
+    name: str
+    number: int
+    shown: list[_Shown]
+
+
+def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
+    """Write description.json, description.html and their figures; returns what the former holds.
+
+    Raises InputError for a folder that is no corpus, or a damaged one.
+    """
+    corpus, rows = Corpus(settings.data), _Rows(settings.data)
+    output = settings.page.parent
+    generator = np.random.default_rng(settings.seed)
+    count = min(settings.measured, len(corpus))
+    chosen = np.sort(generator.choice(len(corpus), count, replace=False))
+    measures = measure_signals(corpus.record(int(row)) for row in chosen)
+    description = {
+        **_numbers(settings.data, corpus, rows),
+        "measured": {"seed": settings.seed, "records": count, **describe_measures(measures)},
+    }
+    figures = dict(_figures(description["label_sets"], rows, measures))
+    for name, figure in figures.items():
+        save_png(figure, output / f"{name}.png")
+    drawing: _Drawing = {"most": settings.examples, "generator": generator}
+    flagged = _saved(output, "flagged", flagged_examples(corpus, rows.flags, **drawing))
+    rejected = _saved(output, "rejected", rejected_examples(settings.data, **drawing))
+    write_json(output / f"{DESCRIPTION}.json", description)
+    write_page(
+        output / f"{DESCRIPTION}.html",
+        Path(__file__).with_name("page.html.j2"),
+        found=description,
+        svg={name: Markup(as_svg(figure)) for name, figure in figures.items()},
+        flagged=flagged,
+        rejected=rejected,
+        seconds=SECONDS,
+        most_classes=MOST_CLASSES,
+        config=yaml.safe_dump(corpus.manifest.get("config", {}), sort_keys=False),
+        versions=corpus.manifest.get("versions", {}),
+        number=_number,
+    )
+    return description
+
+
+def _numbers(folder: Path, corpus: Corpus, rows: _Rows) -> dict[str, Any]:
+    manifest = corpus.manifest
+    splits = {split: _totals(rows, rows.split == split) for split in SPLITS}
+    return {
+        "folder": str(folder.resolve()),
+        **_totals(rows, np.ones(len(corpus), dtype=bool)),
+        "splits": {split: total for split, total in splits.items() if total["records"]},
+        "recordings": {
+            "sampling_rate": _frequent(f"{rate} Hz" for rate in rows.rate.tolist()),
+            "duration": _frequent(f"{duration:.4g} s" for duration in rows.duration_s),
+            "leads": _frequent(_lead_set(leads) for leads in rows.leads),
+            "gain": _frequent(f"{gain:.7g} per mV" for gain in rows.gains.tolist()),
+        },
+        "label_sets": manifest.get("label_sets", {}),
+        "rejects": manifest.get("rejects", {}),
+        "flags": manifest.get("flags", {}),
+        "left_out": manifest.get("left_out", 0),
+        "missing": {
+            "share": float(rows.missing.sum() / max(1, rows.values.sum())),
+            "records": int(np.count_nonzero(rows.missing)),
+            "records_above_10_percent": int(np.count_nonzero(rows.missing > 0.1 * rows.values)),
+        },
+        "size": _size(rows, manifest["shards"]),
+    }
+
+
+def _totals(rows: _Rows, chosen: np.ndarray) -> dict[str, Any]:
+    return {
+        "records": int(np.count_nonzero(chosen)),
+        "patients": len(set(rows.patient[chosen])),
+        "hours": round(float(rows.duration_s[chosen].sum() / 3600), 3),
+    }
+
+
+def _size(rows: _Rows, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    raw, signals = int(2 * rows.values.sum()), int(rows.bytes.sum())
+    return {
+        "shards": len(shards),
+        "codec": ", ".join(rows.codecs),
+        "bytes": sum(int(shard["bytes"]) for shard in shards),
+        "signal_bytes": signals,
+        "raw_bytes": raw,
+        "compression": round(raw / max(1, signals), 3),
+    }
+
+
+def _frequent(names: Iterable[str]) -> dict[str, int]:
+    """Count names, the most frequent first; rare ones together as `n others`."""
+    counts = Counter(names).most_common()
+    kept = counts if len(counts) <= _ROWS_OF_A_TABLE else counts[: _ROWS_OF_A_TABLE - 1]
+    rest = counts[len(kept) :]
+    others = {f"{len(rest)} others": sum(count for _, count in rest)} if rest else {}
+    return {**dict(kept), **others}
+
+
+def _lead_set(leads: Sequence[str]) -> str:
+    absent = [lead for lead in LEADS if lead not in leads]
+    if not absent:
+        return "all 12"
+    return f"all but {', '.join(absent)}" if len(absent) < len(leads) else ", ".join(leads)
+
+
+def _figures(
+    label_sets: Mapping[str, Any], rows: _Rows, measures: SignalMeasures
+) -> Iterator[tuple[str, Figure]]:
+    for number, (name, found) in enumerate(label_sets.items(), start=1):
+        if found["classes"]:
+            yield f"classes_{number}", class_bars(found["classes"], label_set=name)
+    if len(set(rows.duration_s.tolist())) > _ROWS_OF_A_TABLE:
+        yield "durations", duration_histogram(rows.duration_s)
+    if measures.peak_to_peak_mv:
+        yield "amplitudes", lead_ranges(measures.peak_to_peak_mv)
+    if measures.einthoven_uv.size:
+        yield "einthoven", einthoven_histogram(measures.einthoven_uv)
+
+
+def _saved(output: Path, kind: str, found: Iterable[Examples]) -> list[_Reason]:
+    """Write the figures of examples one after the other, and keep what the page shows of them."""
+    reasons = []
+    for reason, number, examples in found:
+        shown = []
+        for place, (name, text, figure, missing) in enumerate(examples, start=1):
+            file = image = None
+            if figure is not None:
+                file = f"{kind}_{sample_key(reason)}_{place}.png"
+                save_png(figure, output / file, dots_per_inch=_DOTS_PER_INCH)
+                image = base64.b64encode((output / file).read_bytes()).decode()
+            shown.append(_Shown(name, text, missing, file, image))
+        reasons.append(_Reason(reason, number, shown))
+    return reasons
+
+
+def _number(value: float) -> str:
+    """Write an integer with thousands separators, a fraction with four digits that count."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -1,0 +1,5 @@
+"""Shards to HDF5, and HDF5 to shards.
+
+export.py       shards as one HDF5 file
+import_file.py  and back
+"""

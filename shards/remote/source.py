@@ -1,0 +1,154 @@
+"""A remote source, here piece by piece: what its listing opens, then the files of each block.
+
+For the listing, tables and what else is opened are fetched, and the other files are empty ones of
+the same names. The files of a block are fetched before it is built, into a folder of its own, and
+removed after it, so that they take no more disk than the blocks that are in work.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from lamae.errors import InputError
+from lamae.readers.wfdb_header import parse_header
+from shards.build.blocks import Block, build_block
+from shards.entries import Entry
+from shards.remote.store import RemoteFile, Store
+from shards.settings import ShardsSettings, SourceKind
+
+OPENED: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
+    {
+        "folder": (".csv",),
+        "mimic_iv_ecg": (".csv",),
+        "ptbxl": (".csv",),
+        "cpsc2018": (".csv", ".hea"),
+        "challenge": (".csv", ".hea"),
+        "code15": (".csv", ".hdf5"),
+        "hdf5": (".csv", ".h5", ".hdf5"),
+        "brugada_huca": (".csv",),
+    }
+)
+"""Endings of the files that listing a source opens; they are kept until the build is finished."""
+_NAMED_BY_TABLE: tuple[SourceKind, ...] = ("mimic_iv_ecg",)  # 1.6 million files: not listed
+
+_CONNECTIONS = 16
+
+
+class Mirror(NamedTuple):
+    """What is here of a remote source."""
+
+    url: str
+    """The source."""
+    kind: SourceKind
+    """How it is laid out."""
+    folder: Path
+    """Where its files are kept here."""
+
+    @property
+    def listing(self) -> Path:
+        """The folder that is listed in place of the source."""
+        return self.folder / "listing"
+
+    def opened(self, path: str) -> bool:
+        """Whether the listing opens a file of the source, so that it is kept."""
+        return path.endswith(OPENED[self.kind])
+
+
+def fetch_listing(mirror: Mirror) -> None:
+    """Fetch what listing the source needs; what an earlier run has fetched is taken as it is.
+
+    Raises InputError for a store that does not answer, or has no files there.
+    """
+    store = _store(mirror.url)
+    files = store.list(recursive=mirror.kind not in _NAMED_BY_TABLE)
+    if not files:
+        raise InputError(
+            f"source {mirror.url}",
+            value="no files there",
+            expected="a folder of recordings that can be read",
+            remedy="Check source=, and the access to it.",
+        )
+    mirror.listing.mkdir(parents=True, exist_ok=True)
+    for old in [path for path in mirror.listing.rglob("*") if path.is_file()]:
+        if old.relative_to(mirror.listing).as_posix() not in files:
+            old.unlink()
+    opened = [path for path in files if mirror.opened(path)]
+    for path in files.keys() - set(opened):
+        (mirror.listing / path).parent.mkdir(parents=True, exist_ok=True)
+        (mirror.listing / path).touch()
+
+    def fetch(path: str) -> None:
+        _fetch_once(store, mirror, path, files[path])
+
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        fetched = pool.map(fetch, opened)
+        for _ in tqdm(fetched, total=len(opened), desc="tables", unit="file", disable=None):
+            pass
+
+
+def _fetch_once(store: Store, mirror: Mirror, path: str, file: RemoteFile) -> None:
+    """Fetch a file, unless the same version of it has been fetched."""
+    here, mark = mirror.listing / path, mirror.folder / "versions" / path
+    if here.is_file() and mark.is_file() and mark.read_text() == file.version:
+        return
+    store.fetch(path, here, size=file.size)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(file.version)
+
+
+def build_fetched_block(
+    block: Block, settings: ShardsSettings, folder: Path, *, mirror: Mirror
+) -> Iterator[int]:
+    """Build a block as `build_block` does, from files that are here for so long only."""
+    source = mirror.folder / "blocks" / block.name
+    shutil.rmtree(source, ignore_errors=True)  # of a run that was killed
+    source.mkdir(parents=True)
+    try:
+        _fetch_files(block.entries, mirror, source)
+        yield from build_block(block, settings.model_copy(update={"source": source}), folder)
+    finally:
+        shutil.rmtree(source)
+
+
+def _fetch_files(entries: Iterable[Entry], mirror: Mirror, source: Path) -> None:
+    """Fetch the files of entries; one that the store lacks is missed when it is read."""
+    store = _store(mirror.url)
+
+    def fetch(path: str) -> None:
+        here = source / path
+        if mirror.opened(path) and (mirror.listing / path).is_file():
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to((mirror.listing / path).resolve())
+        else:
+            store.fetch(path, here)
+
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        headers = {f"{e.path}.hea" for e in entries if e.reader == "wfdb"}
+        first = headers | {e.path for e in entries if e.reader != "wfdb"}
+        for _ in pool.map(fetch, sorted(first)):
+            pass
+        named = {path for header in headers for path in _signal_files(source, header)}
+        for _ in pool.map(fetch, sorted(named - first)):
+            pass
+
+
+def _signal_files(source: Path, header: str) -> list[str]:
+    """Return the paths of the files that a WFDB header names, none of an unreadable one."""
+    try:
+        text = (source / header).read_text(encoding="utf-8-sig", errors="replace")
+        signals = parse_header(text).signals
+    except (OSError, ValueError):
+        return []  # the reader refuses it, with a reason
+    return sorted({str(PurePosixPath(header).with_name(signal.file)) for signal in signals})
+
+
+@lru_cache(1)
+def _store(url: str) -> Store:
+    """Open a store once in each process, for all of its blocks."""
+    return Store(url)

@@ -1,0 +1,188 @@
+"""An exported classifier says what PyTorch says; in 8 bits nearly so, at a quarter of the size."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
+from finetune.classifiers.export_onnx import ExportSettings, calibration_windows, export, to_onnx
+from finetune.classifiers.folder import LoadedClassifier, save_classifier
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
+from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
+from finetune.networks.lasan import LasanSettings
+from finetune.settings import WITHOUT_ENCODER, Mode
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import Preprocessor
+from lamae.ecg.record import Record
+from lamae.edge.onnx_classifier import OnnxClassifier
+from lamae.errors import InputError, RecordError
+from lamae.model.encoder import EncoderSettings
+from lamae.storage.corpus import Corpus
+
+SAME_NETWORK = ("full", "probe_then_full")  # as probe, once trained
+MODES = [mode for mode in get_args(Mode) if mode not in SAME_NETWORK]
+PREPROCESS = Preprocessor(leads=LEADS, sampling_rate=200, duration_s=5, band_hz=None)
+
+
+def loaded(mode: Mode, preprocess: Preprocessor = PREPROCESS, classes: int = 3) -> LoadedClassifier:
+    torch.manual_seed(5)
+    sizes = EncoderSettings(patch_size=100, width=16, depth=1, heads=2, latent_depth=1)
+    architecture = Architecture(
+        mode=mode,
+        classes=tuple("ABCDEFGHI"[:classes]),
+        multi_label=True,
+        preprocess=preprocess,
+        pooling="lead_mean",
+        encoder=None if mode in WITHOUT_ENCODER else sizes,
+        lasan=LasanSettings(channels=(8, 8), kernel_size=5, depth=1, heads=2, hidden=8),
+        cnn_attention_bilstm=CnnAttentionBilstmSettings(batch_norm_momentum=0.1),
+        hierarchical_transformer=HierarchicalTransformerSettings(
+            width=24, depth=3, heads=2, hidden=16
+        ),
+    )
+    classifier = build_classifier(architecture)
+    classifier.model.eval()
+    return LoadedClassifier(classifier, {"A": 0.25}, {})
+
+
+def record(
+    preprocess: Preprocessor, seconds: float, leads: tuple[str, ...] = LEADS, seed: int = 7
+) -> Record:
+    samples = round(seconds * preprocess.sampling_rate)
+    generator = np.random.default_rng(seed)
+    rate_hz, amplitude = generator.uniform(0.5, 8), generator.uniform(100, 900, (len(leads), 1))
+    times = np.arange(samples) / preprocess.sampling_rate
+    beats = amplitude * np.sin(2 * np.pi * rate_hz * times) ** 5
+    drawn = beats + generator.normal(0, 50, size=(len(leads), samples))
+    ones = len(leads)
+    digital = drawn.astype(np.int16)
+    return Record("drawn", digital, leads, preprocess.sampling_rate, (1000.0,) * ones, (0,) * ones)
+
+
+def windows(preprocess: Preprocessor, seeds: Iterable[int]) -> np.ndarray:
+    return np.stack([preprocess(record(preprocess, 10, seed=seed)).signal for seed in seeds])
+
+
+def torch_logits(classifier: Classifier, signal: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        found: torch.Tensor = classifier.model(torch.from_numpy(signal)[None]).logits
+    return found[0].numpy()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_file_of_every_mode_gives_the_logits_of_pytorch(mode: Mode, tmp_path: Path) -> None:
+    classifier = loaded(mode)
+    path = tmp_path / "classifier.onnx"
+    path.write_bytes(to_onnx(classifier))
+    exported = OnnxClassifier(path)
+    assert exported.description.classes == ("A", "B", "C")
+    assert exported.description.thresholds == {"A": 0.25}
+    assert exported.description.preprocess == PREPROCESS
+    signal = PREPROCESS(record(PREPROCESS, 5)).signal
+    expected = torch_logits(classifier.classifier, signal)
+    np.testing.assert_allclose(exported.logits(signal), expected, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def published() -> LoadedClassifier:
+    """Return the published network of nine classes, with random weights, on 10 s at 100 Hz."""
+    preprocess = Preprocessor(leads=LEADS, sampling_rate=100, duration_s=10, band_hz=None)
+    network = loaded("cnn_attention_bilstm", preprocess, classes=9)
+    model = network.classifier.model.train()
+    signal = torch.from_numpy(windows(preprocess, range(8)))
+    for _ in range(30):  # until the running statistics are those of the recordings
+        with torch.no_grad():
+            model(signal)
+    model.eval()
+    return network
+
+
+@pytest.fixture(scope="module")
+def quantised(published: LoadedClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    preprocess = published.classifier.architecture.preprocess
+    path = tmp_path_factory.mktemp("quantised") / "int8.onnx"
+    path.write_bytes(to_onnx(published, windows(preprocess, range(8))))
+    return path
+
+
+def test_in_8_bits_the_published_network_has_at_most_1_1_mb(quantised: Path) -> None:
+    assert quantised.stat().st_size <= 1.1e6
+    assert OnnxClassifier(quantised).description.int8
+
+
+def test_in_8_bits_logits_differ_little_from_those_of_pytorch(
+    published: LoadedClassifier, quantised: Path
+) -> None:
+    exported, preprocess = OnnxClassifier(quantised), published.classifier.architecture.preprocess
+    signals = windows(preprocess, range(100, 108))
+    wanted = np.stack([torch_logits(published.classifier, signal) for signal in signals])
+    found = np.stack([exported.logits(signal) for signal in signals])
+    between_recordings = ((wanted - wanted.mean(axis=0)) ** 2).mean()
+    assert ((found - wanted) ** 2).mean() < 0.2 * between_recordings
+    assert np.abs(found - wanted).max() > 0, "these are no 8 bits"
+
+
+def test_logits_of_a_long_recording_are_averaged_over_the_windows_that_cover_it(
+    published: LoadedClassifier, quantised: Path
+) -> None:
+    exported, preprocess = OnnxClassifier(quantised), published.classifier.architecture.preprocess
+    long = record(preprocess, 25)
+    starts = (0, 750, 1500)  # three windows of 1,000 over 2,500 samples
+    logits = np.mean([exported.logits(preprocess(long, start).signal) for start in starts], axis=0)
+    np.testing.assert_allclose(exported(long), 1 / (1 + np.exp(-logits)), rtol=1e-6)
+
+
+def test_a_recording_that_does_not_fill_a_window_or_lacks_a_lead_is_refused(
+    published: LoadedClassifier, quantised: Path
+) -> None:
+    exported, preprocess = OnnxClassifier(quantised), published.classifier.architecture.preprocess
+    with pytest.raises(RecordError, match="9 s; expected at least the 10 s") as short:
+        exported(record(preprocess, 9))
+    assert short.value.reason == "too_short"
+    with pytest.raises(RecordError, match="no V6; expected the leads I, II"):
+        exported(record(preprocess, 10, LEADS[:-1]))
+
+
+def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        OnnxClassifier(tmp_path / "none.onnx")
+    for content in (b"nothing of use", b""):
+        (tmp_path / "other.onnx").write_bytes(content)
+        with pytest.raises(InputError, match="a network that onnxruntime can read"):
+            OnnxClassifier(tmp_path / "other.onnx")
+
+
+def test_the_verb_quantises_on_recordings_of_shards_and_keeps_what_is_there(
+    simulated_shards: Path, tmp_path: Path
+) -> None:
+    network = loaded("cnn_attention_bilstm", PREPROCESS.model_copy(update={"sampling_rate": 100}))
+    save_classifier(tmp_path / "run", network.classifier, thresholds={}, about={})
+    settings = ExportSettings(
+        classifier=tmp_path / "run",
+        output=tmp_path / "int8.onnx",
+        int8=True,
+        data=simulated_shards,
+        recordings=4,
+    )
+    assert "8-bit classifier" in export(settings)
+    signal = network.classifier.architecture.preprocess(record(PREPROCESS, 10)).signal
+    assert np.isfinite(OnnxClassifier(settings.output).logits(signal)).all()
+    with pytest.raises(InputError, match="overwrite=true"):
+        export(settings)
+
+
+def test_without_recordings_for_its_ranges_int8_is_refused() -> None:
+    with pytest.raises(ValueError, match="int8 needs data"):
+        ExportSettings(classifier=Path("run"), output=Path("x.onnx"), int8=True)
+
+
+def test_recordings_that_do_not_fill_a_window_give_no_ranges(corpus: Corpus) -> None:
+    longer = Preprocessor(sampling_rate=100, duration_s=6, band_hz=None)
+    with pytest.raises(InputError, match="none of 4 recordings fills a window"):
+        calibration_windows(
+            corpus, longer, split="train", recordings=4, generator=np.random.default_rng(0)
+        )
