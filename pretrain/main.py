@@ -25,7 +25,7 @@ from lamae.tracking import started_by_launcher, write_summary
 from pretrain.batches import Reader, training_batches
 from pretrain.evaluation import Evaluation
 from pretrain.launch import make_accelerator
-from pretrain.loop import Training, start_training, train_step
+from pretrain.loop import Training, set_statistics, start_training, train_step
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
 from pretrain.stopping import Reason, Stopping, mark_resumable
@@ -43,6 +43,8 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     evaluation = Evaluation(settings, corpus, val, accelerator)
     training = start_training(settings, accelerator, corpus)
     first_step = training.step
+    if first_step == 0:
+        set_statistics(training, train)
     with (
         Stopping(
             settings.run_dir if accelerator.is_main_process else None,
