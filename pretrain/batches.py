@@ -60,6 +60,7 @@ class MaskedBatch(NamedTuple):
             "signal": signal,
             "visible": mask.visible,
             "seen": mask.seen,
+            "decoded": mask.decoded,
             "present": present,
             "valid": valid,
         }
@@ -199,6 +200,7 @@ def _draw_masks(
             torch.from_numpy(data.present(own)), None if kept is None else kept[rows]
         ),
         valid=_valid(settings, torch.from_numpy(samples)),
+        decode_share=1.0 if step == _VALIDATION_STEP else settings.model.decode_share,
     )
 
 
@@ -217,7 +219,9 @@ def masked_batch(
     valid = None if batch.samples is None else _valid(settings, batch.samples)
     leads = len(settings.preprocess.leads)
     hidden = hidden_patches(mask.visible, settings.patches, leads=leads, seen=mask.seen)
-    counted = counted_patches(hidden, present=batch.present, valid=valid).sum()
+    counted = counted_patches(
+        hidden, present=batch.present, valid=valid, decoded=mask.decoded
+    ).sum()
     return MaskedBatch(batch, raw, mask, valid, int(counted), changes)
 
 

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from lamae.batches.dataset import Split
+from lamae.batches.dataset import Split, shuffled_positions
 from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE, Reconstruction
@@ -38,6 +38,9 @@ from pretrain.settings import (
 )
 
 _log = logging.getLogger(__name__)
+
+_STATISTICS_OF = 512
+"""Recordings by which targets are normalised."""
 
 
 @dataclass
@@ -188,6 +191,21 @@ def start_training(
         preprocess=OnDevice(settings.preprocess, accelerator.device),
         earlier_seconds=state.get("seconds", 0.0),
     )
+
+
+def set_statistics(training: Training, data: Split) -> None:
+    """Normalise the targets by the first training recordings; the weights hold the result."""
+    model, settings = training.bare_model, training.settings
+    if model.features is None:
+        return
+    count = min(_STATISTICS_OF, len(data))
+    batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
+    if batch.samples is not None:  # padding has no features of a recording
+        whole = batch.samples == batch.signal.shape[-1]
+        batch = batch._replace(signal=batch.signal[whole])
+    device = training.accelerator.device
+    present = None if batch.present is None else batch.present.to(device)
+    model.set_statistics(batch.signal.to(device), present)
 
 
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from lamae.training.threads import use_cores
 from pretrain.batches import Reader, training_batches
 from pretrain.cost.parameters import parameter_report
 from pretrain.evaluation import Evaluation
-from pretrain.loop import Training, start_training, train_step
+from pretrain.loop import Training, set_statistics, start_training, train_step
 from pretrain.processes.launch import make_accelerator
 from pretrain.processes.stopping import Reason, Stopping, mark_resumable
 from pretrain.processes.watchdog import Watchdog
@@ -43,6 +43,8 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     evaluation = Evaluation(settings, corpus, val, accelerator)
     training = start_training(settings, accelerator, corpus)
     first_step = training.step
+    if first_step == 0:
+        set_statistics(training, train)
     with (
         Stopping(
             settings.run_dir if accelerator.is_main_process else None,

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from lamae.config import Settings
 from lamae.ecg.leads import LEADS
+from lamae.model.amplitudes import AMPLITUDES
 from lamae.model.encoder import Encoder, EncoderSettings, Latents
+from lamae.model.feature_targets import FeatureTargets, FeatureTargetSettings
 from lamae.model.layers import (
     Transformer,
     TransformerSettings,
@@ -23,6 +25,7 @@ from lamae.model.layers import (
 from lamae.model.lead_alignment import misalignment
 from lamae.model.limb_algebra import limb_inconsistency
 from lamae.model.masking import MaskingSettings, counted_patches, hidden_patches, valid_tokens
+from lamae.model.pooling import mean_over_patches
 
 
 class DecoderSettings(TransformerSettings):
@@ -51,8 +54,12 @@ class AutoencoderSettings(Settings):
     """Share of each lead's patches that the encoder does not see."""
     masking: MaskingSettings = MaskingSettings()
     """Kinds of masks, and how often each is drawn."""
+    decode_share: float = Field(1.0, gt=0, le=1)
+    """Share of the hidden patches that a training step decodes; validation decodes all."""
     norm_target: bool = True
     """Compare patches after a z-score of each patch, as MAE's norm_pix_loss, or as they are."""
+    features: FeatureTargetSettings = FeatureTargetSettings()
+    """Features of the signal to predict beside its samples."""
     alignment_weight: float = Field(2.0, ge=0)
     """Weight of the alignment of leads in the loss, with encoder.method alignment only.
 
@@ -68,6 +75,8 @@ class AutoencoderSettings(Settings):
                 f"masking.lead hides whole leads, of which encoder.method {self.encoder.method} "
                 "with decoder.attends lead learns nothing: set masking.lead to 0, or attends to all"
             )
+        if self.encoder.millivolts and not self.norm_target:
+            raise ValueError("encoder.millivolts needs norm_target, which is free of scale")
         return self
 
 
@@ -115,17 +124,26 @@ class Decoder(nn.Module):
         seen: Int[Tensor, "b s"] | None,
         present: Bool[Tensor, "b l"] | None,
         valid: Bool[Tensor, "b n"] | None,
-    ) -> Float[Tensor, "b l n p"]:
-        """Predict all patches of all leads."""
+        decoded: Int[Tensor, "b l k"] | None = None,
+    ) -> Float[Tensor, "b l k d"]:
+        """Return a token for each patch of each lead, or for each decoded one.
+
+        Those that are neither visible nor decoded then cost nothing.
+        """
         tokens = self._place(latents, leads, visible, seen, patches)
-        recorded = valid_tokens(None, valid, leads=len(leads))
+        kept = None if decoded is None else torch.cat([visible, decoded], dim=2)
+        if kept is not None:
+            where = repeat(kept, "b l k -> b l k d", d=tokens.shape[-1])
+            tokens = torch.cat([tokens[:, :, :1], tokens[:, :, 1:].gather(2, where)], dim=2)
+        recorded = valid_tokens(kept, valid, leads=len(leads))
         if self.settings.attends == "all":
             sees = attended(recorded, present, tokens=tokens.shape[2])
             tokens = self.transformer.all_leads(tokens, sees)
         else:
             sees = attended(recorded, None, tokens=tokens.shape[2])
             tokens = self.transformer.each_lead(tokens, sees)
-        return self.predict(self.norm(tokens[:, :, 1:]))
+        first = 1 if decoded is None else 1 + visible.shape[2]
+        return self.norm(tokens[:, :, first:])
 
     def _place(
         self,
@@ -171,6 +189,13 @@ class LAMAE(nn.Module):
         self.settings = settings
         self.encoder = Encoder(settings.encoder)
         self.decoder = Decoder(settings.decoder, settings.encoder)
+        self.features: FeatureTargets | None = None
+        if settings.features.wanted:
+            self.features = FeatureTargets(
+                settings.features,
+                encoder_width=settings.encoder.width,
+                decoder_width=settings.decoder.width,
+            )
 
     def forward(
         self,
@@ -181,6 +206,7 @@ class LAMAE(nn.Module):
         seen: Int[Tensor, "b s"] | None = None,
         present: Bool[Tensor, "b l"] | None = None,
         valid: Bool[Tensor, "b n"] | None = None,
+        decoded: Int[Tensor, "b l k"] | None = None,
         alignment_share: Float[Tensor, ""] | None = None,
     ) -> Reconstruction:
         """Reconstruct the hidden patches of `signal` from its visible ones.
@@ -192,13 +218,14 @@ class LAMAE(nn.Module):
             seen: rows of the leads that the encoder sees; all without it.
             present: False for a lead that a recording lacks; all present without it.
             valid: False for a patch of padding; all valid without it.
+            decoded: numbers of the hidden patches to decode, for each lead; all without it.
             alignment_share: share of alignment_weight at this step; all of it without.
         """
         latents = self.encoder(
             signal, leads, visible=visible, seen=seen, present=present, valid=valid
         )
         target = self.target(signal)
-        predicted = self.decoder(
+        tokens = self.decoder(
             latents,
             leads,
             target.shape[2],
@@ -206,16 +233,78 @@ class LAMAE(nn.Module):
             seen=seen,
             present=present,
             valid=valid,
+            decoded=decoded,
         )
+        predicted = self.decoder.predict(tokens)
+        if decoded is not None:
+            where = repeat(decoded, "b l k -> b l k p", p=target.shape[-1])
+            predicted = torch.zeros_like(target, dtype=predicted.dtype).scatter(2, where, predicted)
         hidden = hidden_patches(visible, target.shape[2], leads=len(leads), seen=seen)
-        counted = counted_patches(hidden, present=present, valid=valid)
+        counted = counted_patches(hidden, present=present, valid=valid, decoded=decoded)
         difference = predicted.float() - target
         squares = difference.square().mean(dim=-1)
         error = (squares * counted).sum() / counted.sum().clamp(min=1)
         penalties = self._penalties(
             latents, difference, signal, leads, counted=counted, alignment_share=alignment_share
         )
+        if self.features is not None:
+            errors = self._feature_errors(
+                latents, tokens, signal, seen, present, valid, decoded, counted=counted
+            )
+            penalties = penalties + _by_patches(errors, counted)
         return Reconstruction(error + penalties, predicted, hidden, latents, error)
+
+    def _feature_errors(
+        self,
+        latents: Latents,
+        tokens: Float[Tensor, "b l k d"],
+        signal: Float[Tensor, "b l samples"],
+        seen: Tensor | None,
+        present: Tensor | None,
+        valid: Tensor | None,
+        decoded: Tensor | None,
+        *,
+        counted: Bool[Tensor, "b l n"],
+    ) -> Float[Tensor, " b"]:
+        """Return for each recording what its features add to the loss."""
+        features = self.features
+        assert features is not None
+        settings = features.settings
+        scaled, amplitudes = self.encoder.scaled(signal, present, valid)
+        if amplitudes is None:
+            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
+        targets = features(scaled, amplitudes, valid, window=self.settings.encoder.patch_size)
+        errors = torch.zeros(len(signal), device=signal.device)
+        if settings.patch_weight:
+            counts = counted if decoded is None else counted.gather(2, decoded)
+            found = features.patch_error(tokens, targets, where=decoded, counted=counts)
+            errors = errors + settings.patch_weight * found
+        if settings.lead_weight:
+            of_leads, there = targets.leads, present
+            if there is None:
+                there = torch.ones(of_leads.shape[:2], dtype=torch.bool, device=signal.device)
+            if seen is not None:
+                there = there.gather(1, seen)
+                of_leads = of_leads.gather(1, repeat(seen, "b s -> b s g", g=of_leads.shape[-1]))
+            found = features.lead_error(
+                mean_over_patches(latents), targets._replace(leads=of_leads), counted=there
+            )
+            errors = errors + settings.lead_weight * found
+        return errors
+
+    @torch.no_grad()
+    def set_statistics(
+        self, signal: Float[Tensor, "b l samples"], present: Bool[Tensor, "b l"] | None
+    ) -> None:
+        """Set what the targets are normalised by, from some whole recordings."""
+        if self.features is None:
+            return
+        scaled, amplitudes = self.encoder.scaled(signal, present, None)
+        if amplitudes is None:
+            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
+        self.features.set_statistics(
+            scaled, amplitudes, present, window=self.settings.encoder.patch_size
+        )
 
     def _penalties(
         self,
@@ -238,9 +327,7 @@ class LAMAE(nn.Module):
                 difference = difference * self._patch_statistics(self.patches(signal))[1]
             unlawful = limb_inconsistency(difference, leads, counted=counted)
             each = each + settings.einthoven_weight * unlawful
-        # A record counts by its patches, as in the error, so that parts make up a batch.
-        shares = counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)
-        return (shares * each).sum()
+        return _by_patches(each, counted)
 
     def patches(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, "b l n p"]:
         """Cut a signal into patches."""
@@ -275,3 +362,8 @@ class LAMAE(nn.Module):
     def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         return mean, (variance + 1e-6).sqrt()
+
+
+def _by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
+    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
+    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
+from lamae.model.amplitudes import AMPLITUDES, without_scale
 from lamae.model.layers import (
     Transformer,
     TransformerSettings,
@@ -51,6 +52,9 @@ class EncoderSettings(TransformerSettings):
     """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
+    millivolts: bool = False
+    """Read mV, with preprocess.normalisation none: recordings are z-scored here, and amplitudes
+    stand beside the tokens."""
 
     @property
     def keeps_leads_apart(self) -> bool:
@@ -71,6 +75,8 @@ class Latents(NamedTuple):
     """Where leads are kept apart, one vector for each, of which the embedding is the mean."""
     valid: Bool[Tensor, "b l t"] | None = None
     """False for the token of a patch of padding; None where there is none."""
+    amplitudes: Float[Tensor, "b l a"] | None = None
+    """Voltages of the leads it was shown, where the encoder reads mV."""
 
 
 class PatchEmbedding(nn.Module):
@@ -173,9 +179,12 @@ class Encoder(nn.Module):
         Raises InputError where the signal does not fit the leads or the patch size.
         """
         self._check(signal, leads)
+        signal, amplitudes = self.scaled(signal, present, valid)
         tokens = self._embed(signal, leads, visible, seen)
-        if present is not None and seen is not None:
-            present = present.gather(1, seen)
+        if seen is not None:
+            present = None if present is None else present.gather(1, seen)
+            if amplitudes is not None:
+                amplitudes = amplitudes.gather(1, repeat(seen, "b s -> b s a", a=AMPLITUDES))
         valid = valid_tokens(visible, valid, leads=tokens.shape[1])
         of_lead = attended(valid, None, tokens=tokens.shape[2])
         of_recording = attended(valid, present, tokens=tokens.shape[2])
@@ -183,9 +192,21 @@ class Encoder(nn.Module):
         tokens = self.norm(self.per_lead.each_lead(tokens, of_lead))
         tokens = self.latent.all_leads(tokens, of_recording)
         if self.settings.keeps_leads_apart:
-            return self._pool_each_lead(tokens, of_lead, present)
+            latents = self._pool_each_lead(tokens, of_lead, present)
+            return latents._replace(amplitudes=amplitudes)
         embedding, lead_weights = self.pool(tokens[:, :, 0], present)
-        return Latents(tokens, embedding, lead_weights, valid=of_lead)
+        return Latents(tokens, embedding, lead_weights, valid=of_lead, amplitudes=amplitudes)
+
+    def scaled(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        present: Bool[Tensor, "b l"] | None,
+        valid: Bool[Tensor, "b n"] | None,
+    ) -> tuple[Float[Tensor, "b l samples"], Float[Tensor, "b l a"] | None]:
+        """Return the signal as the patches see it, and amplitudes where mV are read."""
+        if not self.settings.millivolts:
+            return signal, None
+        return without_scale(signal, present, valid)
 
     def _pool_each_lead(
         self, tokens: Float[Tensor, "b l t d"], sees: Tensor | None, present: Tensor | None

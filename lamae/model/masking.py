@@ -39,16 +39,19 @@ class Mask(NamedTuple):
     """For each lead that is seen, the numbers of its visible patches, rising."""
     seen: Int[Tensor, "b s"] | None = None
     """Rows of the leads that are seen, rising; None for all."""
+    decoded: Int[Tensor, "b l k"] | None = None
+    """Numbers of the hidden patches that are decoded, rising; None for all."""
 
     def take(self, records: Int[Tensor, " records"]) -> "Mask":
         """Return the masks of some recordings of the batch."""
-        seen = None if self.seen is None else self.seen[records]
-        return Mask(self.visible[records], seen)
+        rest = [None if part is None else part[records] for part in self[1:]]
+        return Mask(self.visible[records], *rest)
 
     def to(self, device: torch.device) -> "Mask":
         """Return the mask on a device; the copy does not wait where memory is pinned."""
-        seen = None if self.seen is None else self.seen.to(device, non_blocking=True)
-        return Mask(self.visible.to(device, non_blocking=True), seen)
+        moved = [None if part is None else part.to(device, non_blocking=True) for part in self]
+        assert moved[0] is not None
+        return Mask(moved[0], *moved[1:])
 
 
 def visible_count(patches: int, mask_ratio: float) -> int:
@@ -81,6 +84,7 @@ def draw_mask(
     rows: Int[Tensor, " b"] | None = None,
     present: Bool[Tensor, "b l"] | None = None,
     valid: Bool[Tensor, "b n"] | None = None,
+    decode_share: float = 1.0,
 ) -> Mask:
     """Draw the masks of a batch; how much is seen depends on kind, leads, patches and ratio alone.
 
@@ -94,6 +98,7 @@ def draw_mask(
         generator: decides the draw, which uses as many numbers whatever is absent or padding.
         present: False for a lead that a recording lacks, which is hidden before any other.
         valid: False for a patch of padding, which is visible only where a count must be filled.
+        decode_share: share of the hidden patches that is decoded; whole leads always are.
 
     Raises InputError where leads are to be hidden and there is only one.
     """
@@ -101,16 +106,16 @@ def draw_mask(
         seen = _draw_seen(batch, leads, mask_ratio, generator, rows, present)
         every = torch.arange(patches).expand(*seen.shape, patches)
         return Mask(every, seen)
-    visible = draw_visible(
-        batch,
-        1 if kind == "tube" else leads,
-        patches,
-        mask_ratio=mask_ratio,
-        generator=generator,
-        rows=rows,
-        valid=valid,
-    )
-    return Mask(visible.expand(-1, leads, -1))
+    rows_drawn = 1 if kind == "tube" else leads
+    order = _draw_order(
+        batch, rows_drawn, patches, mask_ratio, generator=generator, rows=rows, valid=valid
+    ).expand(-1, leads, -1)
+    count = visible_count(patches, mask_ratio)
+    visible = order[..., :count].sort(dim=-1).values
+    if decode_share == 1:
+        return Mask(visible)
+    decoded = order[..., -max(round((patches - count) * decode_share), 1) :]
+    return Mask(visible, decoded=decoded.sort(dim=-1).values)
 
 
 def draw_visible(
@@ -128,13 +133,29 @@ def draw_visible(
     With `rows`, those of some recordings are returned. Of a recording with padding, the same share
     of its valid patches is visible, and padding fills the rest of the count.
     """
-    count = visible_count(patches, mask_ratio)
+    order = _draw_order(
+        batch, leads, patches, mask_ratio, generator=generator, rows=rows, valid=valid
+    )
+    return order[..., : visible_count(patches, mask_ratio)].sort(dim=-1).values
+
+
+def _draw_order(
+    batch: int,
+    leads: int,
+    patches: int,
+    mask_ratio: float,
+    *,
+    generator: torch.Generator,
+    rows: Tensor | None,
+    valid: Tensor | None,
+) -> Int[Tensor, "b l n"]:
+    """Return the patches of each lead at random: visible ones first, padding never at the end."""
     order = torch.rand(batch, leads, patches, generator=generator)
     if rows is not None:
         order = order[rows]
     if valid is not None:
         order = _padding_as_filler(order, valid[:, None], mask_ratio)
-    return order.argsort(dim=-1)[..., :count].sort(dim=-1).values
+    return order.argsort(dim=-1)
 
 
 def hidden_patches(
@@ -160,12 +181,17 @@ def counted_patches(
     *,
     present: Bool[Tensor, "b l"] | None,
     valid: Bool[Tensor, "b n"] | None,
+    decoded: Int[Tensor, "b l k"] | None = None,
 ) -> Bool[Tensor, "b l n"]:
     """Return the patches that enter the loss: hidden, in a lead that is present, and recorded.
+
+    Where only some are decoded, they are those.
 
     Their number is the weight of a part of a batch, with which the losses of its parts make up
     the loss of the batch.
     """
+    if decoded is not None:
+        hidden = torch.zeros_like(hidden).scatter(-1, decoded, True)
     counted = hidden if present is None else hidden & present[..., None]
     return counted if valid is None else counted & valid[:, None]
 

@@ -23,7 +23,7 @@ def pool(
     """
     if pooling == "attention":
         return latents.embedding
-    mean, largest = _over_patches(latents)
+    mean, largest = mean_over_patches(latents), _largest_over_patches(latents)
     if present is None:
         present = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
     absent = ~present[..., None]
@@ -36,13 +36,17 @@ def pool(
     return torch.cat(parts, dim=1) if pooling.endswith("max") else parts[0]
 
 
-def _over_patches(
-    latents: Latents,
-) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b l d"]]:
-    """Return mean and maximum over the patches of each lead; CLS is none of them."""
+def mean_over_patches(latents: Latents) -> Float[Tensor, "b l d"]:
+    """Return the mean over the patches of each lead; CLS is none of them."""
     tokens = latents.tokens[:, :, 1:]
     if latents.valid is None:
-        return reduce(tokens, "b l v d -> b l d", "mean"), tokens.amax(dim=2)
+        return reduce(tokens, "b l v d -> b l d", "mean")
     valid = latents.valid[:, :, 1:, None]
-    mean = (tokens * valid).sum(dim=2) / valid.sum(dim=2).clamp(min=1)
-    return mean, tokens.masked_fill(~valid, float("-inf")).amax(dim=2)
+    return (tokens * valid).sum(dim=2) / valid.sum(dim=2).clamp(min=1)
+
+
+def _largest_over_patches(latents: Latents) -> Float[Tensor, "b l d"]:
+    tokens = latents.tokens[:, :, 1:]
+    if latents.valid is not None:
+        tokens = tokens.masked_fill(~latents.valid[:, :, 1:, None], float("-inf"))
+    return tokens.amax(dim=2)
