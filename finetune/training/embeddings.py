@@ -21,8 +21,8 @@ from finetune.main_process import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
-from lamae.model.masking import valid_patches
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded, valid_patches
 from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
@@ -104,7 +104,7 @@ class EmbeddingCache:
         valid = None if valid is None else valid.to(device)
         with torch.inference_mode(), self._accelerator.autocast():
             latents = encoder(
-                batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
+                batch.signal.to(device), self._preprocessor.leads, recorded=Recorded(present, valid)
             )
             rows = present_rows(encoder, present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
