@@ -18,7 +18,7 @@ from finetune.data.settings import HOLD_OUT, AuditSettings, ReadingSettings, Usa
 from finetune.run_settings import IntervalSettings, RunSettings
 from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 DEFAULT_SCORE: dict[Kind, ScoreName] = {
     "cae": "mse",

@@ -27,7 +27,7 @@ from finetune.networks.settings import (
 from lamae.batches.dataset import Batch
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 
 class Architecture(Settings):

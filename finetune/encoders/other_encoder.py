@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from finetune.encoders.description import OtherEncoderSettings
 from lamae.batches.dataset import Batch
 from lamae.errors import InputError
-from lamae.model.encoder import Encoder, EncoderSettings, Latents
+from lamae.model.encoder import Encoder, Latents
 from lamae.model.masking import valid_patches
+from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
 

@@ -17,7 +17,8 @@ from finetune.networks.lasan import LasanBranch, lasan_classifier
 from finetune.networks.outputs import Outputs
 from finetune.networks.settings import LasanSettings
 from lamae.model.layers import initialise
-from lamae.model.pooling import Pooling, pool
+from lamae.model.pooling import pool
+from lamae.model.settings import Pooling
 
 
 class Fused(NamedTuple):

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from finetune.data.settings import HOLD_OUT
 from lamae.config import Settings
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 Loss = Literal["bce", "cross_entropy", "focal"]
 """bce: one sigmoid for each class. cross_entropy: a softmax over classes. focal: either, by
