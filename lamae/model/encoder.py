@@ -182,7 +182,9 @@ class Encoder(nn.Module):
         b, _, n, p = patches.shape
         if seen is not None:
             patches = patches.gather(1, repeat(seen, "b s -> b s n p", n=n, p=p))
-        positions = sincos_positions(n, self.settings.width, device=signal.device)
+        positions = sincos_positions(
+            n, self.settings.width, device=signal.device, base=self.settings.position_base
+        )
         if visible is None:
             tokens = self.embed(patches) + positions
         else:

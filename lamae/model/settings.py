@@ -59,6 +59,9 @@ class EncoderSettings(TransformerSettings):
     """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
+    position_base: float = Field(10_000.0, gt=1)
+    """Span of the periods of the positions, of the decoder's too; about the number of patches tells
+    neighbours apart from the start."""
     millivolts: bool = False
     """Read mV, with preprocess.normalisation none: recordings are z-scored here, and amplitudes
     stand beside the tokens."""
@@ -112,13 +115,16 @@ class FeatureTargetSettings(Settings):
     """The features: shares of samples above levels of fixed kernels' responses."""
     patch_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of hidden patches, predicted by the decoder."""
+    token_weight: float = Field(0.0, ge=0)
+    """Weight in the loss of the features of visible patches, predicted from their own tokens, so
+    that means of tokens hold what untrained features would."""
     lead_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of whole leads, predicted from the encoder's tokens."""
 
     @property
     def wanted(self) -> bool:
         """Whether any of them is predicted."""
-        return self.patch_weight > 0 or self.lead_weight > 0
+        return max(self.patch_weight, self.token_weight, self.lead_weight) > 0
 
 
 class DecoderSettings(TransformerSettings):
@@ -134,6 +140,9 @@ class DecoderSettings(TransformerSettings):
     """Draw each lead from its own latents, as ST-MEM does, or from those of all leads.
 
     With `all`, leads meet in the decoder, whatever the method of the encoder."""
+    lead_scale: float = Field(1.0, gt=0)
+    """Deviation of the embedding of a lead's name at the start; a small one lets attention start on
+    the same time of all leads."""
 
 
 class AutoencoderSettings(Settings):
