@@ -30,7 +30,8 @@ from finetune.evaluation.lead_masking import (
 from finetune.experiment.candidates import make_contest
 from finetune.experiment.train_and_score import Compared, Outcome
 from finetune.main import finetune
-from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.networks.lasan import Lasan
+from finetune.networks.settings import LasanSettings
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split
 from lamae.config import ConfigError, load_settings

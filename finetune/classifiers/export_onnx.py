@@ -24,8 +24,9 @@ from finetune.classifiers.folder import LoadedClassifier, load_classifier
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from finetune.overwriting import check_output
+from finetune.run_settings import RunSettings
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath, Settings
+from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
 from lamae.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
 from lamae.edge.onnx_session import import_extra
@@ -37,15 +38,13 @@ STATIC, DYNAMIC = ["Conv", "Gemm", "MatMul", "MaxPool"], ["LSTM"]
 """ONNX operators whose activations' ranges are measured once, and those that measure their own."""
 
 
-class ExportSettings(Settings):
+class ExportSettings(RunSettings):
     """Which classifier becomes an ONNX file, and how."""
 
     classifier: FolderPath
     """Run of finetune/main.py, or its folder classifier."""
     output: FolderPath
     """File to write."""
-    overwrite: bool = False
-    """Replace the file if there is one."""
     int8: bool = False
     """8-bit weights and activations; needs data."""
     data: FolderPath | None = None

@@ -89,7 +89,14 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
     cohort = make_cohort(corpus, settings, splits)
     nobody = cohort.part.rows[:0]
-    audit = audit_leakage(corpus, nobody, cohort.part.rows, settings)
+    audit = audit_leakage(
+        corpus,
+        nobody,
+        cohort.part.rows,
+        settings,
+        encoder=settings.encoder,
+        split=" ".join(splits),
+    )
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
     runner = _Runner(corpus, cohort.classes, settings, accelerator, challenge)

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
 from finetune.networks.heads import pooled_width
-from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
+from finetune.networks.lasan import LasanBranch, lasan_classifier
 from finetune.networks.outputs import Outputs
+from finetune.networks.settings import LasanSettings
 from lamae.model.layers import initialise
-from lamae.model.pooling import Pooling, pool
+from lamae.model.pooling import pool
+from lamae.model.settings import Pooling
 
 
 class Fused(NamedTuple):

@@ -1,7 +1,7 @@
 """One encoder under published protocols: a linear probe for each, and why their numbers differ."""
 
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
@@ -10,17 +10,19 @@ from pydantic import Field
 from finetune.cross_validation.out_of_fold import fold_scores
 from finetune.data.audit import audit_leakage, check_copies
 from finetune.data.folds import check_folds, patient_folds
+from finetune.data.settings import AuditSettings, UsableSettings
 from finetune.data.tasks import LabelledRows, make_cohort
 from finetune.data.usable import check_unusable
 from finetune.encoders.opening import open_encoder
 from finetune.protocols.published import Protocol, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
-from finetune.settings import FinetuneSettings, Overlap
+from finetune.run_settings import IntervalSettings, RunSettings
+from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
-from finetune.training.linear_probe import L2_GRID, fit_linear_probe
-from lamae.config import FolderPath, Settings
+from finetune.training.linear_probe import fit_linear_probe
+from finetune.training.settings import ProbeSettings
+from lamae.config import FolderPath
 from lamae.errors import InputError
-from lamae.model.pooling import Pooling
 from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index
@@ -32,7 +34,9 @@ _CPSC_KEY = re.compile(r"(?:.*/)?[AQ](\d{4,5})")
 """Names of CPSC 2018 in the Challenge of 2020, A0001 to A6877."""
 
 
-class ProtocolsSettings(Settings):
+class ProtocolsSettings(
+    RunSettings, AuditSettings, ProbeSettings, UsableSettings, IntervalSettings
+):
     """One encoder under all protocols that some shards can serve."""
 
     encoder: FolderPath
@@ -41,36 +45,13 @@ class ProtocolsSettings(Settings):
     """Folder of labelled shards."""
     run_dir: FolderPath
     """Where the tables go, and embeddings."""
-    overwrite: bool = False
-    """Replace the results that run_dir holds."""
     protocols: tuple[str, ...] | None = None
     """Names of finetune/protocols/published.py; by default all."""
     explain: bool = True
     """Whether to change one rule after the other from the first protocol of a label set to each
     other one, and score each step."""
-    pretraining_data: tuple[FolderPath, ...] | None = None
-    """As in a run of finetune/main.py."""
-    allow_overlap: tuple[Overlap, ...] = ()
-    """As in a run of finetune/main.py."""
-    pooling: Pooling = "lead_mean"
-    """How the tokens of a recording become one vector."""
-    batch_size: int = Field(128, gt=0)
-    """Windows that each process embeds at once."""
-    data_workers: int = Field(1, ge=0)
-    """Threads of each process that prepare batches ahead."""
-    max_unusable: float = Field(0.01, ge=0, lt=1)
-    """Share of the training or evaluation recordings of a protocol that may be damaged or refused
-    by the preprocessor; it is left out and counted."""
-    l2_grid: tuple[float, ...] = L2_GRID
-    """Penalties to choose from, on held-out training patients."""
-    resamples: int = Field(1000, gt=0)
-    """Bootstrap resamples of patients behind each interval."""
     seed: int = Field(0, ge=0)
     """Decides folds, hold-out and resamples."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the encoder."""
-    cpu_threads: int | None = Field(None, gt=0)
-    """Threads of each process where there is no GPU."""
 
     def task(self, rules: Rules) -> FinetuneSettings:
         """Return the settings of the task that rules describe."""
@@ -209,6 +190,7 @@ class ProtocolScorer:
             batch_size=self._settings.batch_size,
             accelerator=self._accelerator,
             folder=self._settings.run_dir / "embeddings",
+            min_leads=self._settings.min_leads,
             workers=self._settings.data_workers,
         )
 
@@ -220,7 +202,14 @@ class ProtocolScorer:
     ) -> str:
         """Return why pretraining was not audited; raises InputError for leakage."""
         train, evaluation = part.rows[~divided.evaluated], part.rows[divided.evaluated]
-        found = audit_leakage(self.corpus, train, evaluation, settings)
+        found = audit_leakage(
+            self.corpus,
+            train,
+            evaluation,
+            settings,
+            encoder=settings.encoder,
+            split=settings.eval_split,
+        )
         pretraining: dict[str, str] = found["pretraining"]
         return pretraining.get("not_audited", "")
 

@@ -12,8 +12,8 @@ from finetune.anomaly.evaluation.findings import figures
 from finetune.anomaly.evaluation.measures import Measured, as_numbers
 from finetune.anomaly.evaluation.normals import Judged
 from finetune.anomaly.evaluation.report import measure_sections
+from finetune.anomaly.evaluation.score_table import SCORES_FILE, write_scores
 from finetune.anomaly.evaluation.threshold_rules import RuleName
-from finetune.anomaly.score_file import SCORES_FILE, write_scores
 from finetune.data.usable import check_unusable
 from finetune.data.windows import Reading
 from finetune.reports.page import write_report
