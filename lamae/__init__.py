@@ -22,12 +22,16 @@ figures/     ECG paper, reconstructions and HTML pages
 model/       LAMAE: masks, encoder, autoencoder, and both as files
 readers/     files of many formats become records
 runs/        the folder of a run: attempts, checkpoints, checksums, logs
+settings/    behind config.py: arguments, YAML, keys, sentences on what is wrong
 statistics/  measures with honest intervals, in numpy alone
 storage/     shards on disk: samples, their codec, manifest, index and corpus
 training/    parts that pretraining and fine-tuning share: optimiser, schedule, saved state
-config.py    settings from a YAML file and key=value arguments
-errors.py    errors that a user's input can cause
-files.py     files that appear whole or not at all
+command_line.py  a command line becomes work, help, or a sentence on what is wrong
+commands.py      the verbs of a program: settings, function, example
+config.py        settings from YAML files and key=value arguments
+errors.py        errors that a user's input can cause
+files.py         files that appear whole or not at all
+usage.py         help of a program and of its verbs
 """
 
 import importlib
