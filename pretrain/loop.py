@@ -170,7 +170,7 @@ def start_training(
         model.compile(dynamic=False)
     zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
     prepared: tuple[Any, Any] = zero.prepared if zero else accelerator.prepare(model, optimizer)
-    most = settings.most_skipped if settings.non_finite == "skip" else 0
+    most = settings.max_skipped if settings.non_finite == "skip" else 0
     ahead = 0 if zero else None  # DeepSpeed passes over such a step, but would go on after too many
     return Training(
         settings,

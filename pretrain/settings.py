@@ -1,6 +1,6 @@
 """Settings of pretraining; they load without torch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -85,6 +85,7 @@ class Retention(Settings):
 class PretrainSettings(Settings):
     """One pretraining run."""
 
+    renamed: ClassVar = {"most_skipped": "max_skipped"}
     data: FolderPath
     """Folder of shards."""
     run_dir: FolderPath
@@ -125,7 +126,7 @@ class PretrainSettings(Settings):
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
     non_finite: Literal["stop", "skip"] = "stop"
     """What becomes of a step whose loss or gradient is not finite; no weight is ever changed."""
-    most_skipped: int = Field(10, ge=1)
+    max_skipped: int = Field(10, ge=1)
     """Steps that may be skipped in a row before the run stops after all."""
     accumulation: int = Field(1, gt=0)
     """Parts in which each process computes its share of a batch."""

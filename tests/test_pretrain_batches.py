@@ -112,7 +112,7 @@ def test_recordings_of_other_shapes_are_not_held_and_most_must_be_alike(
 def test_a_step_that_is_not_finite_can_be_skipped_and_changes_nothing(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
-    settings = make_settings(non_finite="skip", most_skipped=2)
+    settings = make_settings(non_finite="skip", max_skipped=2)
     training = start_training(settings, accelerator, corpus)
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     (part,) = step_batches(settings, accelerator, Reader(data, settings, CPU), 0)
