@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are kept."""
+"""Retention of checkpoints."""
 
 import logging
 import math

@@ -12,15 +12,9 @@ from lamae.errors import InputError
 from lamae.model.masking import Mask
 from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, masked_batch, step_batches
-from pretrain.loop import (
-    Training,
-    model_arguments,
-    reconstruct,
-    start_training,
-    train_step,
-    validate,
-)
+from pretrain.loop import Training, model_arguments, reconstruct, train_step, validate
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")

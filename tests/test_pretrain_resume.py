@@ -18,8 +18,9 @@ from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
 from pretrain import main
 from pretrain.batches import Reader, step_batches
-from pretrain.loop import Training, start_training, train_step
+from pretrain.loop import Training, train_step
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 

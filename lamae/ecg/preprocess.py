@@ -29,7 +29,7 @@ def _lead_names(value: object) -> tuple[str, ...]:
 
 
 class Prepared(NamedTuple):
-    """What the preprocessor makes of one recording."""
+    """One recording as the preprocessor leaves it."""
 
     signal: np.ndarray
     """float32 (leads, samples) in the preprocessor's lead order; zeros in an absent lead."""

@@ -9,7 +9,7 @@ feature_targets.py  features of the signal as targets beside its samples
 kernels.py         fixed kernels, responses of which are features
 layers.py          transformer, positions, initialisation
 lead_alignment.py  the term that aligns the leads of a recording
-limb_algebra.py    what Einthoven's and Goldberger's equations say of hidden limb leads
+limb_algebra.py    hidden limb leads by Einthoven's and Goldberger's equations
 masking.py         masks: patches that an encoder sees, and those that enter the loss
 model_folder.py    a folder of JSON, safetensors and checksums
 pooling.py         tokens to one embedding

@@ -44,7 +44,7 @@ class EncoderSettings(TransformerSettings):
     """Size and parts of the encoder."""
 
     method: Method = "lamae"
-    """How leads meet in the encoder: independent, alignment, joint or lamae."""
+    """Meeting of leads in the encoder: independent, alignment, joint or lamae."""
     patch_size: int = Field(50, gt=0)
     """Samples in a patch."""
     width: int = Field(384, gt=0)
@@ -56,7 +56,7 @@ class EncoderSettings(TransformerSettings):
     latent_depth: int = Field(2, ge=0)
     """Blocks of latent attention across leads; other methods have as many more of their own."""
     stem: Literal["linear", "conv"] = "linear"
-    """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
+    """Way from a patch to a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
     position_base: float = Field(10_000.0, gt=1)
@@ -73,7 +73,7 @@ class EncoderSettings(TransformerSettings):
 
 
 class MaskingSettings(Settings):
-    """How often each kind of mask is drawn, as weights of any sum; one kind for a whole batch."""
+    """Weights of the kinds of masks, of any sum; one kind is drawn for a whole batch."""
 
     random: float = Field(1.0, ge=0)
     """Patches of each lead, independently of the other leads."""
@@ -123,7 +123,7 @@ class FeatureTargetSettings(Settings):
 
     @property
     def wanted(self) -> bool:
-        """Whether any of them is predicted."""
+        """True where any of them is predicted."""
         return max(self.patch_weight, self.token_weight, self.lead_weight) > 0
 
 

@@ -20,7 +20,7 @@ STATE = "state.json"
 MODEL_FILES = (CONFIG, WEIGHTS, STATE)
 CHECKPOINT_FILES = (*MODEL_FILES, OPTIMIZER)
 MODEL_FOLDER = "model"
-"""Where a run keeps its final model."""
+"""Folder of a run's final model."""
 
 _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
