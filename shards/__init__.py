@@ -7,6 +7,7 @@ hdf5/         shards to HDF5, and HDF5 to shards
 remote/       shards from recordings that lie elsewhere
 simulator/    recordings with known truth, computed
 sources/      recordings of each data set, with their patients and labels
+tables/       tables of labels, as spreadsheets leave them
 verify/       every byte of a corpus, checked
 entries.py    what a source lists: recordings and rejects
 identity.py   hashed ids

@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.errors import InputError
+from lamae.files import printable
 from shards.entries import Listing
-from shards.settings import ShardsSettings
+from shards.rejects import by_reason
+from shards.settings import LocalSource
 from shards.sources.brugada import list_brugada
 from shards.sources.challenge import list_challenge
 from shards.sources.code15 import list_code15
@@ -21,7 +23,7 @@ from shards.sources.ptbxl import list_ptbxl
 class Kind(NamedTuple):
     """One kind of source."""
 
-    list: Callable[[ShardsSettings], Listing | None]
+    list: Callable[[LocalSource], Listing | None]
     """Lists its recordings without reading any; None if the folder is not laid out so."""
     layout: str
     """What its folder holds, for an error."""
@@ -48,7 +50,7 @@ KINDS = MappingProxyType(
 """By the name that `source_kind` gives."""
 
 
-def list_source(settings: ShardsSettings) -> Listing:
+def list_source(settings: LocalSource) -> Listing:
     """List the recordings of a source, without reading any.
 
     Raises InputError for a folder that is empty or not laid out as `source_kind` says.
@@ -60,11 +62,14 @@ def list_source(settings: ShardsSettings) -> Listing:
         raise _wrong_source(settings, "another layout")
     listing = with_distinct_keys(listing)
     if not listing.entries:
-        raise _wrong_source(settings, f"no recording; {len(listing.rejects)} rows of its tables")
+        reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason(listing.rejects).items())
+        example = f", e.g. {listing.rejects[0].message}" if listing.rejects else ""
+        value = printable(f"no recording{f'; {reasons}{example}' * bool(reasons)}")
+        raise _wrong_source(settings, value)
     return listing
 
 
-def _wrong_source(settings: ShardsSettings, value: str) -> InputError:
+def _wrong_source(settings: LocalSource, value: str) -> InputError:
     return InputError(
         f"source {settings.source}",
         value=value,
