@@ -33,8 +33,9 @@ from lamae.batches.raw_batches import Stream
 from lamae.config import load_settings
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_mask
+from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops, visible_patches
@@ -190,8 +191,8 @@ def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], No
 
     def train(batch: int, leads: int, patches: int) -> None:
         signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
-        visible = masks(batch, leads, patches, batch).visible
-        model(signal, LEADS[:leads], visible=visible).loss.backward()
+        mask = masks(batch, leads, patches, batch)
+        model(signal, LEADS[:leads], mask=mask).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -12,49 +12,13 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from lamae.config import Settings
+from lamae.model.recorded import Recorded
+from pretrain.settings import AugmentationSettings
 
 _WANDER_HZ = (0.05, 0.5)
 """Respiration and movement of electrodes, below the pass band of diagnostic recordings."""
-
-
-class AugmentationSettings(Settings):
-    """Augmentations; all are off by default. A shift in time is the setting `crop`.
-
-    The unit of the signal is what the preprocessor leaves: deviations, or millivolts.
-    """
-
-    scale_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings whose amplitude is scaled, by one factor for all leads."""
-    scale_strength: float = Field(0.2, ge=0)
-    """The factor lies between 1 / (1 + strength) and 1 + strength, its logarithm uniformly."""
-    noise_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings to which white Gaussian noise is added, another in each lead."""
-    noise_strength: float = Field(0.1, ge=0)
-    """Root mean square of the noise, in the unit of the signal."""
-    wander_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings whose baseline wanders: a sine of 0.05 to 0.5 Hz, shifted by lead."""
-    wander_strength: float = Field(0.2, ge=0)
-    """Root mean square of a whole period of the sine, in the unit of the signal."""
-    dropout_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings that lose leads, which then count as absent."""
-    dropout_strength: float = Field(0.5, ge=0, le=1)
-    """Probability with which each lead is lost; one always stays."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any recording is changed."""
-        return any(
-            (
-                self.scale_probability,
-                self.noise_probability,
-                self.wander_probability,
-                self.dropout_probability,
-            )
-        )
 
 
 class Changes(NamedTuple):
@@ -134,17 +98,14 @@ def remaining_leads(
 def augment(
     signal: Float[Tensor, "b l samples"],
     changes: Changes,
-    *,
-    present: Bool[Tensor, "b l"] | None,
-    samples: Int[Tensor, " b"] | None,
+    recorded: Recorded,
 ) -> Float[Tensor, "b l samples"]:
     """Return the changed signal, with zeros in absent leads and behind short recordings.
 
     Args:
         signal: normalised by the preprocessor.
         changes: of these recordings.
-        present: leads that remain after dropout; None for all.
-        samples: recorded samples of each; None where none is short.
+        recorded: leads that remain after dropout, and the samples of each.
     """
     if changes.scale is not None:
         signal = signal * changes.scale[:, None, None]
@@ -155,11 +116,11 @@ def augment(
     if changes.noise_rms is not None:
         noise = white_noise(changes.noise_key, leads=signal.shape[1], samples=signal.shape[2])
         signal = signal + changes.noise_rms[:, None, None] * noise
-    if present is not None:
-        signal = signal.masked_fill(~present[..., None], 0.0)
-    if samples is not None:
+    if recorded.present is not None:
+        signal = signal.masked_fill(~recorded.present[..., None], 0.0)
+    if recorded.samples is not None:
         times = torch.arange(signal.shape[-1], device=signal.device)
-        signal = signal.masked_fill((times >= samples[:, None])[:, None], 0.0)
+        signal = signal.masked_fill((times >= recorded.samples[:, None])[:, None], 0.0)
     return signal
 
 

@@ -24,18 +24,14 @@ from lamae.training.schedule import warmup_cosine
 from lamae.training.training_state import load_checkpoint, save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
-from pretrain.monitoring.error_totals import ErrorTotals
+from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.processes.attempt import begin_attempt
 from pretrain.processes.launch import check_batch_size
 from pretrain.processes.stopping import Agreement
 from pretrain.processes.zero import Zero, optimizer_of, uses_zero
+from pretrain.resume import check_same_corpus, check_same_training, warn_of_another_schedule
 from pretrain.retention import VALIDATION_LOSS, apply_retention
-from pretrain.settings import (
-    PretrainSettings,
-    check_same_corpus,
-    check_same_training,
-    warn_of_another_schedule,
-)
+from pretrain.settings import PretrainSettings
 
 _log = logging.getLogger(__name__)
 
@@ -265,10 +261,10 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
     return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
-def validate(training: Training, data: Split, totals: ErrorTotals | None = None) -> float:
+def validate(training: Training, data: Split, lead_errors: LeadErrors | None = None) -> float:
     """Return the mean error over fixed recordings and masks, over all processes.
 
-    `totals` is added what each group of leads contributes. Raises InputError if the mean is not
+    Errors by group of leads are added to `lead_errors`. Raises InputError if the mean is not
     finite.
     """
     training.settle()
@@ -281,9 +277,8 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
             found = reconstruct(training, model, arguments)
             weighted = found.error * part.counted
             total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
-            if totals is not None:
-                masks = {name: arguments[name] for name in ("present", "valid")}
-                totals.add(model, found, arguments["signal"], **masks)
+            if lead_errors is not None:
+                lead_errors.add(model, found, arguments["signal"], arguments["recorded"])
     model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted

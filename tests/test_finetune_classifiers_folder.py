@@ -9,14 +9,16 @@ import torch
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
 from finetune.classifiers.folder import load_classifier, save_classifier
-from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
-from finetune.networks.lasan import LasanSettings
-from finetune.settings import WITHOUT_ENCODER, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.networks.settings import (
+    CnnAttentionBilstmSettings,
+    HierarchicalTransformerSettings,
+    LasanSettings,
+)
 from lamae.batches.dataset import Batch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.encoder import EncoderSettings
+from lamae.model.settings import EncoderSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1"), sampling_rate=50, duration_s=20, band_hz=None)
 ENCODER = EncoderSettings(patch_size=50, width=16, depth=1, heads=2, latent_depth=1)

@@ -8,37 +8,21 @@ import torch
 from accelerate import Accelerator
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder
-from lamae.model.masking import valid_patches
 from lamae.model.pooling import pool
+from lamae.model.recorded import recorded_parts
 from lamae.statistics.metrics import class_scores, defined_classes, macro
 from lamae.storage.corpus import Corpus
 from pretrain.monitoring.ridge import ridge_scores
+from pretrain.settings import ProbeSettings
 
 _log = logging.getLogger(__name__)
 _FITTED, _EVALUATED = "train", "val"
 _SMALLEST = 2
-
-
-class ProbeSettings(Settings):
-    """When and on what the encoder is probed."""
-
-    every: int | None = Field(None, gt=0)
-    """Steps between probes; null for none."""
-    data: FolderPath | None = None
-    """Folder of labelled shards; by default the one that the run trains on."""
-    label_set: str = "superclass"
-    """Which labels of the shards to predict."""
-    records: int = Field(2000, gt=1)
-    """Most recordings to fit on, and most to evaluate on: one of each patient."""
-    batch_size: int = Field(64, gt=0)
-    """Recordings that each process embeds at once."""
 
 
 class _Part(NamedTuple):
@@ -154,18 +138,19 @@ class OnlineProbe:
         """Return the embeddings of the usable recordings of all processes."""
         device, preprocessor = self._accelerator.device, self._preprocessor
         size = encoder.settings.patch_size
-        valid = valid_patches(part.samples, patches=preprocessor.samples // size, patch_size=size)
+        recorded = recorded_parts(
+            None if part.present.all() else part.present,
+            part.samples,
+            patches=preprocessor.samples // size,
+            patch_size=size,
+        )
         features = []
         for rows in torch.arange(len(part.signal)).split(self._settings.batch_size):
-            present, recorded = part.present[rows].to(device), valid[rows].to(device)
+            of_rows = recorded.take(rows).to(device)
+            signal = part.signal[rows].to(device)
             with self._accelerator.autocast():
-                latents = encoder(
-                    part.signal[rows].to(device),
-                    preprocessor.leads,
-                    present=None if part.present.all() else present,
-                    valid=None if valid.all() else recorded,
-                )
-            features.append(pool(latents, "lead_mean", present).float())
+                latents = encoder(signal, preprocessor.leads, recorded=of_rows)
+            features.append(pool(latents, "lead_mean", of_rows.present).float())
         gathered = self._gather(torch.cat(features), len(part.usable))
         return gathered[part.usable.to(device)]
 

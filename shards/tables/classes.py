@@ -128,11 +128,16 @@ def doubts(
                 f"{name}: cells of {listed} are unlabelled, as empty ones are; negative="
                 f"[{marks[0][0]}] is for one that means examined, and none of the classes"
             )
+    return found + _spelling_doubts(labels)
+
+
+def _spelling_doubts(labels: Iterable[Labels]) -> list[str]:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
     for each in labels:
         for label_set, classes in each.items():
             for name in classes or ():
                 spellings[label_set, name.casefold()].add(name)
+    found = []
     for (label_set, plain), names in sorted(spellings.items()):
         if len(names) > 1:
             listed = ", ".join(sorted(names))
