@@ -1,7 +1,8 @@
 """Settings of the program."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -97,6 +98,8 @@ class LocalSource(SourceSettings):
 
 class BuildSettings(SourceSettings):
     """From recordings to shards, wherever both are."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"minimum_duration_s": "min_duration_s"}
 
     output: Location
     """Folder for the shards, or the URL of one; must not hold anything else."""
