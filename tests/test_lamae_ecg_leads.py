@@ -115,7 +115,7 @@ def test_the_words_of_a_user_go_before_all_others() -> None:
     assert found.rows == {"II": 0, "V1": 1} and found.dropped == ("resp",)
     with pytest.raises(InputError, match="one of I, II"):
         find_leads(["ECG1"], {"ECG1": "second"})
-    with pytest.raises(InputError, match="'II' and 'ecg ii'"):
+    with pytest.raises(InputError, match="II twice, as 'II' and 'ecg ii'"):
         find_leads(["II", "ecg ii"])
 
 

@@ -69,6 +69,16 @@ _WITHOUT_SEPARATORS = str.maketrans("", "", _SEPARATORS + "-")
 _LONGEST_NAME = 80
 
 
+class RepeatedLeadError(InputError):
+    """Two signals of a file are the same lead; `value` names them."""
+
+    def __init__(self, lead: str, first: str, second: str) -> None:
+        """Name the lead and its two signals."""
+        self.value = f"{lead} twice, as {first!r} and {second!r}"
+        expected, remedy = "each lead once", "Say which one is which by leads_as=."
+        super().__init__("leads", value=self.value, expected=expected, remedy=remedy)
+
+
 class FoundLeads(NamedTuple):
     """The standard leads among the signals of a file."""
 
@@ -134,12 +144,7 @@ def find_leads(names: Sequence[str], leads_as: Mapping[str, str] | None = None) 
             if instead := _MODIFIED.get(_BEFORE.sub("", key)):
                 modified.setdefault(instead, row)
         elif lead in found:
-            raise InputError(
-                f"lead {lead}",
-                value=f"two signals, {names[found[lead]]!r} and {name!r}",
-                expected="each lead once",
-                remedy="Say which one is which by leads_as=.",
-            )
+            raise RepeatedLeadError(lead, names[found[lead]], name)
         else:
             found[lead] = row
     stand_in = {lead: row for lead, row in modified.items() if lead not in found}
