@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 BUILDING = ".building"
 """Folder of an unfinished build in its output."""
 
-Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5"]
+Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5", "by_content"]
 """How the file of an entry is read: shards/build/read.py has a function for each."""
 
 

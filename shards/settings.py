@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.wfdb_segment import Checksums
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings
@@ -83,6 +84,12 @@ class SourceSettings(Settings):
     """Cells that mean examined, and none of the classes, e.g. [normal]; an empty cell is none."""
     min_matched: float = Field(0.5, ge=0, le=1)
     """Least share of the table's rows, and of the recordings, that must find each other."""
+    leads_as: Mapping[str, str] | None = None
+    """Standard leads by the names that files give to signals, e.g. {ECG1: II}."""
+    unit: Literal["mV", "uV", "V"] | None = None
+    """Unit of the values, whatever the files say; null takes theirs."""
+    checksums: Checksums = "strict"
+    """A WFDB checksum that differs refuses a recording, or with warn is noted."""
     arrays: ArrayLayout = ArrayLayout()
     """What .npy, .csv and HDF5 files do not say of the recordings in them."""
     hash_ids: bool = False

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from lamae.errors import InputError
 from lamae.readers.array_files import names_leads
+from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
 from shards.settings import LocalSource
 from shards.sources.join import all_files_below, join
@@ -17,28 +18,41 @@ from shards.tables.match import match_rows, refuse_strangers
 from shards.tables.read_table import table_error
 
 READERS_BY_SUFFIX: Mapping[str, Reader] = MappingProxyType(
-    {".hea": "wfdb", ".npy": "npy", ".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5"}
+    {
+        ".hea": "wfdb",
+        ".mat": "icbeb",
+        ".npy": "npy",
+        ".csv": "csv",
+        ".h5": "hdf5",
+        ".hdf5": "hdf5",
+    }
 )
-"""How files with these endings are read."""
-_ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".mat")
+"""How files with these endings are read; the format of all others is told by their content."""
+_ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".xml", ".dcm", ".edf", ".scp", ".ecg", ".txt")
+_ARRAYS = {"npy", "csv", "hdf5"}
 
 
 def list_folder(settings: LocalSource) -> Listing:
     """List recordings below a folder: the table names their patients, or each record is one.
 
-    A .csv file is a recording if its header names a lead. The segments of a record are none.
+    A file is a recording if its ending or its first bytes say so, a .csv file if its first lines
+    name a lead. The segments of a record are none.
     Files that are neither recordings nor parts of one are rejects.
     """
     files = all_files_below(settings.source)
     headers = header_files(settings.source, files)
     readers: dict[str, Reader] = {}
+    used: set[str] = set()
     for path in files:
+        if path in headers.signals or path in headers.segments:
+            continue
         reader = _reader(path, settings)
-        if reader is not None and path not in headers.segments:
+        if reader is not None:
+            used.add(path)
             readers[path[:-4] if reader == "wfdb" else path] = reader
-    if readers and "wfdb" not in readers.values():
+    kinds = set(readers.values())
+    if kinds and kinds <= _ARRAYS and kinds != {"csv"}:
         require_sampling_rate(settings)
-    used = {path + ".hea" if reader == "wfdb" else path for path, reader in readers.items()}
     stems = Counter(_stem(path) for path in readers)
     keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in readers}
     table = _table(settings, keys)
@@ -67,11 +81,16 @@ def require_sampling_rate(settings: LocalSource) -> None:
 
 def _reader(path: str, settings: LocalSource) -> Reader | None:
     """Return how a file is read; None for one that is no recording."""
-    reader = READERS_BY_SUFFIX.get(PurePosixPath(path).suffix.casefold())
-    whole = settings.source / path
-    if reader == "csv" and (_is_table(whole, settings) or not names_leads(whole)):
-        return None
-    return reader
+    ending, whole = PurePosixPath(path).suffix.casefold(), settings.source / path
+    reader = READERS_BY_SUFFIX.get(ending)
+    if reader == "csv":
+        is_recording = not _is_table(whole, settings) and names_leads(
+            whole, leads_as=settings.leads_as
+        )
+        return "csv" if is_recording else None
+    if reader is not None or ending == ".dat" or _is_table(whole, settings):
+        return reader
+    return "by_content" if format_of(whole, leads_as=settings.leads_as) else None
 
 
 def _is_table(path: Path, settings: LocalSource) -> bool:

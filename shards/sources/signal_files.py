@@ -1,14 +1,18 @@
 """Files that WFDB headers name: their signals, and the segments of records of several."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-_HEADER_BYTES = 2**16
+from lamae.readers.wfdb_header import parse_header
+from lamae.readers.wfdb_segment import header_text
+from lamae.readers.wfdb_segments import segment_names
+
+_ENDINGS = (".dat", ".mat", ".DAT", ".MAT")
 
 
 class HeaderFiles(NamedTuple):
-    """Paths below the source that belong to other headers."""
+    """Paths below the source that belong to headers."""
 
     signals: set[str]
     """Signal files."""
@@ -17,33 +21,28 @@ class HeaderFiles(NamedTuple):
 
 
 def header_files(source: Path, files: Sequence[str]) -> HeaderFiles:
-    """Return the files that the headers among `files` name; an unreadable header names none."""
+    """Return the files that the headers among `files` name.
+
+    The signal files of an unreadable header are those of its name.
+    """
     signals: set[str] = set()
     segments: set[str] = set()
     present = set(files)
     for path in files:
         if not path.casefold().endswith(".hea"):
             continue
-        first, *others = _lines(source / path) or [""]
-        named = [line.split()[0] for line in others if line.split()]
         beside = PurePosixPath(path).parent
-        if "/" in first.split(" ")[0]:
-            segments |= {str(beside / f"{name}.hea") for name in named} & present
-        else:
-            signals |= {str(beside / name) for name in named} & present
-            stem = path[:-4]
-            signals |= {f"{stem}{end}" for end in (".dat", ".mat", ".DAT", ".MAT")} & present
+        names = segment_names(source / path)
+        ends = (".hea", ".HEA")
+        segments |= {str(beside / f"{name}{end}") for name in names for end in ends} & present
+        if not names:
+            signals |= {str(beside / name) for name in _signal_names(source / path)} & present
+            signals |= {f"{path[:-4]}{end}" for end in _ENDINGS} & present
     return HeaderFiles(signals, segments)
 
 
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a header that are no comments."""
-    if not path.is_file():
-        return []
+def _signal_names(header: Path) -> set[str]:
     try:
-        with path.open("rb") as file:
-            text = file.read(_HEADER_BYTES).decode("latin-1")
-    except OSError:
-        return []
-    lines: Iterable[str] = (line.strip() for line in text.split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
+        return {signal.file for signal in parse_header(header_text(header)).signals}
+    except (OSError, ValueError):
+        return set()
