@@ -103,6 +103,21 @@ class LocalSource(SourceSettings):
     """Folder of the recordings."""
 
 
+class InspectSettings(LocalSource):
+    """Recordings and tables that are looked at; nothing is written."""
+
+    recordings: int = Field(10, ge=1)
+    """Recordings that are read and shown, drawn by chance."""
+    max_opened: int = Field(2000, ge=1)
+    """Files of a user's folder that are opened to tell what they are; the others are like these."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw."""
+    quality: QualitySettings = QualitySettings()
+    """As in a build."""
+    min_duration_s: float = Field(5.0, gt=0)
+    """As in a build."""
+
+
 class BuildSettings(SourceSettings):
     """From recordings to shards, wherever both are."""
 

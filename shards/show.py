@@ -1,6 +1,6 @@
 """What the program says on the terminal of what it has done or found."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,7 @@ def summary_lines(output: Path | str, summary: Mapping[str, Any]) -> Iterator[st
     for split, count in summary["splits"].items():
         yield f"{split:>5}: {count['records']} records of {count['patients']} patients"
     yield from table_lines(summary)
-    for reason, number in summary["rejects"].items():
-        if reason != NOT_READ:
-            yield f"rejected {number}: {reason}"
-    yield from not_read_lines(summary)
+    yield from reject_lines(summary["rejects"], summary.get("not_read", ()))
     for reason, number in summary["flags"].items():
         yield f"flagged {number}: {reason}"
     if summary["left_out"]:
@@ -60,9 +57,14 @@ def table_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"look at: {printable(sentence)}"
 
 
-def not_read_lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Yield for each ending how many files were not read, an example and the remedy."""
-    for each in summary.get("not_read", ()):
+def reject_lines(
+    rejects: Mapping[str, int], not_read: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield the rejects by reason, and the files that were not read by ending, with a remedy."""
+    for reason, number in rejects.items():
+        if reason != NOT_READ or not not_read:
+            yield f"rejected {number}: {reason}"
+    for each in not_read:
         ending = each["ending"] or "without ending"
         example = printable(each["example"])
         yield f"not read {each['number']} {ending}: {example}. {printable(each['message'])}"

@@ -16,12 +16,12 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.readers.wfdb_header import parse_header
 from lamae.readers.wfdb_segments import segment_names
 from shards.build.blocks import Block, build_block
 from shards.entries import Entry
 from shards.remote.store import RemoteFile, Store
 from shards.settings import ShardsSettings, SourceKind
+from shards.sources.signal_files import signal_names
 
 OPENED: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
     {
@@ -160,13 +160,8 @@ def _segments(source: Path, header: str) -> list[str]:
 
 
 def _signal_files(source: Path, header: str) -> list[str]:
-    """Return the paths of the files that a WFDB header names, none of an unreadable one."""
-    try:
-        text = (source / header).read_text(encoding="utf-8-sig", errors="replace")
-        signals = parse_header(text).signals
-    except (OSError, ValueError):
-        return []  # the reader refuses it, with a reason
-    return sorted({str(PurePosixPath(header).with_name(signal.file)) for signal in signals})
+    """Return the paths of the files that a WFDB header names."""
+    return [str(PurePosixPath(header).with_name(name)) for name in signal_names(source / header)]
 
 
 @lru_cache(1)

@@ -1,9 +1,10 @@
 """A user's own folder of recordings, with a table of their patients, labels and splits."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import NamedTuple
 
 from lamae.errors import InputError
 from lamae.readers.array_files import names_leads
@@ -32,40 +33,63 @@ _ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".xml", ".dcm", ".edf", ".scp", ".ecg", 
 _ARRAYS = {"npy", "csv", "hdf5"}
 
 
-def list_folder(settings: LocalSource) -> Listing:
+class _Recognised(NamedTuple):
+    """Files of a folder."""
+
+    readers: dict[str, Reader]
+    """How each recording is read, by path; of a WFDB record without ending."""
+    others: list[str]
+    """Files that are neither recordings nor parts of one."""
+
+
+def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> Listing:
     """List recordings below a folder: the table names their patients, or each record is one.
 
     A file is a recording if its ending or its first bytes say so, a .csv file if its first lines
-    name a lead. The segments of a record are none.
-    Files that are neither recordings nor parts of one are rejects.
+    name a lead. The segments of a record are none. Files that are neither recordings nor parts of
+    one are rejects. Of more than `max_opened` files, the others are taken for what those of their
+    ending are that were opened, every so many.
     """
     files = all_files_below(settings.source)
-    headers = header_files(settings.source, files)
-    readers: dict[str, Reader] = {}
-    used: set[str] = set()
-    for path in files:
-        if path in headers.signals or path in headers.segments:
-            continue
-        reader = _reader(path, settings)
-        if reader is not None:
-            used.add(path)
-            readers[path[:-4] if reader == "wfdb" else path] = reader
-    kinds = set(readers.values())
+    found = _recognise(files, settings, max_opened or len(files))
+    kinds = set(found.readers.values())
     if kinds and kinds <= _ARRAYS and kinds != {"csv"}:
         require_sampling_rate(settings)
-    stems = Counter(_stem(path) for path in readers)
-    keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in readers}
+    stems = Counter(_stem(path) for path in found.readers)
+    keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in found.readers}
     table = _table(settings, keys)
     patients = {path: row.patient_id for path, row in table.rows.items()}
 
     def complete(entry: Entry) -> Entry:
-        return entry._replace(reader=readers[entry.path])
+        return entry._replace(reader=found.readers[entry.path])
 
     listing = join(keys, patients, table, complete)
-    known = used | headers.signals | headers.segments
-    rest = [path for path in files if path not in known]
-    unread = unread_files(settings.source, rest, table=settings.table)
+    unread = unread_files(settings.source, found.others, table=settings.table)
     return listing._replace(rejects=[*listing.rejects, *unread])
+
+
+def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:
+    """Tell recordings from other files, of which every so many are opened."""
+    step = -(-len(files) // max(1, max_opened))
+    opened = files[::step]
+    headers = header_files(settings.source, files, opened=opened)
+    parts = headers.signals | headers.segments
+    told = {path: _reader(path, settings) for path in opened if path not in parts}
+    by_ending: dict[str, Counter[Reader | None]] = defaultdict(Counter)
+    for path, reader in told.items():
+        by_ending[_ending(path)][reader] += 1
+    readers: dict[str, Reader] = {}
+    others = []
+    for path in files:
+        if path in parts:
+            continue
+        usual = by_ending[_ending(path)].most_common(1)
+        reader = told[path] if path in told else usual[0][0] if usual else None
+        if reader is None:
+            others.append(path)
+        else:
+            readers[path[:-4] if reader == "wfdb" else path] = reader
+    return _Recognised(readers, others)
 
 
 def require_sampling_rate(settings: LocalSource) -> None:
@@ -81,7 +105,7 @@ def require_sampling_rate(settings: LocalSource) -> None:
 
 def _reader(path: str, settings: LocalSource) -> Reader | None:
     """Return how a file is read; None for one that is no recording."""
-    ending, whole = PurePosixPath(path).suffix.casefold(), settings.source / path
+    ending, whole = _ending(path), settings.source / path
     reader = READERS_BY_SUFFIX.get(ending)
     if reader == "csv":
         is_recording = not _is_table(whole, settings) and names_leads(
@@ -91,6 +115,10 @@ def _reader(path: str, settings: LocalSource) -> Reader | None:
     if reader is not None or ending == ".dat" or _is_table(whole, settings):
         return reader
     return "by_content" if format_of(whole, leads_as=settings.leads_as) else None
+
+
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.casefold()
 
 
 def _is_table(path: Path, settings: LocalSource) -> bool:

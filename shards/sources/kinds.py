@@ -1,13 +1,13 @@
 """The kinds of sources, and how each is listed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.errors import InputError
 from lamae.files import printable
-from shards.entries import Listing
-from shards.rejects import by_reason
+from shards.entries import Listing, Reject
+from shards.rejects import NOT_READ, by_reason, not_read
 from shards.settings import LocalSource
 from shards.sources.brugada import list_brugada
 from shards.sources.challenge import list_challenge
@@ -18,6 +18,8 @@ from shards.sources.hdf5 import list_hdf5
 from shards.sources.join import with_distinct_keys
 from shards.sources.mimic import list_mimic
 from shards.sources.ptbxl import list_ptbxl
+
+_REASONS_NAMED = 3
 
 
 class Kind(NamedTuple):
@@ -57,16 +59,30 @@ def list_source(settings: LocalSource) -> Listing:
     """
     if not settings.source.is_dir():
         raise _wrong_source(settings, "no such folder")
-    listing = KINDS[settings.source_kind].list(settings)
+    return usable(settings, KINDS[settings.source_kind].list(settings))
+
+
+def usable(settings: LocalSource, listing: Listing | None) -> Listing:
+    """Return a listing with an entry at least, whose keys are distinct; raises InputError else."""
     if listing is None:
         raise _wrong_source(settings, "another layout")
     listing = with_distinct_keys(listing)
     if not listing.entries:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason(listing.rejects).items())
-        example = f", e.g. {listing.rejects[0].message}" if listing.rejects else ""
-        value = printable(f"no recording{f'; {reasons}{example}' * bool(reasons)}")
-        raise _wrong_source(settings, value)
+        raise _wrong_source(settings, f"no recording{_why_none(listing.rejects)}")
     return listing
+
+
+def _why_none(rejects: Sequence[Reject]) -> str:
+    """Return the reasons for which nothing is left, with an example of each."""
+    first = {reject.reason: reject for reject in reversed(rejects) if reject.reason != NOT_READ}
+    counts = by_reason(rejects)
+    found = [f"{counts[r]} {r}: {reject.name}: {reject.message}" for r, reject in first.items()]
+    found += [
+        f"not read {each.number} {each.ending or 'without ending'}, such as {each.example}: "
+        f"{each.message}"
+        for each in not_read(rejects)
+    ]
+    return printable("".join(f"; {each}" for each in found[:_REASONS_NAMED]))
 
 
 def _wrong_source(settings: LocalSource, value: str) -> InputError:

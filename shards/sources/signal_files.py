@@ -1,6 +1,6 @@
 """Files that WFDB headers name: their signals, and the segments of records of several."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,11 +20,13 @@ class HeaderFiles(NamedTuple):
     """Headers of segments, which are no recordings of their own."""
 
 
-def header_files(source: Path, files: Sequence[str]) -> HeaderFiles:
+def header_files(source: Path, files: Sequence[str], *, opened: Collection[str]) -> HeaderFiles:
     """Return the files that the headers among `files` name.
 
-    The signal files of an unreadable header are those of its name.
+    The signal files of a header that is unreadable, or is none of those `opened`, are those of its
+    name.
     """
+    readable = set(opened)
     signals: set[str] = set()
     segments: set[str] = set()
     present = set(files)
@@ -32,16 +34,19 @@ def header_files(source: Path, files: Sequence[str]) -> HeaderFiles:
         if not path.casefold().endswith(".hea"):
             continue
         beside = PurePosixPath(path).parent
-        names = segment_names(source / path)
+        names = segment_names(source / path) if path in readable else ()
         ends = (".hea", ".HEA")
-        segments |= {str(beside / f"{name}{end}") for name in names for end in ends} & present
+        places = (str(beside / f"{name}{end}") for name in names for end in ends)
+        segments.update(place for place in places if place in present)
         if not names:
-            signals |= {str(beside / name) for name in _signal_names(source / path)} & present
-            signals |= {f"{path[:-4]}{end}" for end in _ENDINGS} & present
+            named = signal_names(source / path) if path in readable else ()
+            signals.update(n for n in (str(beside / name) for name in named) if n in present)
+            signals.update(n for n in (f"{path[:-4]}{e}" for e in _ENDINGS) if n in present)
     return HeaderFiles(signals, segments)
 
 
-def _signal_names(header: Path) -> set[str]:
+def signal_names(header: Path) -> set[str]:
+    """Return the files in its folder that a header names; none of an unreadable one."""
     try:
         return {signal.file for signal in parse_header(header_text(header)).signals}
     except (OSError, ValueError):

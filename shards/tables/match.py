@@ -53,6 +53,9 @@ def match_rows(
     claims: dict[str, list[str]] = defaultdict(list)
     ambiguous: dict[str, tuple[str, ...]] = {}
     for name in names:
+        if name in exact:
+            paths[name] = exact[name]
+            continue
         found = next((exact[f] for f in _forms(name, folders, endings) if f in exact), None)
         if found is not None:
             paths[name] = found
