@@ -27,7 +27,7 @@ from finetune.anomaly.detector.training import learn, windows_to_learn
 from finetune.anomaly.evaluation.normals import Judged, make_anomaly_task
 from finetune.anomaly.run import windows_of_500
 from finetune.anomaly.settings import AnomalyTraining, Architecture
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import Windows
 from lamae.statistics.measure_intervals import bootstrap_statistics
@@ -182,7 +182,7 @@ def scored(
     if windows is None:
         windows = Windows(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64))
     preprocess = detector.architecture.preprocess
-    reading = Reading(32, len(preprocess.leads))
+    reading = LoaderOptions(32, len(preprocess.leads))
     found = score_windows(detector, Split(corpus, rows, preprocess), windows, reading)
     patients = corpus.patients[rows[found.positions]].tolist()
     return Tested(np.full(len(patients), abnormal), found.scores[:, 0], patients)

@@ -21,7 +21,7 @@ Baseline = Literal["random", "supervised"]
 decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
 on the same recordings."""
 
-NO_SCORE_HANGS_ON = frozenset(
+WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
         *("allow_overlap", "pretraining_data"),

@@ -3,7 +3,8 @@
 The release is that of VAE-BiLSTM-MHA (Garreta Basora and Mulayim, arXiv 2510.05919 and its code).
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -108,6 +109,8 @@ class Architecture(Settings):
 class AnomalyTraining(Settings):
     """How an autoencoder learns normal windows; lamae does not."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"validation_recordings": "max_validation_recordings"}
+
     steps: int = Field(31_300, gt=0)
     """Optimiser steps. Default: 100 epochs of 20,000 windows."""
     batch_size: int = Field(64, gt=0)
@@ -129,7 +132,7 @@ class AnomalyTraining(Settings):
     """Share of a cycle in which the weight rises, a step at a time."""
     validate_every: int = Field(313, gt=0)
     """Steps between validations, after the best of which the weights are kept."""
-    validation_recordings: int = Field(256, gt=0)
+    max_validation_recordings: int = Field(256, gt=0)
     """Normal held-out recordings to validate on at most."""
 
 

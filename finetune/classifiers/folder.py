@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.classifiers.model_folder import find_model, write_model
 from finetune.encoders.opening import found_in, kept_in
 from lamae.errors import InputError
 from lamae.files import whole_folder
@@ -44,7 +44,7 @@ def save_classifier(
             "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
             "about": about,
         }
-        fill_sealed(partial, classifier.model, config)
+        write_model(partial, classifier.model, config)
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
@@ -52,7 +52,7 @@ def load_classifier(folder: Path) -> LoadedClassifier:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
+    folder, config = find_model(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
     try:
         architecture = Architecture.model_validate(config["architecture"])
         thresholds, about = dict(config["thresholds"]), dict(config["about"])

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers.classifier import Classifier
-from finetune.data.windows import Reading, average_over_windows
+from finetune.data.windows import LoaderOptions, average_over_windows
 from lamae.batches.dataset import Batch, Split
 from lamae.statistics.probabilities import probabilities
 
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
 def score_recordings(
     classifier: Classifier,
     data: Split,
-    reading: Reading,
+    reading: LoaderOptions,
     *,
     accelerator: Accelerator,
     name: str | None = None,

@@ -95,15 +95,21 @@ def _reader(summary: dict[str, Any]) -> Callable[[Path, dict[str, Any]], Finishe
     """Return what reads the results of a run, by what its summary is of."""
     if "folds" in summary["config"]:
         return _read_out_of_fold
-    if "contenders" in summary:
+    if _candidates(summary):
         return _read_predictions
     return _read_scores if "ranking" in summary else None
+
+
+def _candidates(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return facts on each candidate of a run, by the key of this version or of an earlier one."""
+    found: dict[str, Any] = summary.get("candidates") or summary.get("contenders") or {}
+    return found
 
 
 def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
     found = {
         name: _one_evaluation(folder / baseline_predictions(name))
-        for name in summary["contenders"]
+        for name in _candidates(summary)
         if (folder / baseline_predictions(name)).is_file()
     }
     return FinishedRun(folder, summary, _one_evaluation(folder / PREDICTIONS), found)

@@ -1,6 +1,7 @@
 """Settings of the recordings: their task, what they may share, how their windows are read."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,13 +30,19 @@ class Icd10Settings(Settings):
     three characters; codes that too few recordings have are left out.
     """
 
-    characters: int = Field(5, ge=CATEGORY, le=7)
+    renamed: ClassVar[Mapping[str, str]] = {
+        "characters": "max_characters",
+        "fewest": "min_recordings",
+        "most_frequent": "max_classes",
+    }
+
+    max_characters: int = Field(5, ge=CATEGORY, le=7)
     """Longest code, without its point; a longer one is cut."""
     ancestors: bool = True
     """Give a recording with a code the codes above it as well."""
-    fewest: int = Field(2000, gt=0)
+    min_recordings: int = Field(2000, gt=0)
     """Labelled recordings of the shards, over all splits, that a code needs to be a class."""
-    most_frequent: int | None = Field(None, gt=0)
+    max_classes: int | None = Field(None, gt=0)
     """Number of classes, the most frequent ones; by default all that are frequent enough."""
 
 

@@ -23,7 +23,7 @@ MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
 
 
-class Reading(NamedTuple):
+class LoaderOptions(NamedTuple):
     """How the windows of a split are read."""
 
     batch_size: int
@@ -34,11 +34,11 @@ class Reading(NamedTuple):
     """Threads that prepare batches ahead."""
 
 
-def reading_of(preprocess: Preprocessor, settings: ReadingSettings) -> Reading:
+def loader_options(preprocess: Preprocessor, settings: ReadingSettings) -> LoaderOptions:
     """Return how settings read recordings; more leads than the preprocessor gives are not asked."""
     leads = len(preprocess.leads)
     least = min(settings.min_leads or leads, leads)
-    return Reading(settings.batch_size, least, settings.data_workers)
+    return LoaderOptions(settings.batch_size, least, settings.data_workers)
 
 
 class Averaged(NamedTuple):
@@ -55,7 +55,7 @@ class Averaged(NamedTuple):
 def average_over_windows(
     data: Split,
     compute: Callable[[Batch], Float[np.ndarray, "b width"]],
-    reading: Reading,
+    reading: LoaderOptions,
     *,
     accelerator: Accelerator,
     name: str | None = None,

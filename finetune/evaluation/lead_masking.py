@@ -24,8 +24,8 @@ from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers.classifier import Classifier
 from finetune.data.tasks import Task
-from finetune.data.windows import Reading, average_over_windows
-from finetune.experiment.train_and_score import Compared
+from finetune.data.windows import LoaderOptions, average_over_windows
+from finetune.experiment.train_and_score import ExperimentResults
 from finetune.networks.convolution import recorded_steps
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split
@@ -166,7 +166,7 @@ def score_lead_sets(
     averaged = average_over_windows(
         data,
         compute,
-        Reading(batch_size, min_leads=len(leads), workers=workers),
+        LoaderOptions(batch_size, min_leads=len(leads), workers=workers),
         accelerator=accelerator,
         name=f"score with {len(shown)} sets of leads",
     )
@@ -218,14 +218,14 @@ def check_lead_masking(corpus: Corpus, task: Task, preprocess: Preprocessor) -> 
 
 
 def find_lead_need(
-    compared: Compared, corpus: Corpus, settings: FinetuneSettings, accelerator: Accelerator
+    results: ExperimentResults, corpus: Corpus, settings: FinetuneSettings, accelerator: Accelerator
 ) -> LeadNeed | None:
     """Find which leads the classifier in question needs; every process scores its share.
 
     The main process measures, and the others return None. Raises InputError as `bootstrap_scores`.
     """
-    task, classifier = compared.task, next(iter(compared.outcomes.values())).classifier
-    assert classifier is not None, "every outcome of a comparison has its classifier"
+    task, classifier = results.task, next(iter(results.by_candidate.values())).classifier
+    assert classifier is not None, "every result of a comparison has its classifier"
     sets = lead_sets(classifier.architecture.preprocess.leads)
     found = score_lead_sets(
         classifier,

@@ -18,9 +18,10 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from finetune.data.tasks import LabelledRows
-from finetune.experiment.candidates import Contest
-from finetune.main_process import from_main
-from finetune.settings import NO_SCORE_HANGS_ON, FinetuneSettings
+from finetune.experiment.candidates import Candidates
+from finetune.processes import from_main
+from finetune.saved_settings import with_present_names
+from finetune.settings import WITHOUT_EFFECT_ON_SCORES, FinetuneSettings
 from lamae.errors import InputError
 from lamae.files import whole_folder, write_json
 from lamae.model.checkpoint import read_json, read_tensors
@@ -45,7 +46,7 @@ class Piece(NamedTuple):
     """What JSON holds of it."""
 
 
-class Progress:
+class SavedProgress:
     """The pieces of a run; every process calls each method at the same point."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any], *, accelerator: Accelerator) -> None:
@@ -59,9 +60,9 @@ class Progress:
         """
         return from_main(self._accelerator, lambda: self._begin(overwrite))
 
-    def knowing(self, **about: Any) -> "Progress":
+    def knowing(self, **about: Any) -> "SavedProgress":
         """Return the same pieces, which hang on more than was known before."""
-        return Progress(self._folder, self._about | about, accelerator=self._accelerator)
+        return SavedProgress(self._folder, self._about | about, accelerator=self._accelerator)
 
     def save(
         self,
@@ -126,6 +127,8 @@ class Progress:
     def _check_same(self, before: dict[str, Any]) -> None:
         """Raise InputError where a piece hangs on something else than this run."""
         known = {name: before.get(name) for name in self._about}
+        if isinstance(known.get("settings"), Mapping):
+            known["settings"] = with_present_names(known["settings"], FinetuneSettings)
         if known != self._about:
             name, found, wanted = first_difference(known, self._about)
             raise InputError(
@@ -137,20 +140,20 @@ class Progress:
             )
 
 
-def about_run(settings: FinetuneSettings, corpus: Corpus, contest: Contest) -> dict[str, Any]:
+def about_run(settings: FinetuneSettings, corpus: Corpus, candidates: Candidates) -> dict[str, Any]:
     """Return all settings that a score can hang on, and digests of weights, shards and tables.
 
     Folders count by what they hold. The number of processes is not in it: it changes rounding.
     """
-    encoder = next(iter(contest.contenders.values())).encoder
+    encoder = next(iter(candidates.by_name.values())).encoder
     weights = b""
     if encoder is not None:
         state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
         weights = encoder.settings.model_dump_json(exclude={"file"}).encode() + save(state)
     table = settings.challenge_weights
     return {
-        "settings": settings.model_dump(mode="json", exclude=_PLACES | NO_SCORE_HANGS_ON),
-        "preprocess": contest.preprocess.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude=_PLACES | WITHOUT_EFFECT_ON_SCORES),
+        "preprocess": candidates.preprocess.model_dump(mode="json"),
         "encoder": digest(weights),
         "lamae": versions()["lamae"],
         "shards": corpus.digest,

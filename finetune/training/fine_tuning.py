@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.scoring import score_recordings
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.training.batches import Part, Steps
 from finetune.training.layer_decay import decayed_adamw
 from finetune.training.losses import ClassificationLoss, balanced_class_weights
@@ -100,7 +100,7 @@ class Training:
     """Device and processes."""
     seed: int
     """Decides order, windows and dropout."""
-    reading: Reading
+    reading: LoaderOptions
     """How recordings are read, the held-out ones as well."""
 
     def run(

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from finetune.anomaly.detector.detectors import Detector
 from finetune.anomaly.settings import Architecture, Over, ScoreName
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.classifiers.model_folder import find_model, write_model
 from lamae.config import Settings
 from lamae.errors import InputError
 from lamae.files import whole_folder
@@ -51,7 +51,7 @@ def save_detector(
             "decision": decision.model_dump(mode="json"),
             "about": about,
         }
-        fill_sealed(partial, detector, config)
+        write_model(partial, detector, config)
 
 
 def load_detector(folder: Path) -> LoadedDetector:
@@ -59,7 +59,7 @@ def load_detector(folder: Path) -> LoadedDetector:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
+    folder, config = find_model(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
     try:
         architecture = Architecture.model_validate(config["detector"])
         decision = Decision.model_validate(config["decision"])

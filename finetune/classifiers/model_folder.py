@@ -14,7 +14,7 @@ from lamae.runs.run_folder import CONFIG, WEIGHTS
 from lamae.runs.tracking import versions
 
 
-def fill_sealed(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
+def write_model(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
     """Write configuration, versions and weights into a folder that is being filled, and seal it."""
     write_json(partial / CONFIG, {**config, "versions": versions()})
     weights = model.state_dict()
@@ -22,7 +22,7 @@ def fill_sealed(partial: Path, model: nn.Module, config: dict[str, Any]) -> None
     seal(partial)
 
 
-def find_sealed(folder: Path, name: str, *, run_of: str) -> tuple[Path, dict[str, Any]]:
+def find_model(folder: Path, name: str, *, run_of: str) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a model and its configuration, from that folder or from its run.
 
     Args:
