@@ -41,7 +41,7 @@ ARMS = ("windows at random", "by patient")
 
 
 class Scale(NamedTuple):
-    """How large the experiment is."""
+    """Size of the experiment."""
 
     recordings: int
     """Normal recordings to learn from, and of each kind to test and to validate on, at most."""
@@ -59,7 +59,7 @@ class Tested(NamedTuple):
     score: np.ndarray
     """float (windows,)"""
     patients: list[str]
-    """Who each is from."""
+    """Patient of each."""
 
 
 QUICK, FULL = Scale(300, 60, 500), Scale(5000, 3000, 1000)

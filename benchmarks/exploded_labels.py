@@ -1,4 +1,4 @@
-"""What exploding labels does to a result: rows of one recording on both sides of a split.
+"""The effect of exploded labels on a result: rows of one recording on both sides of a split.
 
 .venv/bin/python benchmarks/exploded_labels.py SHARDS [--recordings 4000] [--epochs 6] [--json FILE]
 The released experiment of CNN-Attention-BiLSTM makes one row of each label of a recording, trains
@@ -45,7 +45,7 @@ ARMS = ("as released", "by patient", "repaired")
 
 
 class Rows(NamedTuple):
-    """What is learnt from and tested: recordings, or rows of them with one label each."""
+    """Training or test set: recordings, or rows of them with one label each."""
 
     recordings: np.ndarray
     """(rows,): the row of each in the corpus."""

@@ -1,4 +1,4 @@
-"""What a cross-validation costs, and what is left of it where its end is not reached."""
+"""The cost of a cross-validation, and its files where its end is not reached."""
 
 import csv
 from pathlib import Path

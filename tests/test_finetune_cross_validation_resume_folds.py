@@ -35,7 +35,7 @@ LASAN = (
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 def cross_validate(data: Path, run_dir: Path, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""Which recordings a task has, and what it refuses."""
+"""The recordings of a task, and labels that are refused."""
 
 import json
 from pathlib import Path

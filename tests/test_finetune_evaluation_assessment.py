@@ -1,4 +1,4 @@
-"""What a run measures: at thresholds of held-out patients, whatever the evaluation labels say."""
+"""Measures of a run: at thresholds of held-out patients, whatever the evaluation labels say."""
 
 from pathlib import Path
 from typing import Any

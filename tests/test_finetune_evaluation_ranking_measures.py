@@ -1,4 +1,4 @@
-"""What cannot be used is left out alike for every encoder, and in any number of processes."""
+"""Unusable recordings are left out alike for every encoder, and in any number of processes."""
 
 import json
 import shutil

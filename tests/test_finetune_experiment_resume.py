@@ -1,4 +1,4 @@
-"""What a run keeps until it is finished: whole, of this very run, or not at all."""
+"""Saved progress of a run: whole, of this very run, or not at all."""
 
 import logging
 from collections.abc import Callable

@@ -38,7 +38,7 @@ ENCODER = {"training": {**TRAINING, "epochs": 3}, "baselines": ("random",), "exa
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 def found_in(folder: Path) -> tuple[bytes, bytes, dict[str, Any], dict[str, Any]]:

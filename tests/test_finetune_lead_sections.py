@@ -1,4 +1,4 @@
-"""What a report says of leads: quartiles of those who show a class, and limits that are told."""
+"""Sections on leads: quartiles of the recordings with a class, and limits that are stated."""
 
 import csv
 from pathlib import Path

@@ -31,7 +31,7 @@ def test_present_settings_are_left_as_they_are() -> None:
 
 
 def test_runs_of_before_and_of_now_have_one_column_for_a_setting() -> None:
-    detector = {"kind": "cae", "data": "x", "training": {"validation_recordings": 9}}
+    detector = {"kind": "cae", "training": {"validation_recordings": 9}}
     assert flat_settings({"config": detector}) == {
         "kind": "cae",
         "training.max_validation_recordings": 9,

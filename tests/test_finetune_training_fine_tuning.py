@@ -100,7 +100,7 @@ def test_the_same_seed_trains_the_same_classifier_and_another_does_not(make: Mak
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 @pytest.mark.parametrize("last", [1, 3, 4])

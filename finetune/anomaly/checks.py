@@ -1,4 +1,4 @@
-"""What is found out before a detector learns: where results go, leakage, and lacking leads."""
+"""Checks before a detector is trained: folder for results, leakage, lacking leads."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A saved detector judged on labelled recordings that it has not learnt from, of any shards."""
+"""Evaluation of a saved detector on labelled recordings of any other shards."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from lamae.storage.corpus import Corpus
 
 
 def evaluate_detector(settings: AnomalyEvaluateSettings) -> list[str]:
-    """Judge a detector by its own score and threshold, and return what was found as sentences.
+    """Evaluate a detector by its own score and threshold, and return what was found as sentences.
 
     Raises InputError for a detector without a threshold, labels that tell nothing, and leakage.
     """

@@ -1,4 +1,4 @@
-"""A run: learn normal recordings, choose thresholds, judge other patients, and report."""
+"""A run: learn normal recordings, choose thresholds, evaluate on other patients, report."""
 
 import time
 from collections.abc import Callable

@@ -170,7 +170,7 @@ def _quantise(model: Any, windows: Float[np.ndarray, "w l samples"]) -> Any:
     onnx, tools = import_extra("onnx"), import_extra("onnxruntime.quantization")
 
     class Windows(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]
-        """What onnxruntime measures activations on, one window at a time."""
+        """Windows to measure activations on, one at a time."""
 
         def __init__(self) -> None:
             self._left = iter(windows)

@@ -1,4 +1,4 @@
-"""Classifiers on disk: a sealed folder with safetensors and JSON, as a pretrained model has."""
+"""Classifiers on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from lamae.model.checkpoint import load_weights
 from lamae.runs.run_folder import CONFIG
 
 CLASSIFIER_FOLDER = "classifier"
-"""Where a run keeps its classifier."""
+"""Folder of a run with its classifier."""
 
 
 class LoadedClassifier(NamedTuple):
@@ -26,7 +26,7 @@ class LoadedClassifier(NamedTuple):
     thresholds: dict[str, float]
     """Lowest probability that is called positive, of the classes that have one."""
     about: dict[str, Any]
-    """What it was trained with: settings, seed, epochs."""
+    """Facts on its training: settings, seed, epochs."""
 
 
 def save_classifier(

@@ -1,4 +1,4 @@
-"""A model of finetune on disk: a sealed folder of config.json and safetensors."""
+"""A model of finetune on disk: a folder of config.json and safetensors, with checksums."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from lamae.runs.tracking import versions
 
 
 def write_model(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
-    """Write configuration, versions and weights into a folder that is being filled, and seal it."""
+    """Write configuration, versions and weights into a folder that is being filled, with checksums."""
     write_json(partial / CONFIG, {**config, "versions": versions()})
     weights = model.state_dict()
     save_file({k: v.contiguous().cpu() for k, v in weights.items()}, partial / WEIGHTS)

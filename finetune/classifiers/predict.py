@@ -19,7 +19,7 @@ from lamae.files import open_whole
 from lamae.storage.corpus import Corpus
 
 PREDICTIONS = "predictions.csv"
-"""Where a run keeps what its classifier says of the evaluation split."""
+"""File of a run with its classifier's predictions for the evaluation split."""
 
 
 def predict(settings: PredictSettings) -> list[str]:

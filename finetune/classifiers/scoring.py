@@ -1,4 +1,4 @@
-"""What a classifier says of recordings: logits averaged over windows, then probabilities."""
+"""Predictions for recordings: logits averaged over windows, then probabilities."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from lamae.statistics.probabilities import probabilities
 
 
 class Scored(NamedTuple):
-    """What a classifier says of those recordings of a split that could be used."""
+    """Predictions for those recordings of a split that could be used."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -38,7 +38,7 @@ def score_recordings(
 ) -> Scored:
     """Score all recordings of a split, on every process; `name` is for a progress bar.
 
-    The classifier comes back in the mode that it was in.
+    The classifier is left in the mode that it was in.
     """
     architecture, model = classifier.architecture, classifier.model
     classes, leads = len(architecture.classes), len(architecture.preprocess.leads)

@@ -42,7 +42,7 @@ class Run(NamedTuple):
     state: str
     """finished, unfinished (failed, or still at work), or missing (not begun)."""
     summary: Mapping[str, Any]
-    """What it found; empty unless it is finished."""
+    """Its summary.json; empty unless it is finished."""
 
 
 class Table(NamedTuple):

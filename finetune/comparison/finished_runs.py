@@ -1,4 +1,4 @@
-"""Finished runs as a comparison reads them: what each says of its evaluation recordings."""
+"""Finished runs as a comparison reads them: predictions for their evaluation recordings."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from lamae.runs.tracking import SUMMARY, read_summary
 
 
 class Predictions(NamedTuple):
-    """What one model says of recordings."""
+    """Predictions of one model for recordings."""
 
     keys: tuple[str, ...]
     """Of the recordings."""
@@ -49,13 +49,13 @@ class FinishedRun(NamedTuple):
     """One run and its results."""
 
     folder: Path
-    """Where it is."""
+    """Its folder."""
     summary: dict[str, Any]
     """Its summary.json."""
     own: Predictions
-    """What its model says."""
+    """Predictions of its model."""
     baselines: dict[str, Predictions]
-    """What its baselines say, by name."""
+    """Predictions of its baselines, by name."""
 
 
 def read_run(folder: Path) -> FinishedRun:

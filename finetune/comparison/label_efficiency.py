@@ -1,4 +1,4 @@
-"""What more labels are worth: macro AUROC against the share of training patients."""
+"""Label efficiency: macro AUROC against the share of training patients."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -114,7 +114,7 @@ def efficiency_lines(
 
 
 def _is_of_method(setting: str) -> bool:
-    """Whether what a model says hangs on a setting; that of the supervised baseline is another."""
+    """Return True for a setting that affects a model's scores."""
     return setting not in _NO_METHOD and not setting.startswith("supervised.")
 
 

@@ -1,4 +1,4 @@
-"""What a cross-validation leaves: out-of-fold scores, a report, a summary."""
+"""Results of a cross-validation as files: out-of-fold predictions, a report, a summary."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.metrics import macro
 
 OUT_OF_FOLD = "out_of_fold.csv"
-"""Where a run keeps what is said of each recording by who has not seen its patient."""
+"""File of out-of-fold predictions: each recording scored by a model not trained on its patient."""
 
 
 def write_results(

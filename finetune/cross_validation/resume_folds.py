@@ -12,7 +12,7 @@ from finetune.evaluation.operating_points import Decisions
 from finetune.experiment.resume import Piece, SavedProgress
 
 FOLDS = "folds"
-"""Where a run keeps its fits until it is finished."""
+"""Folder of a run with its fits until it is finished."""
 
 _MODELS = "models"
 _PROBABILITIES = "probabilities"

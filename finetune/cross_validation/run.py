@@ -108,7 +108,7 @@ class _Runner:
 
     @property
     def preprocess(self) -> Preprocessor:
-        """What all classifiers read."""
+        """Preprocessor of all classifiers."""
         return self._candidates.preprocess
 
     def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
@@ -202,7 +202,7 @@ class _Runner:
             found = {}
             for name, known in features.items():
                 probe = from_main(self._accelerator, partial(fit, known[own], task, number))
-                found[name] = self._judged(probe.scores(known[scored]), probe.held_out, task)
+                found[name] = self._fold_scores(probe.scores(known[scored]), probe.held_out, task)
             return found
 
         return fit_and_score
@@ -224,11 +224,11 @@ class _Runner:
         )
         results = experiment.run()
         return {
-            name: self._judged(result.probabilities, result.held_out, results.task)
+            name: self._fold_scores(result.probabilities, result.held_out, results.task)
             for name, result in results.by_candidate.items()
         }
 
-    def _judged(
+    def _fold_scores(
         self, probabilities: np.ndarray, held_out: HeldOut | None, task: Task
     ) -> FoldScores:
         points = choose_operating_points(held_out, task, challenge=self._challenge)

@@ -57,7 +57,7 @@ class AuditSettings(Settings):
 
 
 class ReadingSettings(Settings):
-    """How windows of recordings are read, and which recordings can be used."""
+    """Reading of windows, and the leads that a recording must have."""
 
     batch_size: int = Field(128, gt=0)
     """Windows that each process embeds or scores at once."""
@@ -68,7 +68,7 @@ class ReadingSettings(Settings):
 
 
 class UsableSettings(ReadingSettings):
-    """How many recordings may be left out because they cannot be read or used."""
+    """Share of recordings that may be left out because they cannot be read or used."""
 
     max_unusable: float = Field(0.01, ge=0, lt=1)
     """Share of a split that may be damaged, refused by the preprocessor or short of leads; it is

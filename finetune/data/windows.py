@@ -24,7 +24,7 @@ MISSING_LEADS = "missing_leads"
 
 
 class LoaderOptions(NamedTuple):
-    """How the windows of a split are read."""
+    """Options of reading the windows of a split."""
 
     batch_size: int
     """Windows at once, on each process."""
@@ -42,7 +42,7 @@ def loader_options(preprocess: Preprocessor, settings: ReadingSettings) -> Loade
 
 
 class Averaged(NamedTuple):
-    """What a model gives for recordings, as means over their windows."""
+    """Outputs of a model for recordings, as means over their windows."""
 
     positions: Int[np.ndarray, " recordings"]
     """The recordings that could be used, in the order asked for."""

@@ -57,12 +57,12 @@ CHALLENGE = "challenge_score"
 
 
 class ClassifierPredictions(NamedTuple):
-    """What one classifier says of the evaluation recordings, once or in several runs."""
+    """Predictions of one classifier for the evaluation recordings, of one run or of several."""
 
     probabilities: Float[np.ndarray, "runs records classes"]
     """Of each class."""
     decisions: Decisions
-    """What it calls positive, each of it by run."""
+    """Its decisions, each of them by run."""
 
 
 class Measured(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which leads a classifier needs: the same recordings scored again, with leads taken from it.
+"""Leads that a classifier needs: the same recordings scored again, with leads taken from it.
 
 A lead is taken by making it absent: its row zero, and what is normalised over all leads normalised
 over those that are left. So every classifier goes its own way with it: LAMAE's encoder and LASAN
@@ -55,7 +55,7 @@ Challenge 2021 (Reyna et al.); 8 are the independent ones, 1 is that of most wea
 
 
 class LeadSets(NamedTuple):
-    """Which leads of a classifier are shown to it."""
+    """Sets of a classifier's leads that are shown to it."""
 
     everything: Leads
     """All that it reads, in its order."""
@@ -73,7 +73,7 @@ class LeadSets(NamedTuple):
 
 
 class LeadScores(NamedTuple):
-    """What a classifier says of recordings that have all of its leads."""
+    """Predictions for recordings that have all leads of a classifier."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -82,10 +82,10 @@ class LeadScores(NamedTuple):
 
 
 class LeadNeed(NamedTuple):
-    """How well a classifier does with some of its leads."""
+    """Measures of a classifier with some of its leads."""
 
     sets: LeadSets
-    """What was shown to it."""
+    """The leads that were shown to it."""
     measured: BootstrapScores
     """By `set_name`, all leads first, so that differences are what is lost without a lead."""
 

@@ -29,11 +29,11 @@ class Candidate(NamedTuple):
     """A classifier before it is trained."""
 
     architecture: Architecture
-    """What it is built from."""
+    """Its architecture."""
     encoder: AnyEncoder | None
     """Encoder that it is built around, its own; None in modes without."""
     training: TrainingSettings
-    """How it is trained, in all modes but probe."""
+    """Settings of its training, in all modes but probe."""
 
 
 class Candidates(NamedTuple):
@@ -42,7 +42,7 @@ class Candidates(NamedTuple):
     by_name: dict[str, Candidate]
     """Each by its name, the classifier in question first."""
     preprocess: Preprocessor
-    """What all of them read."""
+    """Preprocessor of all of them."""
     loaded: Loaded | None
     """The pretrained autoencoder, as it was; None without one, or with an encoder of others."""
 

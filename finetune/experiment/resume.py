@@ -1,8 +1,8 @@
-"""What a run that is not finished has done so far, with which the same command goes on.
+"""Intermediate results of a run, from which the same command resumes.
 
-It is a folder of pieces: sealed folders of safetensors and JSON, each of which appears whole or
-not at all, is never replaced, and names all that it hangs on. A damaged piece is done anew, with a
-warning: that costs time, and gives the same.
+They are a folder of pieces: folders of safetensors and JSON with checksums, each of which appears
+whole or not at all, is never replaced, and names all that it depends on. A damaged piece is
+computed anew, with a warning: that costs time, and gives the same.
 """
 
 import hashlib
@@ -43,14 +43,14 @@ class Piece(NamedTuple):
     tensors: dict[str, Tensor]
     """By name, on the CPU."""
     state: dict[str, Any]
-    """What JSON holds of it."""
+    """Its content but tensors, as JSON."""
 
 
 class SavedProgress:
     """The pieces of a run; every process calls each method at the same point."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any], *, accelerator: Accelerator) -> None:
-        """Keep pieces in a folder; `about`, which must be JSON, is all that they hang on."""
+        """Keep pieces in a folder; `about`, which must be JSON, is all that they depend on."""
         self._folder, self._about, self._accelerator = folder, dict(about), accelerator
 
     def begin(self, *, overwrite: bool) -> int:
@@ -61,7 +61,7 @@ class SavedProgress:
         return from_main(self._accelerator, lambda: self._begin(overwrite))
 
     def knowing(self, **about: Any) -> "SavedProgress":
-        """Return the same pieces, which hang on more than was known before."""
+        """Return the same pieces, which depend on more than was known before."""
         return SavedProgress(self._folder, self._about | about, accelerator=self._accelerator)
 
     def save(
@@ -125,7 +125,7 @@ class SavedProgress:
         return None
 
     def _check_same(self, before: dict[str, Any]) -> None:
-        """Raise InputError where a piece hangs on something else than this run."""
+        """Raise InputError where a piece is of other settings or data than this run."""
         known = {name: before.get(name) for name in self._about}
         if isinstance(known.get("settings"), Mapping):
             known["settings"] = with_present_names(known["settings"], FinetuneSettings)
@@ -141,7 +141,7 @@ class SavedProgress:
 
 
 def about_run(settings: FinetuneSettings, corpus: Corpus, candidates: Candidates) -> dict[str, Any]:
-    """Return all settings that a score can hang on, and digests of weights, shards and tables.
+    """Return all settings that a score depends on, and digests of weights, shards and tables.
 
     Folders count by what they hold. The number of processes is not in it: it changes rounding.
     """

@@ -10,12 +10,12 @@ from finetune.experiment.resume import SavedProgress
 from finetune.training.fine_tuning import Epoch, Reached, Snapshot
 
 PROGRESS = "progress"
-"""Where a run keeps what it has trained until it is finished."""
+"""Folder of a run with intermediate results until it is finished."""
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """What is kept of one candidate."""
+    """Saved progress of the training of one candidate."""
 
     progress: SavedProgress
     """Of the whole run."""
@@ -48,7 +48,7 @@ class TrainingProgress:
         return Snapshot(reached, parts["weights"], parts["best"], parts["moments"])
 
     def save_scores(self, scored: Scored) -> None:
-        """Keep what the candidate says of the evaluation split."""
+        """Keep the candidate's predictions for the evaluation split."""
         arrays = {name: value for name, value in scored._asdict().items() if name != "unusable"}
         tensors = {n: torch.from_numpy(v) for n, v in arrays.items() if v is not None}
         self.progress.save(self._scores, tensors, {"unusable": scored.unusable})

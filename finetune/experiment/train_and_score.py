@@ -35,7 +35,7 @@ Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
 
 
 class CandidateResult(NamedTuple):
-    """What came of one candidate."""
+    """Predictions of one candidate for the evaluation split, and facts on its training."""
 
     probabilities: np.ndarray
     """float64 (records, classes) of the evaluation split."""
@@ -50,16 +50,16 @@ class CandidateResult(NamedTuple):
     held_out: HeldOut | None = None
     """Of the training split, what thresholds are chosen on; None where nothing was held out."""
     classifier: Classifier | None = None
-    """What the result is of, with the weights that it was scored with."""
+    """The classifier, with the weights that it was scored with."""
 
 
 class ExperimentResults(NamedTuple):
-    """What came of all candidates."""
+    """Results of all candidates on the same recordings."""
 
     by_candidate: dict[str, CandidateResult]
     """By name, the classifier in question first."""
     task: Task
-    """What they learnt, of the recordings that could be used."""
+    """The task, of the recordings that could be used."""
     unusable: dict[str, dict[str, list[str]]]
     """By split and reason, keys of the recordings that could not."""
 

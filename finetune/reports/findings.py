@@ -1,4 +1,4 @@
-"""What a run has found, in sentences and in the parts of its summary."""
+"""Findings of a run, in sentences and in the parts of its summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ MODES = {
     "cnn_attention_bilstm": "the CNN-Attention-BiLSTM",
     "hierarchical_transformer": "the hierarchical transformer",
 }
-"""What a sentence calls the classifier of each mode."""
+"""Name of the classifier of each mode in a sentence."""
 
 _BASELINES = {
     "random": "The same with the encoder at random weights",

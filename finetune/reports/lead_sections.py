@@ -1,4 +1,4 @@
-"""What a report says of leads: which a classifier needs, how it weighs them, where it gates."""
+"""Sections on leads: the need for them, their weights, the gate of a hybrid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

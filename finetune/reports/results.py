@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the classifier, its predictions, the report."""
+"""Results of a run as files: the classifier, predictions, the report."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +51,7 @@ def warn_of_unusable(unusable: Mapping[str, Mapping[str, Sequence[str]]]) -> Non
 
 
 def baseline_predictions(name: str) -> str:
-    """Return the file in which a run keeps what a baseline says of the evaluation split."""
+    """Return the name of a run's file with a baseline's predictions for the evaluation split."""
     path = Path(PREDICTIONS)
     return f"{path.stem}_{name}{path.suffix}"
 

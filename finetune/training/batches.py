@@ -1,4 +1,4 @@
-"""What a step of fine-tuning reads: recordings and windows, a function of (seed, step) alone."""
+"""Batches of fine-tuning: recordings and windows, a function of (seed, step) alone."""
 
 from typing import NamedTuple
 

@@ -24,7 +24,7 @@ from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
 _LAYOUT = b"rows, features, unusable; without padding; mean over windows"
-"""What a kept file holds: one of another layout has another name."""
+"""Layout of a kept file: one of another layout has another name."""
 
 
 class Embedded(NamedTuple):

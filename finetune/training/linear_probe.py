@@ -37,7 +37,7 @@ class LinearProbe(NamedTuple):
     scale: Float[np.ndarray, " width"]
     """Standard deviation of each feature over the training records, 1 for a constant."""
     multi_label: bool
-    """Whether a record may have several classes (sigmoid) or has exactly one (softmax)."""
+    """True where a record may have several classes (sigmoid), False for exactly one (softmax)."""
     l2: float
     """Strength of the penalty."""
     hold_out_auroc: dict[float, float]
@@ -49,7 +49,7 @@ class LinearProbe(NamedTuple):
 
     @property
     def converged(self) -> bool:
-        """Whether the fit ended where the loss is flat."""
+        """True where the fit ended where the loss is flat."""
         return self.gradient <= GRADIENT_TOLERANCE
 
     def scores(
@@ -163,7 +163,7 @@ def _held_out(
     *,
     multi_label: bool,
 ) -> HeldOut:
-    """Put together what each fit says of the records that it has not learnt from."""
+    """Join the predictions of each fit for the records that were held out of it."""
     whole = np.full((len(hold_outs[0]), len(models[0].bias)), np.nan)
     for model, records in zip(models, hold_outs, strict=True):
         whole[records] = probabilities(regression.logits(model, records), multi_label=multi_label)

@@ -17,7 +17,7 @@ from lamae.errors import InputError
 
 
 class RecordingScores(NamedTuple):
-    """What a detector says of those recordings of a split that could be used."""
+    """Scores of those recordings of a split that could be used."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -64,7 +64,7 @@ def score_recordings(
 ) -> RecordingScores:
     """Score all recordings of a split; `name` is for a progress bar.
 
-    The detector comes back in the mode that it was in.
+    The detector is left in the mode that it was in.
     """
     every = np.arange(len(data))
     windows = covering_windows(every, data.lengths(every), window=data.preprocessor.samples)

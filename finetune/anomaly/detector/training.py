@@ -28,7 +28,7 @@ _HALVING, _PATIENCE = 0.5, 5
 
 
 class Learnt(NamedTuple):
-    """How training went."""
+    """History and best step of a training."""
 
     history: list[dict[str, float]]
     """By validation: step, train/loss, val/loss."""
@@ -65,7 +65,7 @@ def learn(
     What was not recorded has no loss.
 
     Args:
-        detector: with random weights; comes back in evaluation mode.
+        detector: with random weights; left in evaluation mode.
         train: normal recordings; those that cannot be used are replaced by the next.
         validation: normal recordings of other patients.
         training: how.

@@ -1,4 +1,4 @@
-"""What a run found, as sentences and as figures."""
+"""Findings of a run, as sentences and as figures."""
 
 from typing import Any
 
@@ -44,11 +44,11 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
 
 
 def learnt_sentence(summary: dict[str, Any]) -> str:
-    """Say what a detector learnt from and was judged on."""
+    """Say which recordings a detector was trained and evaluated on."""
     evaluated, trained = (summary["counts"][name] for name in ("evaluation", "training"))
     return (
         f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
-        f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients."
+        f"recordings and was evaluated on {evaluated['recordings']:,} recordings of other patients."
     )
 
 

@@ -1,4 +1,4 @@
-"""How well scores tell abnormal recordings from normal ones, with intervals over patients."""
+"""Measures of scores that tell abnormal recordings from normal ones, with intervals."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Which recordings count as normal, and which of them a detector learns from."""
+"""Normal and abnormal recordings by their labels, and their division by patient."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class LabelledRecordings(NamedTuple):
     abnormal: Bool[np.ndarray, " records"]
     """True where the labels say more than normal."""
     patients: list[str]
-    """Who each is from."""
+    """Patient of each."""
 
     def where(self, kept: Bool[np.ndarray, " records"]) -> "LabelledRecordings":
         """Keep the recordings for which `kept` is True."""
@@ -34,7 +34,7 @@ class LabelledRecordings(NamedTuple):
 
 
 class AnomalyTask(NamedTuple):
-    """What a detector learns from, what its threshold is chosen on, and what it is judged on."""
+    """Recordings to train a detector on, to choose its threshold on, and to evaluate it on."""
 
     train: Int[np.ndarray, " records"]
     """Rows of normal recordings to learn from."""

@@ -1,4 +1,4 @@
-"""What a detector says of labelled recordings, and what that leaves in a folder."""
+"""Scores of labelled recordings, and the results of a run as files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
