@@ -9,9 +9,8 @@ from lamae.config import Settings
 def with_present_names(saved: Mapping[str, Any], schema: type[Settings]) -> dict[str, Any]:
     """Rename the keys of saved settings, and of their sections, by `renamed` of each class."""
     found: dict[str, Any] = {}
-    renamed: Mapping[str, str] = getattr(schema, "renamed", {})
     for key, value in saved.items():
-        name = renamed.get(key, key)
+        name = schema.renamed.get(key, key)
         section = _section(schema, name)
         if section is not None and isinstance(value, Mapping):
             value = with_present_names(value, section)
