@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.export_onnx import ExportSettings, calibration_windows, export, to_onnx
+from finetune.classifiers.export_onnx import calibration_windows, export, to_onnx
 from finetune.classifiers.folder import LoadedClassifier, save_classifier
-from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, ExportSettings, Mode
 from finetune.networks.settings import (
     CnnAttentionBilstmSettings,
     HierarchicalTransformerSettings,

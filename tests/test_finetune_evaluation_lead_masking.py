@@ -15,7 +15,7 @@ from finetune import main as program
 from finetune.classifiers.classifier import Classifier, build_classifier
 from finetune.classifiers.predict import PREDICTIONS
 from finetune.classifiers.scoring import score_recordings
-from finetune.cross_validation.run import CrossValidateSettings
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.tasks import make_task
 from finetune.data.windows import Reading
 from finetune.evaluation.assessment import assess

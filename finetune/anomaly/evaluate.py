@@ -11,8 +11,9 @@ from finetune.anomaly.evaluation.findings import anomaly_findings
 from finetune.anomaly.evaluation.measures import measure
 from finetune.anomaly.evaluation.normals import judge
 from finetune.anomaly.evaluation.results import leave_results, measured_summary, score_part
-from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.run_settings import AnomalyEvaluateSettings
+from finetune.anomaly.settings import RuleName
 from finetune.data.audit import audit_other_shards
 from finetune.data.usable import by_reason
 from finetune.data.windows import reading_of

@@ -4,13 +4,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.anomaly.detector.recordings import Over
-from finetune.anomaly.evaluation.normals import NormalRule
-from finetune.anomaly.evaluation.threshold_rules import RuleName, RuleSettings
 from finetune.anomaly.settings import (
     SCORES,
     AnomalyTraining,
     Kind,
+    NormalRule,
+    Over,
+    RuleName,
+    RuleSettings,
     ScoreName,
     VaeSettings,
 )

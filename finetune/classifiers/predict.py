@@ -4,44 +4,22 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Bool
-from pydantic import Field
 
 from finetune.classifiers.folder import load_classifier
 from finetune.classifiers.scoring import called_positive, score_recordings
-from finetune.data.settings import ReadingSettings
+from finetune.classifiers.settings import PredictSettings
 from finetune.data.windows import reading_of
 from finetune.overwriting import check_output
-from finetune.run_settings import RunSettings
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath
 from lamae.files import open_whole
 from lamae.storage.corpus import Corpus
 
 PREDICTIONS = "predictions.csv"
 """Where a run keeps what its classifier says of the evaluation split."""
-
-
-class PredictSettings(RunSettings, ReadingSettings):
-    """What a saved classifier is asked about."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    data: FolderPath
-    """Folder of shards; labels are not needed."""
-    output: FolderPath
-    """CSV file to write: key, probability of each class, classes called positive, problem."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards to predict; by default all recordings."""
-    min_leads: int | None = Field(None, gt=0)
-    """Leads of the classifier that a recording must have to be scored; by default as many as in
-    the run that made the classifier."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the model; by default that of the run that made the classifier."""
 
 
 def predict(settings: PredictSettings, accelerator: Accelerator) -> str:

@@ -16,7 +16,7 @@ from finetune.encoders.description import OtherEncoderSettings
 from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
-from lamae.model.masking import valid_patches
+from lamae.model.recorded import WHOLE, Recorded, valid_patches
 from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
@@ -43,16 +43,14 @@ class OtherEncoder(nn.Module):
         signal: Float[Tensor, "b l samples"],
         leads: Sequence[str],
         *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Latents:
         """Encode; it sees zeros in an absent lead and behind a short recording.
 
         Args:
             signal: by the encoder's own preprocessor.
             leads: canonical names of the rows of `signal`: those of the preprocessor.
-            present: not used; such an encoder cannot be told.
-            valid: not used, for the same reason.
+            recorded: not used; such an encoder reads signals alone.
 
         Raises InputError for other leads, and where the network gives what is not described.
         """

@@ -17,6 +17,7 @@ from lamae.errors import InputError
 from lamae.model.encoder import Latents
 from lamae.model.layers import initialise, rows_of_leads
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 
 
@@ -57,7 +58,7 @@ class EncoderClassifier(nn.Module):
 
         Raises InputError for a signal of other leads, or of broken patches.
         """
-        latents = self.encoder(signal, self.leads, present=present, valid=valid)
+        latents = self.encoder(signal, self.leads, recorded=Recorded(present, valid))
         found = self.head(latents, present_rows(self.encoder, present))
         knows_leads = not isinstance(self.encoder, OtherEncoder)
         return found if knows_leads else found._replace(lead_weights=None)

@@ -20,6 +20,7 @@ from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
@@ -101,7 +102,7 @@ class EmbeddingCache:
         valid = None if valid is None else valid.to(device)
         with torch.inference_mode(), self._accelerator.autocast():
             latents = encoder(
-                batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
+                batch.signal.to(device), self._preprocessor.leads, recorded=Recorded(present, valid)
             )
             rows = present_rows(encoder, present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
