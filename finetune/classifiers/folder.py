@@ -1,4 +1,4 @@
-"""Classifiers on disk: a sealed folder with safetensors and JSON, as a pretrained model has."""
+"""Classifiers on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.classifiers.model_folder import find_model, write_model
 from finetune.encoders.opening import found_in, kept_in
 from lamae.errors import InputError
 from lamae.files import whole_folder
@@ -15,7 +15,7 @@ from lamae.model.checkpoint import load_weights
 from lamae.runs.run_folder import CONFIG
 
 CLASSIFIER_FOLDER = "classifier"
-"""Where a run keeps its classifier."""
+"""Folder of a run with its classifier."""
 
 
 class LoadedClassifier(NamedTuple):
@@ -26,7 +26,7 @@ class LoadedClassifier(NamedTuple):
     thresholds: dict[str, float]
     """Lowest probability that is called positive, of the classes that have one."""
     about: dict[str, Any]
-    """What it was trained with: settings, seed, epochs."""
+    """Facts on its training: settings, seed, epochs."""
 
 
 def save_classifier(
@@ -44,7 +44,7 @@ def save_classifier(
             "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
             "about": about,
         }
-        fill_sealed(partial, classifier.model, config)
+        write_model(partial, classifier.model, config)
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
@@ -52,7 +52,7 @@ def load_classifier(folder: Path) -> LoadedClassifier:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
+    folder, config = find_model(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
     try:
         architecture = Architecture.model_validate(config["architecture"])
         thresholds, about = dict(config["thresholds"]), dict(config["about"])

@@ -1,4 +1,4 @@
-"""Detectors on disk: a sealed folder with safetensors and JSON, as a classifier has."""
+"""Detectors on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from finetune.anomaly.detector.detectors import Detector
 from finetune.anomaly.settings import Architecture, Over, ScoreName
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.classifiers.model_folder import find_model, write_model
 from lamae.config import Settings
 from lamae.errors import InputError
 from lamae.files import whole_folder
@@ -15,16 +15,16 @@ from lamae.model.checkpoint import load_weights
 from lamae.runs.run_folder import CONFIG
 
 DETECTOR_FOLDER = "detector"
-"""Where a run keeps its detector."""
+"""Folder of a run with its detector."""
 
 
 class Decision(Settings):
-    """How the scores of windows become a call."""
+    """Rule by which the scores of windows become a decision on a recording."""
 
     score: ScoreName
     """The score that decides."""
     over: Over
-    """How the scores of its windows make that of a recording."""
+    """Reduction of the scores of its windows to that of a recording."""
     threshold: float | None
     """Lowest score that is called abnormal, by the rule of the run; None of a run that was
     interrupted before it chose one."""
@@ -36,9 +36,9 @@ class LoadedDetector(NamedTuple):
     detector: Detector
     """In evaluation mode."""
     decision: Decision
-    """How it calls a recording."""
+    """Its decision rule."""
     about: dict[str, Any]
-    """How it came about: `settings` of its run, and `corpus`, the digest of its shards."""
+    """Facts on its training: `settings` of its run, and `corpus`, the digest of its shards."""
 
 
 def save_detector(
@@ -51,7 +51,7 @@ def save_detector(
             "decision": decision.model_dump(mode="json"),
             "about": about,
         }
-        fill_sealed(partial, detector, config)
+        write_model(partial, detector, config)
 
 
 def load_detector(folder: Path) -> LoadedDetector:
@@ -59,7 +59,7 @@ def load_detector(folder: Path) -> LoadedDetector:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
+    folder, config = find_model(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
     try:
         architecture = Architecture.model_validate(config["detector"])
         decision = Decision.model_validate(config["decision"])

@@ -1,4 +1,4 @@
-"""A model of finetune on disk: a sealed folder of config.json and safetensors."""
+"""A model of finetune on disk: a folder of config.json and safetensors, with checksums."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from lamae.runs.run_folder import CONFIG, WEIGHTS
 from lamae.runs.tracking import versions
 
 
-def fill_sealed(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
-    """Write configuration, versions and weights into a folder that is being filled, and seal it."""
+def write_model(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
+    """Write configuration, versions, weights and their checksums into a folder being filled."""
     write_json(partial / CONFIG, {**config, "versions": versions()})
     weights = model.state_dict()
     save_file({k: v.contiguous().cpu() for k, v in weights.items()}, partial / WEIGHTS)
     seal(partial)
 
 
-def find_sealed(folder: Path, name: str, *, run_of: str) -> tuple[Path, dict[str, Any]]:
+def find_model(folder: Path, name: str, *, run_of: str) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a model and its configuration, from that folder or from its run.
 
     Args:
