@@ -1,8 +1,10 @@
-"""An encoder and labelled shards become a diagnosis model and a report.
+"""Train a classifier and evaluate it beside its baselines, or use one that was trained.
 
-`accelerate launch finetune/main.py --help` shows the verbs and settings; the verbs are in
-finetune/commands.py, and finetune/run.py reads like a run: data, candidates, training, evaluation,
-report.
+accelerate launch finetune/main.py CONFIG.yaml encoder=RUN data=SHARDS run_dir=FOLDER
+accelerate launch finetune/main.py VERB ...
+
+The verbs are in finetune/commands.py, and the stages of a run in finetune/run.py. `--help` shows
+the verbs, and every setting behind a verb.
 """
 
 import sys
@@ -18,7 +20,7 @@ from lamae.commands import Program
 
 PROGRAM = Program(
     command="accelerate launch finetune/main.py",
-    summary="An encoder and labelled shards become a diagnosis model and a report.",
+    summary="Train a classifier and evaluate it beside its baselines, or use one that was trained.",
     verbs=VERBS,
 )
 

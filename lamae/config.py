@@ -1,9 +1,8 @@
 """Settings: a closed schema, read from a YAML file and `key=value` arguments."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -114,23 +113,3 @@ def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
             _merge(values[key], value)
         else:
             values[key] = value
-
-
-def settings_from_command_line(schema: type[S], arguments: Sequence[str] | None = None) -> S:
-    """Like `load_settings` for a program: prints problems and exits 2; knows --print-config."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    show = "--print-config" in arguments
-    try:
-        settings = load_settings(schema, [a for a in arguments if a != "--print-config"])
-    except ConfigError as error:
-        exit_with(f"configuration error\n{error}")
-    if show:
-        sys.stdout.write(as_yaml(settings))
-        raise SystemExit(0)
-    return settings
-
-
-def exit_with(message: str, *, status: int = 2) -> NoReturn:
-    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
-    sys.stderr.write(f"{message}\n")
-    raise SystemExit(status)

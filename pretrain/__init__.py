@@ -14,5 +14,6 @@ pinning.py       page-locked memory for batches
 progress.py      bar and logs
 resume.py        checks of a run that resumes
 retention.py     which checkpoints are kept
+run.py           one run, from its settings to model and summary
 settings.py      its settings, without torch
 """

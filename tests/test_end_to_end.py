@@ -17,7 +17,7 @@ from finetune.settings import FinetuneSettings
 from lamae.config import load_settings
 from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings

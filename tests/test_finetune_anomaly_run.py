@@ -22,7 +22,7 @@ from finetune.anomaly.run_settings import (
 )
 from finetune.anomaly.score_file import score_file
 from finetune.main import main
-from lamae.config import ConfigError, load_settings, settings_from_command_line
+from lamae.config import ConfigError, load_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.statistics.metrics import auroc
@@ -203,7 +203,7 @@ def test_scores_of_the_saved_detector_are_those_of_the_run(
     assert run.run_dir is not None
     output = tmp_path / "scores.csv"
     arguments = [f"detector={run.run_dir}", f"data={run.data}", f"output={output}", "splits=[val]"]
-    (told,) = score_file(settings_from_command_line(AnomalyScoreSettings, arguments))
+    (told,) = score_file(load_settings(AnomalyScoreSettings, arguments))
     assert str(output) in told
     with output.open() as file, (run.run_dir / "scores.csv").open() as own:
         theirs, ours = list(csv.DictReader(file)), list(csv.DictReader(own))

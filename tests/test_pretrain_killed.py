@@ -34,7 +34,7 @@ import contextlib, importlib, json, os, runpy, signal, sys, traceback
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what the program and its libraries print is no answer
-import lamae.training.training_state, pretrain.loop, pretrain.main
+import lamae.training.training_state, pretrain.run
 
 for late in ("torch._dynamo", "torch.utils.tensorboard", "pyarrow.pandas_compat", "deepspeed"):
     with contextlib.suppress(ImportError):
@@ -50,7 +50,7 @@ def wait_if(is_far_enough, call):
 def run(arguments, *, last_step, unsealed):
     os.setpgid(0, 0)
     signal.alarm(int(sys.argv[2]))
-    loop, saving = pretrain.loop, lamae.training.training_state
+    loop, saving = pretrain.run, lamae.training.training_state
     loop.train_step = wait_if(lambda training, _: training.step >= last_step, loop.train_step)
     saving.seal = wait_if(lambda folder: folder.name.startswith(unsealed), saving.seal)
     sys.argv = [sys.argv[1], *arguments]

@@ -15,7 +15,7 @@ from lamae.runs.tracking import versions
 
 
 def write_model(partial: Path, model: nn.Module, config: dict[str, Any]) -> None:
-    """Write configuration, weights and checksums into a folder that is being filled."""
+    """Write configuration, versions, weights and their checksums into a folder being filled."""
     write_json(partial / CONFIG, {**config, "versions": versions()})
     weights = model.state_dict()
     save_file({k: v.contiguous().cpu() for k, v in weights.items()}, partial / WEIGHTS)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.saved_settings import with_present_names
 from finetune.settings import FinetuneSettings
-from lamae.config import exit_with
+from lamae.command_line import exit_with
 from lamae.errors import InputError
 from lamae.files import open_whole
 from lamae.runs.tracking import SUMMARY, read_summary

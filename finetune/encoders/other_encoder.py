@@ -50,7 +50,7 @@ class OtherEncoder(nn.Module):
         Args:
             signal: by the encoder's own preprocessor.
             leads: canonical names of the rows of `signal`: those of the preprocessor.
-            recorded: not used; such an encoder reads signals alone.
+            recorded: not used; such an encoder cannot leave leads out.
 
         Raises InputError for other leads, and where the network gives what is not described.
         """
