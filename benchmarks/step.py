@@ -30,7 +30,7 @@ from lamae.runs.tracking import read_metrics
 from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops
 from pretrain.cost.peak import matmul_peak
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"
