@@ -191,7 +191,7 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
 def test_tests_are_flat_and_named_after_what_they_test() -> None:
     tests = [path for path in PYTHON_FILES if path.parts[0] == "tests"]
     assert all(len(path.parts) == 2 for path in tests), "a folder in tests/ can hide a package"
-    own = ("conftest", "test_layout", "test_end_to_end", "test_benchmarks", "test_slurm")
+    own = ("conftest", "test_layout", "test_end_to_end", "test_benchmarks", "test_readme", "test_slurm")
     known = (*own, *(f"test_{package}" for package in PACKAGES))
     odd = [path.name for path in tests if not path.stem.startswith(known)]
     assert not odd, f"not test_<package>_<module>.py: {odd}"
