@@ -9,10 +9,10 @@ LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/sing
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test checks lint types imports demo clean
+.PHONY: help setup test test-all checks lint types imports demo clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(INSTALLED) ## install the tested versions of everything into .venv
 
@@ -27,11 +27,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  -c constraints.txt -e '.[dev]'
 	@touch $@
 
-test: export OMP_NUM_THREADS = 1
-test: setup ## run the tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-checks: lint types imports test ## run the tests, the linters and the type checker
+test: setup ## run the quick tests, at least one of every module: under five minutes on two cores
+	$(PYTEST) -m 'not slow'
+
+test-all: test ## run the quick tests, then the slow ones
+	$(PYTEST) -m slow
+
+checks: lint types imports test-all ## run all tests, the linters and the type checker
 
 lint: setup
 	$(BIN)/ruff check .

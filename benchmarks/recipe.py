@@ -26,7 +26,8 @@ from lamae.ecg.preprocess import Preprocessor
 from lamae.model.amplitudes import without_scale
 from lamae.model.checkpoint import load_autoencoder
 from lamae.model.encoder import Encoder
-from lamae.model.kernels import Kernels, KernelSettings, over_windows
+from lamae.model.kernels import Kernels, over_windows
+from lamae.model.settings import KernelSettings
 from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
 

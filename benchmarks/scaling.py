@@ -33,8 +33,9 @@ from lamae.batches.raw_batches import Stream
 from lamae.config import load_settings
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_mask
+from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops, visible_patches

@@ -12,7 +12,7 @@ from finetune.networks.lasan import LasanSettings
 from finetune.training.linear_probe import L2_GRID
 from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 Mode = Literal[
     "probe",

@@ -12,6 +12,7 @@ loop.py          state, one step, validation
 main.py          entry point
 pinning.py       page-locked memory for batches
 progress.py      bar and logs
+resume.py        checks of a run that resumes
 retention.py     which checkpoints are kept
-settings.py      its settings
+settings.py      its settings, without torch
 """

@@ -12,49 +12,12 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from lamae.config import Settings
+from pretrain.settings import AugmentationSettings
 
 _WANDER_HZ = (0.05, 0.5)
 """Respiration and movement of electrodes, below the pass band of diagnostic recordings."""
-
-
-class AugmentationSettings(Settings):
-    """Augmentations; all are off by default. A shift in time is the setting `crop`.
-
-    The unit of the signal is what the preprocessor leaves: deviations, or millivolts.
-    """
-
-    scale_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings whose amplitude is scaled, by one factor for all leads."""
-    scale_strength: float = Field(0.2, ge=0)
-    """The factor lies between 1 / (1 + strength) and 1 + strength, its logarithm uniformly."""
-    noise_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings to which white Gaussian noise is added, another in each lead."""
-    noise_strength: float = Field(0.1, ge=0)
-    """Root mean square of the noise, in the unit of the signal."""
-    wander_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings whose baseline wanders: a sine of 0.05 to 0.5 Hz, shifted by lead."""
-    wander_strength: float = Field(0.2, ge=0)
-    """Root mean square of a whole period of the sine, in the unit of the signal."""
-    dropout_probability: float = Field(0.0, ge=0, le=1)
-    """Share of recordings that lose leads, which then count as absent."""
-    dropout_strength: float = Field(0.5, ge=0, le=1)
-    """Probability with which each lead is lost; one always stays."""
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any recording is changed."""
-        return any(
-            (
-                self.scale_probability,
-                self.noise_probability,
-                self.wander_probability,
-                self.dropout_probability,
-            )
-        )
 
 
 class Changes(NamedTuple):

@@ -29,13 +29,9 @@ from pretrain.processes.attempt import begin_attempt
 from pretrain.processes.launch import check_batch_size
 from pretrain.processes.stopping import Agreement
 from pretrain.processes.zero import Zero, optimizer_of, uses_zero
+from pretrain.resume import check_same_corpus, check_same_training, warn_of_another_schedule
 from pretrain.retention import VALIDATION_LOSS, apply_retention
-from pretrain.settings import (
-    PretrainSettings,
-    check_same_corpus,
-    check_same_training,
-    warn_of_another_schedule,
-)
+from pretrain.settings import PretrainSettings
 
 _log = logging.getLogger(__name__)
 

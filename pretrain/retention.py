@@ -5,9 +5,6 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import Field
-
-from lamae.config import Settings
 from lamae.errors import InputError
 from lamae.model.checkpoint import read_json
 from lamae.runs.checksums import damage
@@ -19,22 +16,12 @@ from lamae.runs.run_folder import (
     remove_checkpoint,
     step_of,
 )
+from pretrain.settings import Retention
 
 VALIDATION_LOSS = "validation_loss"
 """Key in `state.json` of the validation loss of the very weights beside it, or null."""
 
 _log = logging.getLogger(__name__)
-
-
-class Retention(Settings):
-    """Checkpoints to keep; one that any of these rules keeps is kept."""
-
-    keep_last: int = Field(2, gt=0)
-    """The newest ones."""
-    keep_best: bool = True
-    """The one with the lowest validation loss."""
-    milestone_every: int | None = Field(None, gt=0)
-    """Those whose step is a multiple of this; null for none."""
 
 
 def removable_steps(steps: Iterable[int], *, best: int | None, policy: Retention) -> list[int]:

@@ -1,37 +1,85 @@
-"""Settings of pretraining, and which of them a run keeps when it goes on."""
+"""Settings of pretraining; they load without torch."""
 
-import logging
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import LEAD_GROUPS
 from lamae.ecg.preprocess import Preprocessor
-from lamae.errors import InputError
-from lamae.model.autoencoder import AutoencoderSettings
+from lamae.model.settings import AutoencoderSettings
 from lamae.runs.tracking import TrackingSettings
-from pretrain.augmentation import AugmentationSettings
-from pretrain.monitoring.online_probe import ProbeSettings
-from pretrain.monitoring.pictures import PictureSettings
-from pretrain.retention import Retention
 
-_log = logging.getLogger(__name__)
-_DECIDE_TRAINING = (
-    "seed",
-    "batch_size",
-    "lr",
-    "betas",
-    "weight_decay",
-    "warmup_steps",
-    "clip_norm",
-    "crop",
-    "augmentation",
-)  # not steps, which may be raised; architecture and preprocessor are checked with the weights
 
-_BEFORE_THEY_WERE = {"crop": "first", "augmentation": AugmentationSettings().model_dump()}
-"""How versions without these settings trained."""
+class AugmentationSettings(Settings):
+    """Augmentations; all are off by default. A shift in time is the setting `crop`.
+
+    The unit of the signal is what the preprocessor leaves: deviations, or millivolts.
+    """
+
+    scale_probability: float = Field(0.0, ge=0, le=1)
+    """Share of recordings whose amplitude is scaled, by one factor for all leads."""
+    scale_strength: float = Field(0.2, ge=0)
+    """The factor lies between 1 / (1 + strength) and 1 + strength, its logarithm uniformly."""
+    noise_probability: float = Field(0.0, ge=0, le=1)
+    """Share of recordings to which white Gaussian noise is added, another in each lead."""
+    noise_strength: float = Field(0.1, ge=0)
+    """Root mean square of the noise, in the unit of the signal."""
+    wander_probability: float = Field(0.0, ge=0, le=1)
+    """Share of recordings whose baseline wanders: a sine of 0.05 to 0.5 Hz, shifted by lead."""
+    wander_strength: float = Field(0.2, ge=0)
+    """Root mean square of a whole period of the sine, in the unit of the signal."""
+    dropout_probability: float = Field(0.0, ge=0, le=1)
+    """Share of recordings that lose leads, which then count as absent."""
+    dropout_strength: float = Field(0.5, ge=0, le=1)
+    """Probability with which each lead is lost; one always stays."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any recording is changed."""
+        return any(
+            (
+                self.scale_probability,
+                self.noise_probability,
+                self.wander_probability,
+                self.dropout_probability,
+            )
+        )
+
+
+class ProbeSettings(Settings):
+    """When and on what the encoder is probed."""
+
+    every: int | None = Field(None, gt=0)
+    """Steps between probes; null for none."""
+    data: FolderPath | None = None
+    """Folder of labelled shards; by default the one that the run trains on."""
+    label_set: str = "superclass"
+    """Which labels of the shards to predict."""
+    records: int = Field(2000, gt=1)
+    """Most recordings to fit on, and most to evaluate on: one of each patient."""
+    batch_size: int = Field(64, gt=0)
+    """Recordings that each process embeds at once."""
+
+
+class PictureSettings(Settings):
+    """When and of how many recordings pictures are drawn."""
+
+    every: int | None = Field(None, gt=0)
+    """Steps between pictures; null for none."""
+    records: int = Field(1, gt=0)
+    """Recordings of the validation split to draw."""
+
+
+class Retention(Settings):
+    """Checkpoints to keep; one that any of these rules keeps is kept."""
+
+    keep_last: int = Field(2, gt=0)
+    """The newest ones."""
+    keep_best: bool = True
+    """The one with the lowest validation loss."""
+    milestone_every: int | None = Field(None, gt=0)
+    """Those whose step is a multiple of this; null for none."""
 
 
 class PretrainSettings(Settings):
@@ -134,41 +182,3 @@ class PretrainSettings(Settings):
                 "to 12 and preprocess.normalisation to record"
             )
         return self
-
-
-def check_same_training(
-    checkpoint: Path, before: dict[str, Any], settings: PretrainSettings
-) -> None:
-    """Refuse to go on with settings under which the steps already done would have been others."""
-    now = settings.model_dump(mode="json")
-    before = _BEFORE_THEY_WERE | before
-    for key in _DECIDE_TRAINING:
-        if before.get(key) != now[key]:
-            raise InputError(
-                f"checkpoint {checkpoint}, {key}",
-                value=str(before.get(key)),
-                expected=f"{now[key]}, as configured",
-                remedy="Resume with the value it was made with, or use another run_dir.",
-            )
-
-
-def check_same_corpus(checkpoint: Path, before: str, now: str, settings: PretrainSettings) -> None:
-    """Refuse to go on with shards that hold something else, by their digests."""
-    if before != now:
-        raise InputError(
-            f"checkpoint {checkpoint}, corpus",
-            value=f"shards with digest {before[:12]}",
-            expected=f"{now[:12]}, of {settings.data}",
-            remedy="Resume with the data it was made with, or use another run_dir.",
-        )
-
-
-def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings) -> None:
-    """Say so if the remaining steps follow other learning rates than those already done."""
-    if before["steps"] != settings.steps:
-        _log.warning(
-            "steps was %d and is now %d: the steps that remain follow the learning rates of a run "
-            "of the new length, those already done followed the old",
-            before["steps"],
-            settings.steps,
-        )

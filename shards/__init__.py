@@ -12,7 +12,7 @@ entries.py    what a source lists: recordings and rejects
 identity.py   hashed ids
 locations.py  folders and URLs
 main.py       entry point: build, simulate
-processes.py  work that several processes share
+processes.py  tasks that several processes share
 rejects.py    the list of what was rejected
 settings.py   its settings
 show.py       what the program says on the terminal

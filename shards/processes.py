@@ -1,124 +1,52 @@
-"""Work that several processes share, so that it ends with them and never hangs."""
+"""Tasks that several processes share, which end with the program and never hang."""
 
+import os
 import signal
-import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
-
-from lamae.errors import InputError
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
+from typing import TypeVar
 
 T = TypeVar("T")
-Work = Callable[[T], Iterator[int]]
-"""Does one task, and yields how much of it was done since it last yielded."""
+R = TypeVar("R")
 
 
-def share_work(work: Work[T], tasks: Sequence[T], *, processes: int) -> Generator[int, None, None]:
-    """Yield the progress of all tasks; they begin in order and end in any.
+def map_tasks(function: Callable[[T], R], tasks: Sequence[T], *, processes: int) -> Iterator[R]:
+    """Yield what `function` returns for each task, in order; both must be picklable.
 
-    `work` and the tasks must be picklable. Close the generator to end its processes at once.
-    Raises what InputError `work` raises, and ChildProcessError if a process fails or is killed.
+    Close the iterator to end its processes at once. Raises what `function` raises, and
+    ChildProcessError if a process is killed.
     """
     if processes == 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield from work(task)
+        yield from map(function, tasks)
         return
-    waiting = iter(tasks)
-    with _started(work, min(processes, len(tasks))) as workers:
-        busy = [
-            worker for worker, task in zip(workers, waiting, strict=False) if _gave(worker, task)
-        ]
-        while busy:
-            for worker in wait(busy):
-                assert isinstance(worker, Connection)
-                answer = _answer(worker)
-                if answer is not None:
-                    yield answer
-                    continue
-                busy.remove(worker)
-                for task in waiting:
-                    _gave(worker, task)
-                    busy.append(worker)
-                    break
-
-
-@contextmanager
-def _started(work: Work[T], number: int) -> Iterator[list[Connection]]:
-    """Run processes that do tasks, each on a connection of its own.
-
-    A shared queue, as in multiprocessing's pools, hangs when a process is killed while it writes;
-    here the connection just ends.
-    """
+    others = active_children()
     context = get_context("spawn")  # a fork would copy locks that threads of libraries may hold
-    resource_tracker.ensure_running()  # the first process starts it, and it lifts the mask below
-    processes, connections = [], []
+    workers = min(processes, len(tasks))
+    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_the_program)
     try:
-        for _ in range(number):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-            with _interrupts_held():
-                process.start()
-            theirs.close()
-            processes.append(process)
-            connections.append(ours)
-        yield connections
-    finally:
-        for process, connection in zip(processes, connections, strict=True):
-            process.terminate()
-            process.join()
-            connection.close()
+        yield from pool.map(function, tasks)
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a working process was killed, perhaps for memory; run again with fewer workers="
+        ) from None
+    finally:  # after an error or an interruption, what runs is not waited for
+        for process in active_children():
+            if process not in others:
+                process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-def _serve(connection: Connection, work: Work[T]) -> None:
-    """Do tasks until the connection ends: numbers, then None, or the error that ended a task."""
-    with suppress(EOFError, ConnectionError):
-        while True:
-            task = connection.recv()
-            try:
-                for number in work(task):
-                    connection.send(number)
-                connection.send(None)
-            except InputError as error:
-                connection.send(error)
-            except (EOFError, ConnectionError):
-                raise
-            except BaseException:  # told in full by the parent, which ends this process
-                connection.send(traceback.format_exc())
+def _end_with_the_program() -> None:
+    """Leave Ctrl-C to the program, and end when it is killed: a pool's process would wait on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_await_the_end, daemon=True).start()
 
 
-def _gave(worker: Connection, task: Any) -> bool:
-    try:
-        worker.send(task)
-    except OSError:
-        raise _killed() from None
-    return True
-
-
-def _answer(worker: Connection) -> int | None:
-    try:
-        answer = worker.recv()
-    except (EOFError, OSError):
-        raise _killed() from None
-    if isinstance(answer, InputError):
-        raise answer
-    if isinstance(answer, str):
-        raise ChildProcessError(f"a working process failed:\n{answer}")
-    return answer
-
-
-def _killed() -> ChildProcessError:
-    return ChildProcessError(
-        "a working process was killed, perhaps for memory; run again with fewer workers="
-    )
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let processes that start here inherit a mask: Ctrl-C is answered by their parent alone."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+def _await_the_end() -> None:
+    program = parent_process()
+    if program is not None:
+        program.join()
+        os._exit(1)

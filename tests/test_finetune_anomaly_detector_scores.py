@@ -17,8 +17,9 @@ from finetune.anomaly.settings import SCORES, Architecture, VaeSettings
 from lamae.batches.dataset import Batch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import hidden_patches
+from lamae.model.settings import AutoencoderSettings
 
 LEADS = ("I", "II", "V1")
 TINY: dict[str, Any] = {

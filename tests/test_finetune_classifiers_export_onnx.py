@@ -20,7 +20,7 @@ from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.record import Record
 from lamae.edge.onnx_classifier import OnnxClassifier
 from lamae.errors import InputError, RecordError
-from lamae.model.encoder import EncoderSettings
+from lamae.model.settings import EncoderSettings
 from lamae.storage.corpus import Corpus
 
 SAME_NETWORK = ("full", "probe_then_full")  # as probe, once trained

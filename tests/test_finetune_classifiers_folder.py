@@ -16,7 +16,7 @@ from finetune.settings import WITHOUT_ENCODER, Mode
 from lamae.batches.dataset import Batch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.encoder import EncoderSettings
+from lamae.model.settings import EncoderSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1"), sampling_rate=50, duration_s=20, band_hz=None)
 ENCODER = EncoderSettings(patch_size=50, width=16, depth=1, heads=2, latent_depth=1)

@@ -26,7 +26,7 @@ from finetune.training.embeddings import EmbeddingCache
 from lamae.ecg.leads import LEADS
 from lamae.model.checkpoint import load_autoencoder
 from lamae.model.encoder import Encoder
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import Corpus
 

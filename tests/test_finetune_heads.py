@@ -12,8 +12,9 @@ from finetune.networks.outputs import Outputs
 from finetune.training.linear_probe import fit_linear_probe
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.model.encoder import Encoder, EncoderSettings, Latents
-from lamae.model.pooling import Pooling, pool
+from lamae.model.encoder import Encoder, Latents
+from lamae.model.pooling import pool
+from lamae.model.settings import EncoderSettings, Pooling
 
 WIDTH, PATCH = 16, 10
 HEADS = ["attention", "linear"]

@@ -11,8 +11,8 @@ from finetune.networks.hybrid import GatedFusion, HybridLasan
 from finetune.networks.lasan import LasanSettings
 from finetune.networks.outputs import Outputs
 from lamae.ecg.leads import LEADS
-from lamae.model.encoder import Encoder, EncoderSettings
-from lamae.model.pooling import Pooling
+from lamae.model.encoder import Encoder
+from lamae.model.settings import EncoderSettings, Pooling
 
 TINY = LasanSettings(channels=(4, 8), kernel_size=5, depth=1, heads=2, hidden=8)
 

@@ -12,7 +12,8 @@ from finetune.training.embeddings import EmbeddingCache
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.record import Record
 from lamae.errors import InputError
-from lamae.model.encoder import Encoder, EncoderSettings
+from lamae.model.encoder import Encoder
+from lamae.model.settings import EncoderSettings
 from lamae.storage.corpus import Corpus
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)

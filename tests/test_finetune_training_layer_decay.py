@@ -6,7 +6,8 @@ import torch
 from finetune.networks.heads import EncoderClassifier, LinearHead
 from finetune.training.layer_decay import block_number, decayed_adamw
 from lamae.ecg.leads import LEADS
-from lamae.model.encoder import Encoder, EncoderSettings, Method
+from lamae.model.encoder import Encoder
+from lamae.model.settings import EncoderSettings, Method
 
 METHODS: tuple[Method, ...] = ("lamae", "independent", "joint")
 

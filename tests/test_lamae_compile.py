@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lamae.ecg.leads import LEADS
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
-from lamae.model.encoder import Method
-from lamae.model.masking import MaskKind, draw_mask
+from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import draw_mask
+from lamae.model.settings import AutoencoderSettings, MaskKind, Method
 
 METHODS: tuple[Method, ...] = get_args(Method)
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)

@@ -13,8 +13,9 @@ from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.figures import reconstruction_picture
 from lamae.figures.plots import ecg_paper
 from lamae.figures.reconstruction_picture import reconstruction_figure
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings, Reconstruction
+from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.masking import Mask, draw_mask
+from lamae.model.settings import AutoencoderSettings
 
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
 TINY = {

@@ -12,7 +12,8 @@ import torch
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
+from lamae.model.settings import AutoencoderSettings
 from lamae.runs.run_folder import (
     Attempt,
     FencedError,
@@ -23,7 +24,8 @@ from lamae.runs.run_folder import (
 )
 from lamae.training.optim import adamw
 from lamae.training.training_state import load_checkpoint, save_checkpoint
-from pretrain.retention import Retention, apply_retention
+from pretrain.retention import apply_retention
+from pretrain.settings import Retention
 
 ROOT = Path(__file__).resolve().parents[1]
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=4, band_hz=None)

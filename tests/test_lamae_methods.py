@@ -7,9 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from lamae.ecg.leads import LEADS
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings, Reconstruction
-from lamae.model.encoder import Method
-from lamae.model.masking import Mask, MaskKind, draw_mask, valid_patches
+from lamae.model.autoencoder import LAMAE, Reconstruction
+from lamae.model.masking import Mask, draw_mask, valid_patches
+from lamae.model.settings import AutoencoderSettings, MaskKind, Method
 from pretrain.cost.parameters import parameter_report
 
 PATCH, PATCHES, BATCH = 10, 8, 4

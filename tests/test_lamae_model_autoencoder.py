@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from lamae.ecg.leads import INDEPENDENT_LEADS
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings, DecoderSettings
-from lamae.model.encoder import EncoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import draw_visible, hidden_patches
+from lamae.model.settings import AutoencoderSettings, DecoderSettings, EncoderSettings
 
 PATCH, PATCHES, LEAD_COUNT = 10, 8, len(INDEPENDENT_LEADS)
 SETTINGS = AutoencoderSettings(

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import load_autoencoder, load_encoder, save_model
 from lamae.model.encoder import Encoder
+from lamae.model.settings import AutoencoderSettings
 from lamae.runs.checksums import SEAL, seal
 from lamae.runs.run_folder import CONFIG, MODEL_FILES, OPTIMIZER, WEIGHTS, checkpoint_folder
 

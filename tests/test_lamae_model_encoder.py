@@ -7,7 +7,8 @@ import torch
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.model.encoder import Encoder, EncoderSettings
+from lamae.model.encoder import Encoder
+from lamae.model.settings import EncoderSettings
 
 SETTINGS = EncoderSettings(patch_size=10, width=32, depth=2, heads=4, latent_depth=2)
 

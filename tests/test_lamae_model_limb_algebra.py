@@ -7,9 +7,10 @@ import torch
 
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.limb_algebra import limb_inconsistency, limb_leads, solve_limb_leads
 from lamae.model.masking import draw_visible, hidden_patches
+from lamae.model.settings import AutoencoderSettings
 
 B, N, P = 3, 6, 10
 

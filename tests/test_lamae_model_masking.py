@@ -16,8 +16,6 @@ from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.model.masking import (
     Mask,
-    MaskingSettings,
-    MaskKind,
     counted_patches,
     draw_kind,
     draw_mask,
@@ -26,6 +24,7 @@ from lamae.model.masking import (
     valid_patches,
     visible_count,
 )
+from lamae.model.settings import MaskingSettings, MaskKind
 
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
 RATIOS = st.floats(0.01, 0.99)

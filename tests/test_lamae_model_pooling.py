@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lamae.ecg.leads import LEADS
-from lamae.model.encoder import Encoder, EncoderSettings, Latents
-from lamae.model.pooling import Pooling, pool
+from lamae.model.encoder import Encoder, Latents
+from lamae.model.pooling import pool
+from lamae.model.settings import EncoderSettings, Pooling
 
 SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
 LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
+from lamae.model.settings import AutoencoderSettings
 from lamae.training.optim import adamw
 from lamae.training.schedule import warmup_cosine
 

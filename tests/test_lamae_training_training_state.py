@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
+from lamae.model.settings import AutoencoderSettings
 from lamae.runs.checksums import SEAL, seal
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,

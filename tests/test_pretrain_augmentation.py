@@ -18,7 +18,6 @@ from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from pretrain.augmentation import (
-    AugmentationSettings,
     Changes,
     augment,
     draw_changes,
@@ -28,7 +27,8 @@ from pretrain.augmentation import (
 )
 from pretrain.batches import MaskedBatch, Reader, step_batches, validation_batches
 from pretrain.loop import start_training, train_step
-from pretrain.settings import PretrainSettings, check_same_training
+from pretrain.resume import check_same_training
+from pretrain.settings import AugmentationSettings, PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")

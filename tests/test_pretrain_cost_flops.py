@@ -8,8 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lamae.ecg.leads import LEADS
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
-from lamae.model.masking import MaskKind, draw_mask
+from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import draw_mask
+from lamae.model.settings import AutoencoderSettings, MaskKind
 from pretrain.cost.flops import step_flops, visible_patches
 
 P, N, BATCH = 20, 16, 3

@@ -5,8 +5,9 @@ import torch
 from accelerate import Accelerator
 
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import draw_mask
+from lamae.model.settings import AutoencoderSettings
 from pretrain.monitoring.error_totals import NAMES, ErrorTotals
 
 P, N = 10, 20

@@ -9,8 +9,9 @@ import torch
 
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings, Reconstruction
+from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.masking import Mask, draw_mask
+from lamae.model.settings import AutoencoderSettings
 from lamae.readers.wfdb_files import read_wfdb
 from pretrain.monitoring.lead_errors import GROUPS, error_report, error_sums
 

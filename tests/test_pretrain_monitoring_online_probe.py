@@ -11,14 +11,16 @@ from torch import Tensor
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.record import Record
 from lamae.errors import InputError
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
-from lamae.model.encoder import Encoder, EncoderSettings
+from lamae.model.autoencoder import LAMAE
+from lamae.model.encoder import Encoder
 from lamae.model.masking import draw_visible
+from lamae.model.settings import AutoencoderSettings, EncoderSettings
 from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
 from lamae.training.optim import adamw
-from pretrain.monitoring.online_probe import OnlineProbe, ProbeSettings
+from pretrain.monitoring.online_probe import OnlineProbe
 from pretrain.monitoring.ridge import ridge_scores
+from pretrain.settings import ProbeSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
 ENCODER = {"patch_size": 50, "width": 16, "depth": 1, "heads": 2, "latent_depth": 1}

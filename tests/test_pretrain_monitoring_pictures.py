@@ -13,11 +13,13 @@ from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.figures.reconstruction_picture import reconstruction_figure
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask
+from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from pretrain.monitoring import pictures as pictures_module
-from pretrain.monitoring.pictures import Pictures, PictureSettings
+from pretrain.monitoring.pictures import Pictures
+from pretrain.settings import PictureSettings
 
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
 MODEL = AutoencoderSettings.model_validate(

@@ -17,13 +17,8 @@ from lamae.runs.run_folder import (
     checkpoints,
     step_of,
 )
-from pretrain.retention import (
-    VALIDATION_LOSS,
-    Retention,
-    apply_retention,
-    best_step,
-    removable_steps,
-)
+from pretrain.retention import VALIDATION_LOSS, apply_retention, best_step, removable_steps
+from pretrain.settings import Retention
 
 STEPS = st.lists(st.integers(0, 60), unique=True, max_size=20)
 POLICIES = st.builds(

@@ -17,7 +17,7 @@ from lamae.errors import InputError
 from lamae.readers.wfdb_files import read_wfdb
 from lamae.storage.corpus import MANIFEST, Corpus
 from lamae.storage.samples import SPLITS
-from shards.build.encode import Encoded, encode
+from shards.build.encode import EncodedSample, process_entry
 from shards.build.run import build_shards
 from shards.build.writer import ShardWriter
 from shards.entries import Entry
@@ -270,8 +270,8 @@ def test_an_output_folder_with_other_files_is_left_alone(source: Path) -> None:
 
 
 def test_an_error_leaves_no_shard(source: Path) -> None:
-    sample = encode(Entry("k", "sub/r0", "p", 1, {}), "train", settings(source))
-    assert isinstance(sample, Encoded)
+    sample = process_entry(Entry("k", "sub/r0", "p", 1, {}), "train", settings(source))
+    assert isinstance(sample, EncodedSample)
     output = source.parent / "out"
     with pytest.raises(ZeroDivisionError), ShardWriter(output / "train-000000.tar") as writer:
         writer.add(sample)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lamae.errors import InputError
-from shards.build.blocks import alone
+from shards.build.blocks import exclusive_lock
 from shards.build.merge import merge_blocks
 from shards.build.plan import BUILDING, locked
 from shards.build.run import build_part, build_shards
@@ -207,7 +207,7 @@ def test_a_shard_that_another_process_builds_is_waited_for(
 ) -> None:
     one = settings(recordings, tmp_path / "out", part=0, parts=2)
     build_part(settings(recordings, tmp_path / "out", part=1, parts=2))
-    with ThreadPoolExecutor() as pool, alone(one.output / BUILDING, "train-000000"):
+    with ThreadPoolExecutor() as pool, exclusive_lock(one.output / BUILDING, "train-000000"):
         waiting = pool.submit(build_part, one)
         assert not wait([waiting], timeout=1).done
         assert not (one.output / BUILDING / "train-000000.tar.partial").exists()

@@ -17,7 +17,7 @@ from finetune.anomaly.settings import (
 from finetune.data.hold_out import HOLD_OUT
 from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 DEFAULT_SCORE: dict[Kind, ScoreName] = {
     "cae": "mse",

@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.autoencoder import AutoencoderSettings
-from lamae.model.pooling import Pooling
+from lamae.model.settings import AutoencoderSettings, Pooling
 
 Kind = Literal["cae", "vae_bilstm", "lamae"]
 """cae: convolutional autoencoder. vae_bilstm: variational autoencoder of BiLSTM, with attention by

@@ -21,7 +21,7 @@ from finetune.training.embeddings import patches_recorded
 from lamae.batches.dataset import Batch
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 
 
 class Architecture(Settings):

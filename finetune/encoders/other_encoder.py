@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from finetune.encoders.description import OtherEncoderSettings
 from lamae.errors import InputError
-from lamae.model.encoder import Encoder, EncoderSettings, Latents
+from lamae.model.encoder import Encoder, Latents
+from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
 

@@ -16,7 +16,8 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Latents
 from lamae.model.layers import initialise, rows_of_leads
-from lamae.model.pooling import Pooling, pool
+from lamae.model.pooling import pool
+from lamae.model.settings import Pooling
 
 
 @runtime_checkable

@@ -16,7 +16,8 @@ from finetune.networks.heads import pooled_width
 from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
 from finetune.networks.outputs import Outputs
 from lamae.model.layers import initialise
-from lamae.model.pooling import Pooling, pool
+from lamae.model.pooling import pool
+from lamae.model.settings import Pooling
 
 
 class Fused(NamedTuple):

@@ -20,7 +20,7 @@ from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import L2_GRID, fit_linear_probe
 from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
-from lamae.model.pooling import Pooling
+from lamae.model.settings import Pooling
 from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index

@@ -22,7 +22,8 @@ from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
 from lamae.model.masking import valid_patches
-from lamae.model.pooling import Pooling, pool
+from lamae.model.pooling import pool
+from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
 _LAYOUT = b"rows, features, unusable; without padding; mean over windows"

@@ -12,7 +12,7 @@ from torch import nn
 
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
-from lamae.model.encoder import EncoderSettings
+from lamae.model.settings import EncoderSettings
 
 _ENCODER = "encoder."
 _STACKS = ("per_lead", "latent", "joint")

@@ -1,9 +1,12 @@
-"""Signal processing on arrays of shape (..., samples)."""
+"""Signal processing on arrays of shape (..., samples).
+
+scipy is imported where it computes: it takes a second, and settings that hold a preprocessor are
+understood without it.
+"""
 
 from math import gcd
 
 import numpy as np
-from scipy.signal import butter, resample_poly, sosfiltfilt
 
 
 def resample(signal: np.ndarray, *, source_rate: int, target_rate: int) -> np.ndarray:
@@ -14,6 +17,8 @@ def resample(signal: np.ndarray, *, source_rate: int, target_rate: int) -> np.nd
     """
     if source_rate == target_rate:
         return signal
+    from scipy.signal import resample_poly
+
     common = gcd(source_rate, target_rate)
     up, down = target_rate // common, source_rate // common
     return resample_poly(signal, up, down, axis=-1, padtype="line").astype(signal.dtype)
@@ -23,6 +28,8 @@ def bandpass(
     signal: np.ndarray, *, sampling_rate: int, low_hz: float, high_hz: float, order: int = 2
 ) -> np.ndarray:
     """Keep low_hz to high_hz with a Butterworth filter run forwards and backwards (no delay)."""
+    from scipy.signal import butter, sosfiltfilt
+
     sections = butter(order, [low_hz, high_hz], btype="bandpass", fs=sampling_rate, output="sos")
     pad = min(signal.shape[-1] - 1, 3 * sampling_rate)
     return sosfiltfilt(sections, signal, axis=-1, padlen=pad).astype(signal.dtype)

@@ -1,83 +1,23 @@
 """LAMAE: the masked autoencoder. `forward` is the method: encode, decode, compare."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lamae.config import Settings
 from lamae.ecg.leads import LEADS
 from lamae.model.amplitudes import AMPLITUDES
-from lamae.model.encoder import Encoder, EncoderSettings, Latents
-from lamae.model.feature_targets import FeatureTargets, FeatureTargetSettings
-from lamae.model.layers import (
-    Transformer,
-    TransformerSettings,
-    attended,
-    initialise,
-    rows_of_leads,
-    sincos_positions,
-)
+from lamae.model.encoder import Encoder, Latents
+from lamae.model.feature_targets import FeatureTargets
+from lamae.model.layers import Transformer, attended, initialise, rows_of_leads, sincos_positions
 from lamae.model.lead_alignment import misalignment
 from lamae.model.limb_algebra import limb_inconsistency
-from lamae.model.masking import MaskingSettings, counted_patches, hidden_patches, valid_tokens
+from lamae.model.masking import counted_patches, hidden_patches, valid_tokens
 from lamae.model.pooling import mean_over_patches
-
-
-class DecoderSettings(TransformerSettings):
-    """Size and reach of the decoder."""
-
-    width: int = Field(256, gt=0)
-    """Width of a token."""
-    depth: int = Field(4, gt=0)
-    """Blocks."""
-    heads: int = Field(4, gt=0)
-    """Attention heads."""
-    attends: Literal["lead", "all"] = "lead"
-    """Draw each lead from its own latents, as ST-MEM does, or from those of all leads.
-
-    With `all`, leads meet in the decoder, whatever the method of the encoder."""
-
-
-class AutoencoderSettings(Settings):
-    """Encoder, decoder and target."""
-
-    encoder: EncoderSettings = EncoderSettings()
-    """The part that is kept."""
-    decoder: DecoderSettings = DecoderSettings()
-    """The part that is left behind after pretraining."""
-    mask_ratio: float = Field(0.75, gt=0, lt=1)
-    """Share of each lead's patches that the encoder does not see."""
-    masking: MaskingSettings = MaskingSettings()
-    """Kinds of masks, and how often each is drawn."""
-    decode_share: float = Field(1.0, gt=0, le=1)
-    """Share of the hidden patches that a training step decodes; validation decodes all."""
-    norm_target: bool = True
-    """Compare patches after a z-score of each patch, as MAE's norm_pix_loss, or as they are."""
-    features: FeatureTargetSettings = FeatureTargetSettings()
-    """Features of the signal to predict beside its samples."""
-    alignment_weight: float = Field(2.0, ge=0)
-    """Weight of the alignment of leads in the loss, with encoder.method alignment only.
-
-    Default: MVMAE's. The term is a mean over the width, so at most 2 / width before it."""
-    einthoven_weight: float = Field(0.0, ge=0)
-    """Weight of the reconstruction's departure from Einthoven's and Goldberger's equations."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "AutoencoderSettings":
-        apart = self.encoder.keeps_leads_apart and self.decoder.attends == "lead"
-        if self.masking.lead and apart:
-            raise ValueError(
-                f"masking.lead hides whole leads, of which encoder.method {self.encoder.method} "
-                "with decoder.attends lead learns nothing: set masking.lead to 0, or attends to all"
-            )
-        if self.encoder.millivolts and not self.norm_target:
-            raise ValueError("encoder.millivolts needs norm_target, which is free of scale")
-        return self
+from lamae.model.settings import AutoencoderSettings, DecoderSettings, EncoderSettings
 
 
 class Reconstruction(NamedTuple):

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.files import whole_folder, write_json
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Encoder
+from lamae.model.settings import AutoencoderSettings
 from lamae.runs.checksums import check_sealed, seal
 from lamae.runs.run_folder import (
     CONFIG,

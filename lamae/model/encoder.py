@@ -5,61 +5,19 @@ equally many parameters.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.amplitudes import AMPLITUDES, without_scale
-from lamae.model.layers import (
-    Transformer,
-    TransformerSettings,
-    attended,
-    initialise,
-    rows_of_leads,
-    sincos_positions,
-)
+from lamae.model.layers import Transformer, attended, initialise, rows_of_leads, sincos_positions
 from lamae.model.masking import valid_tokens
-
-Method = Literal["independent", "alignment", "joint", "lamae"]
-"""independent: leads never meet. alignment: as before, and the loss draws the leads of a recording
-together (MVMAE, arXiv 2511.22294). joint: every block sees all leads, told apart by an embedding
-(the kind of ST-MEM); each lead's CLS stands where ST-MEM has a separator. lamae: latent attention
-behind the blocks that see one lead."""
-
-
-class EncoderSettings(TransformerSettings):
-    """Size and parts of the encoder."""
-
-    method: Method = "lamae"
-    """How leads meet in the encoder: independent, alignment, joint or lamae."""
-    patch_size: int = Field(50, gt=0)
-    """Samples in a patch."""
-    width: int = Field(384, gt=0)
-    """Width of a token."""
-    depth: int = Field(12, gt=0)
-    """Blocks that see one lead at a time, with weights shared by all leads."""
-    heads: int = Field(6, gt=0)
-    """Attention heads."""
-    latent_depth: int = Field(2, ge=0)
-    """Blocks of latent attention across leads; other methods have as many more of their own."""
-    stem: Literal["linear", "conv"] = "linear"
-    """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
-    lead_embedding: bool = False
-    """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
-    millivolts: bool = False
-    """Read mV, with preprocess.normalisation none: recordings are z-scored here, and amplitudes
-    stand beside the tokens."""
-
-    @property
-    def keeps_leads_apart(self) -> bool:
-        """True where the encoder shows no lead to another."""
-        return self.method in ("independent", "alignment")
+from lamae.model.settings import EncoderSettings
 
 
 class Latents(NamedTuple):

@@ -10,30 +10,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
-from lamae.config import Settings
 from lamae.model.amplitudes import AMPLITUDES
-from lamae.model.kernels import Kernels, KernelSettings, over_windows
+from lamae.model.kernels import Kernels, over_windows
+from lamae.model.settings import FeatureTargetSettings
 
 _SMALLEST_DEVIATION = 1e-3
-
-
-class FeatureTargetSettings(Settings):
-    """Features to predict, and how much they count."""
-
-    kernels: KernelSettings = KernelSettings()
-    """The features: shares of samples above levels of fixed kernels' responses."""
-    patch_weight: float = Field(0.0, ge=0)
-    """Weight in the loss of the features of hidden patches, predicted by the decoder."""
-    lead_weight: float = Field(0.0, ge=0)
-    """Weight in the loss of the features of whole leads, predicted from the encoder's tokens."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether any of them is predicted."""
-        return self.patch_weight > 0 or self.lead_weight > 0
 
 
 class Targets(NamedTuple):

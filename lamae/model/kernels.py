@@ -12,38 +12,15 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from lamae.config import Settings
+from lamae.model.settings import ALL_KERNELS, KernelSettings
 
 LENGTH = 9
 """Samples that a kernel spans at dilation 1."""
 
 _ROWS = 64
 """Leads whose responses are held at once, few enough for the caches of a core."""
-
-ALL_KERNELS = 84
-"""Ways to choose the three places of weight 2."""
-
-
-class KernelSettings(Settings):
-    """Number of kernels, dilations and levels."""
-
-    count: int = Field(16, gt=0, le=ALL_KERNELS)
-    """Kernels, spread over the 84."""
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    """Samples between the weights of a kernel."""
-    quantiles: tuple[float, ...] = (0.35, 0.9)
-    """Quantiles of the responses to which levels are set."""
-    every: int = Field(1, gt=0)
-    """Count one of so many samples, which must divide a window: the shares are rougher, and cost
-    less."""
-
-    @property
-    def features(self) -> int:
-        """Features of one stretch of one lead."""
-        return self.count * len(self.dilations) * len(self.quantiles)
 
 
 class Kernels(nn.Module):

@@ -8,11 +8,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from lamae.config import Settings
 from lamae.ecg.leads import lead_number
 
 
@@ -41,23 +39,6 @@ def attended(
         return None if present is None else present[..., None].expand(-1, -1, tokens)
     sees = F.pad(patches, (1, 0), value=True)
     return sees if present is None else sees & present[..., None]
-
-
-class TransformerSettings(Settings):
-    """Size of a transformer."""
-
-    width: int = Field(gt=0)
-    """Width of a token; even, and a multiple of heads."""
-    depth: int = Field(gt=0)
-    """Blocks."""
-    heads: int = Field(gt=0)
-    """Attention heads."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "TransformerSettings":
-        if self.width % self.heads or self.width % 2:
-            raise ValueError(f"width {self.width} must be even and a multiple of heads")
-        return self
 
 
 class Transformer(nn.Module):

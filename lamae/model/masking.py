@@ -1,35 +1,14 @@
 """Which patches an encoder sees: a fixed count for each kind of mask, so that shapes are static."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import repeat
 from jaxtyping import Bool, Int
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from lamae.config import Settings
 from lamae.errors import InputError
-
-MaskKind = Literal["random", "tube", "lead"]
-"""random: patches of each lead alone; tube: the same patches in all leads; lead: whole leads."""
-
-
-class MaskingSettings(Settings):
-    """How often each kind of mask is drawn, as weights of any sum; one kind for a whole batch."""
-
-    random: float = Field(1.0, ge=0)
-    """Patches of each lead, independently of the other leads."""
-    tube: float = Field(0.0, ge=0)
-    """The same patches in all leads, so that no lead shows what another hides."""
-    lead: float = Field(0.0, ge=0)
-    """Whole leads; the others are seen in full. Of the leads, mask_ratio are hidden."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "MaskingSettings":
-        if not self.random + self.tube + self.lead:
-            raise ValueError("one of random, tube and lead must be above zero")
-        return self
+from lamae.model.settings import MaskingSettings, MaskKind
 
 
 class Mask(NamedTuple):

@@ -1,17 +1,12 @@
 """Pooling: from the tokens of a recording to one vector, the embedding that a classifier reads."""
 
-from typing import Literal
-
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lamae.model.encoder import Latents
-
-Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max"]
-"""attention: the encoder's own pooling over leads. mean, max: over all patches of all leads, a set.
-lead_*: over the patches of each lead, concatenated in the order of leads."""
+from lamae.model.settings import Pooling
 
 
 def pool(

@@ -6,9 +6,8 @@ does not count, nor do norms, softmax and activations.
 
 from typing import get_args
 
-from lamae.model.autoencoder import AutoencoderSettings
-from lamae.model.encoder import EncoderSettings
-from lamae.model.masking import MaskKind, visible_count
+from lamae.model.masking import visible_count
+from lamae.model.settings import AutoencoderSettings, EncoderSettings, MaskKind
 
 _STEM_CHANNELS, _STEM_WIDTH = 16, 7
 

@@ -8,10 +8,8 @@ import torch
 from accelerate import Accelerator
 from einops import rearrange
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder
@@ -20,25 +18,11 @@ from lamae.model.pooling import pool
 from lamae.statistics.metrics import class_scores, defined_classes, macro
 from lamae.storage.corpus import Corpus
 from pretrain.monitoring.ridge import ridge_scores
+from pretrain.settings import ProbeSettings
 
 _log = logging.getLogger(__name__)
 _FITTED, _EVALUATED = "train", "val"
 _SMALLEST = 2
-
-
-class ProbeSettings(Settings):
-    """When and on what the encoder is probed."""
-
-    every: int | None = Field(None, gt=0)
-    """Steps between probes; null for none."""
-    data: FolderPath | None = None
-    """Folder of labelled shards; by default the one that the run trains on."""
-    label_set: str = "superclass"
-    """Which labels of the shards to predict."""
-    records: int = Field(2000, gt=1)
-    """Most recordings to fit on, and most to evaluate on: one of each patient."""
-    batch_size: int = Field(64, gt=0)
-    """Recordings that each process embeds at once."""
 
 
 class _Part(NamedTuple):

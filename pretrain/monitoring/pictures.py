@@ -6,30 +6,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pydantic import Field
 
-from lamae.config import Settings
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.errors import InputError
 from lamae.figures.plots import save_png
 from lamae.figures.reconstruction_picture import reconstruction_figure
-from lamae.model.autoencoder import LAMAE, AutoencoderSettings
+from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_kind, draw_mask, valid_patches
+from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
+from pretrain.settings import PictureSettings
 
 FOLDER = "pictures"
 """Where a run keeps them: a folder for each recording, in which a file for each step."""
 
 _MOST_TRIED = 100
-
-
-class PictureSettings(Settings):
-    """When and of how many recordings pictures are drawn."""
-
-    every: int | None = Field(None, gt=0)
-    """Steps between pictures; null for none."""
-    records: int = Field(1, gt=0)
-    """Recordings of the validation split to draw."""
 
 
 class _Drawn(NamedTuple):

@@ -19,13 +19,11 @@ from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.storage.corpus import write_index
 from lamae.storage.samples import SPLITS
-from shards.build.encode import encode
+from shards.build.encode import process_entry
 from shards.build.writer import ShardWriter
 from shards.entries import Entry, Reject
 from shards.identity import key_from_environment, reject_without_identity
 from shards.settings import ShardsSettings
-
-_TOLD_EVERY = 32
 
 
 class Block(NamedTuple):
@@ -64,21 +62,12 @@ def plan_blocks(
     return blocks
 
 
-def build_block(block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:
-    """Read, encode and write the recordings of a block; yields how many were read since.
-
-    Raises InputError where the disk does not take them.
-    """
-    with writing(settings.output, block.name):
-        yield from _build(block, settings, folder)
-
-
 @contextmanager
-def writing(output: Path, name: str) -> Iterator[None]:
+def disk_errors_as_input_errors(output: Path, name: str) -> Iterator[None]:
     """Raise InputError where the disk does not take what is written of `name`."""
     try:
         yield
-    except ChildProcessError:  # an OSError by name alone
+    except ChildProcessError:  # a subclass of OSError that has nothing to do with the disk
         raise
     except OSError as error:
         raise InputError(
@@ -90,8 +79,8 @@ def writing(output: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path, name: str) -> Iterator[None]:
-    """Hold `name` in a folder of unfinished shards; waits while another process does.
+def exclusive_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock `name` in a folder of unfinished shards; waits while another process does.
 
     That can be a run of another number of parts, or what is left for a moment of a killed one.
     """
@@ -100,19 +89,17 @@ def alone(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _build(block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:
+def build_block(block: Block, settings: ShardsSettings, folder: Path) -> None:
+    """Read, encode and write the recordings of a block."""
     rows, rejects, dropped = [], [], Counter[str]()
     with ShardWriter(folder / f"{block.name}.tar") as writer:
-        for number, entry in enumerate(block.entries, start=1):
-            outcome = encode(entry, block.split, settings)
+        for entry in block.entries:
+            outcome = process_entry(entry, block.split, settings)
             if isinstance(outcome, Reject):
                 rejects.append(outcome)
             else:
                 rows.append(writer.add(outcome))
                 dropped.update(outcome.dropped)
-            if number % _TOLD_EVERY == 0:
-                yield _TOLD_EVERY
-        yield len(block.entries) % _TOLD_EVERY
     if settings.hash_ids:
         key = key_from_environment()
         rejects = [reject_without_identity(reject, key) for reject in rejects]

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from lamae.storage.corpus import INDEX
 from lamae.storage.samples import decode_sample
-from shards.build.blocks import Built, alone, read_block, read_block_rows, write_block
-from shards.build.encode import encoded
+from shards.build.blocks import Built, exclusive_lock, read_block, read_block_rows, write_block
+from shards.build.encode import encode_sample
 from shards.build.writer import ShardWriter
 from shards.entries import Reject
 from shards.settings import ShardsSettings
@@ -46,7 +46,7 @@ def settle_duplicates(building: Path, names: Sequence[str], settings: ShardsSett
             for mark in marks:
                 seen.setdefault(mark, row["key"])
         if found:
-            with alone(building, name):
+            with exclusive_lock(building, name):
                 _write_again(building, name, found, settings)
 
 
@@ -85,6 +85,6 @@ def _write_again(
                     continue
                 notes = (*sample.notes, f"{message[0].upper()}{message[1:]}.")
                 sample = replace(sample, flags=(*sample.flags, REASON), notes=notes)
-            kept.append(writer.add(encoded(sample, settings.codec)))
+            kept.append(writer.add(encode_sample(sample, settings.codec)))
     shard = {**writer.describe(), "split": built.shard["split"]} if kept else None
     write_block(building, name, kept, Built(shard, rejects, built.dropped))

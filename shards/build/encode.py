@@ -24,7 +24,7 @@ from shards.rejects import reject_of
 from shards.settings import ShardsSettings
 
 
-class Encoded(NamedTuple):
+class EncodedSample(NamedTuple):
     """A sample as it goes into a shard."""
 
     fields: dict[str, Any]
@@ -37,7 +37,7 @@ class Encoded(NamedTuple):
     """Names of the recording's signals that are no standard lead."""
 
 
-def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reject:
+def process_entry(entry: Entry, split: str, settings: ShardsSettings) -> EncodedSample | Reject:
     """Read one recording; returns why, if it cannot be read or its quality is refused."""
     try:
         reading = read_entry(entry, settings)
@@ -61,14 +61,14 @@ def encode(entry: Entry, split: str, settings: ShardsSettings) -> Encoded | Reje
     )
     if settings.hash_ids:
         sample = without_identity(sample, key_from_environment())
-    return encoded(sample, settings.codec, dropped=reading.dropped)
+    return encode_sample(sample, settings.codec, dropped=reading.dropped)
 
 
-def encoded(sample: Sample, codec: Codec, *, dropped: tuple[str, ...] = ()) -> Encoded:
+def encode_sample(sample: Sample, codec: Codec, *, dropped: tuple[str, ...] = ()) -> EncodedSample:
     """Encode a sample for its shard."""
     fields = metadata(sample, codec)
     signal = encode_signal(sample.record, codec)
-    return Encoded(fields, signal, encode_metadata(fields), dropped)
+    return EncodedSample(fields, signal, encode_metadata(fields), dropped)
 
 
 def _refuse_short(record: Record, minimum_duration_s: float) -> None:

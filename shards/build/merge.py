@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lamae.errors import InputError
 from lamae.runs.tracking import read_summary, write_summary
 from lamae.storage.corpus import INDEX, MANIFEST, merge_indexes
-from shards.build.blocks import Built, alone, read_block, writing
+from shards.build.blocks import Built, disk_errors_as_input_errors, exclusive_lock, read_block
 from shards.build.duplicates import settle_duplicates
 from shards.build.plan import BUILDING, GIVEN, read_plan
 from shards.build.report import COUNTED, Counts, write_manifest
@@ -31,7 +31,10 @@ def merge_blocks(output: Path, *, started: float | None = None) -> dict[str, Any
     """
     started = time.monotonic() if started is None else started
     plan, building = read_plan(output), output / BUILDING
-    with writing(output, "what the shards have in common"), alone(building, "merge"):
+    with (
+        disk_errors_as_input_errors(output, "what the shards have in common"),
+        exclusive_lock(building, "merge"),
+    ):
         summary = _merge(output, plan, started)
     shutil.rmtree(building, ignore_errors=True)  # NFS keeps what a process holds for a while
     return summary

@@ -17,7 +17,7 @@ from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import MANIFEST, Corpus
-from shards.build.blocks import Block, alone, plan_blocks
+from shards.build.blocks import Block, exclusive_lock, plan_blocks
 from shards.build.split import assign_splits
 from shards.entries import Listing, Reject
 from shards.identity import hashed, key_from_environment, reject_without_identity
@@ -89,7 +89,7 @@ def prepare_output(settings: ShardsSettings, plan: Plan) -> Path:
     if not (building / PLAN).exists():
         _refuse_foreign(folder)
     building.mkdir(parents=True, exist_ok=True)
-    with alone(building, "plan"):  # parts of an array start at the same time
+    with exclusive_lock(building, "plan"):  # parts of an array start at the same time
         if (building / PLAN).exists():
             _refuse_other_plan(building, plan)
         else:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,16 @@ from typing import Any, NamedTuple, Protocol
 from tqdm import tqdm
 
 from lamae.runs.tracking import read_summary
-from shards.build.blocks import Block, alone, build_block, read_block, writing
+from shards.build.blocks import (
+    Block,
+    build_block,
+    disk_errors_as_input_errors,
+    exclusive_lock,
+    read_block,
+)
 from shards.build.merge import merge_blocks
 from shards.build.plan import BUILDING, is_finished, locked, make_plan, prepare_output
-from shards.processes import share_work
+from shards.processes import map_tasks
 from shards.settings import ShardsSettings
 
 
@@ -30,8 +36,8 @@ class PartBuilt(NamedTuple):
 class BuildBlock(Protocol):
     """Builds one block in a folder, as `build_block` does; travels between processes."""
 
-    def __call__(self, block: Block, settings: ShardsSettings, folder: Path) -> Iterator[int]:
-        """Yield how many recordings were read since it last yielded."""
+    def __call__(self, block: Block, settings: ShardsSettings, folder: Path) -> None:
+        """Write the block."""
 
 
 def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> d
     if is_finished(settings.output, plan):
         shutil.rmtree(settings.output / BUILDING, ignore_errors=True)
         return read_summary(settings.output)
-    with writing(settings.output, "its plan"):
+    with disk_errors_as_input_errors(settings.output, "its plan"):
         building = prepare_output(settings, plan)
         with locked(building, settings.part):
             _build_missing(plan.blocks, settings, building, build)
@@ -64,7 +70,7 @@ def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> Par
     own = plan.blocks[settings.part :: settings.parts]
     if is_finished(settings.output, plan):
         return PartBuilt(len(own), 0)
-    with writing(settings.output, "its plan"):
+    with disk_errors_as_input_errors(settings.output, "its plan"):
         building = prepare_output(settings, plan)
         with locked(building, settings.part):
             _build_missing(own, settings, building, build)
@@ -79,19 +85,24 @@ def _build_missing(
     work = partial(build_unless_finished, build=build, settings=settings, folder=building)
     total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
     with (
-        closing(share_work(work, missing, processes=settings.workers)) as progress,
+        closing(map_tasks(work, missing, processes=settings.workers)) as finished,
         tqdm(total=total, initial=total - remaining, unit="rec", disable=None) as bar,
     ):
-        for number in progress:
+        for number in finished:
             bar.update(number)
 
 
 def build_unless_finished(
     block: Block, build: BuildBlock, settings: ShardsSettings, folder: Path
-) -> Iterator[int]:
-    """Build a block, or wait while another process builds it; yields as `build` does."""
-    with writing(settings.output, block.name), alone(folder, block.name):
+) -> int:
+    """Build a block, or wait while another process builds it; returns its number of recordings.
+
+    Raises InputError where the disk does not take it.
+    """
+    with (
+        disk_errors_as_input_errors(settings.output, block.name),
+        exclusive_lock(folder, block.name),
+    ):
         if read_block(folder, block.name) is None:
-            yield from build(block, settings, folder)
-        else:
-            yield len(block.entries)
+            build(block, settings, folder)
+    return len(block.entries)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from lamae.files import open_whole
-from shards.build.encode import Encoded
+from shards.build.encode import EncodedSample
 
 _MODE = 0o644
 
@@ -33,7 +33,7 @@ class ShardWriter:
         self._file = self._stack.enter_context(open_whole(self._path))
         return self
 
-    def add(self, sample: Encoded) -> dict[str, Any]:
+    def add(self, sample: EncodedSample) -> dict[str, Any]:
         """Write one sample; returns its row of the index."""
         key = sample.fields["key"]
         end = self._member(f"{key}.{sample.fields['codec']}", sample.signal.member)

@@ -31,13 +31,19 @@ from lamae.runs.tracking import read_summary, write_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest
 from lamae.storage.samples import Sample, content_digest, decode_sample
-from shards.build.blocks import Built, read_block, read_block_rows, write_block, writing
-from shards.build.encode import encoded
+from shards.build.blocks import (
+    Built,
+    disk_errors_as_input_errors,
+    read_block,
+    read_block_rows,
+    write_block,
+)
+from shards.build.encode import encode_sample
 from shards.build.plan import BUILDING, PLAN, locked
 from shards.build.report import seal_manifest
 from shards.build.writer import ShardWriter
 from shards.hdf5.export import METADATA, SIGNALS
-from shards.processes import share_work
+from shards.processes import map_tasks
 from shards.rejects import REJECTS
 
 # What is the same in all recordings as the file has them; each one's own is in its metadata.
@@ -45,7 +51,6 @@ _LAYOUT = ArrayLayout(sampling_rate=500, gain=1, axes="leads samples", dataset=S
 _BY_SHARD = _LAYOUT.model_copy(update={"ids": "shard"})
 _UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _GIVEN = "import.json"
-_TOLD_EVERY = 32
 
 
 class ImportSettings(Settings):
@@ -86,7 +91,7 @@ def import_shards(settings: ImportSettings) -> dict[str, Any]:
     if _is_finished(output, manifest):
         shutil.rmtree(building, ignore_errors=True)
         return read_summary(output)
-    with writing(output, "shards"):
+    with disk_errors_as_input_errors(output, "shards"):
         _prepare(output, manifest)
         with locked(building, 0):
             _build_missing(shards, settings, building)
@@ -158,20 +163,20 @@ def _build_missing(shards: Sequence[ShardRows], settings: ImportSettings, buildi
     total, remaining = (sum(shard.stop - shard.start for shard in s) for s in (shards, missing))
     work = partial(build_shard, source=settings.source, folder=building)
     with (
-        closing(share_work(work, missing, processes=settings.workers)) as progress,
+        closing(map_tasks(work, missing, processes=settings.workers)) as finished,
         tqdm(total=total, initial=total - remaining, unit="rec", disable=None) as bar,
     ):
-        for number in progress:
+        for number in finished:
             bar.update(number)
 
 
-def build_shard(shard: ShardRows, source: Path, folder: Path) -> Iterator[int]:
-    """Write one shard; yields how many recordings were read since.
+def build_shard(shard: ShardRows, source: Path, folder: Path) -> int:
+    """Write one shard; returns its number of recordings.
 
     Raises InputError for one that cannot be read, and where the disk does not take it.
     """
     rows = []
-    with writing(folder.parent, shard.name):
+    with disk_errors_as_input_errors(folder.parent, shard.name):
         with ShardWriter(folder / f"{shard.name}.tar") as writer:
             for number in range(shard.start, shard.stop):
                 fields = _fields(source, number)
@@ -179,16 +184,14 @@ def build_shard(shard: ShardRows, source: Path, folder: Path) -> Iterator[int]:
                     sample = _sample(source, number, fields)
                     if sample.split != shard.split:
                         raise ValueError(f"split {sample.split!r} in a shard of {shard.split!r}")
-                    rows.append(writer.add(encoded(sample, fields["codec"])))
+                    rows.append(writer.add(encode_sample(sample, fields["codec"])))
                 except InputError:
                     raise
                 except _UNUSABLE as error:
                     raise _not_exported(source, f"recording {number}: {error!r}") from None
-                if len(rows) % _TOLD_EVERY == 0:
-                    yield _TOLD_EVERY
-        yield len(rows) % _TOLD_EVERY
         about = {**writer.describe(), "split": shard.split}
         write_block(folder, shard.name, rows, Built(about, [], {}))
+    return len(rows)
 
 
 def _fields(source: Path, number: int) -> dict[str, Any]:

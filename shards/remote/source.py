@@ -6,7 +6,7 @@ removed after it, so that they take no more disk than the blocks that are in wor
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -104,14 +104,14 @@ def _fetch_once(store: Store, mirror: Mirror, path: str, file: RemoteFile) -> No
 
 def build_fetched_block(
     block: Block, settings: ShardsSettings, folder: Path, *, mirror: Mirror
-) -> Iterator[int]:
+) -> None:
     """Build a block as `build_block` does, from files that are here for so long only."""
     source = mirror.folder / "blocks" / block.name
     shutil.rmtree(source, ignore_errors=True)  # of a run that was killed
     source.mkdir(parents=True)
     try:
         _fetch_files(block.entries, mirror, source)
-        yield from build_block(block, settings.model_copy(update={"source": source}), folder)
+        build_block(block, settings.model_copy(update={"source": source}), folder)
     finally:
         shutil.rmtree(source)
 

@@ -2,12 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
 from lamae.files import whole_folder
 from lamae.runs.tracking import write_summary
+from shards.processes import map_tasks
 from shards.simulator.dipole import all_leads, lead_matrix, render_waves
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.heartbeat import (
@@ -171,7 +170,8 @@ def simulate(settings: SimulateSettings) -> dict[str, object]:
     bar = tqdm(total=settings.records, unit="record", desc="simulate")
     _refuse_to_overwrite(settings.output)
     with whole_folder(settings.output) as folder, bar:
-        for measured in _map(partial(_write_chunk, settings, folder), chunks, settings.workers):
+        write = partial(_write_chunk, settings, folder)
+        for measured in map_tasks(write, chunks, processes=settings.workers):
             rows += measured
             bar.update(len(measured))
         write_table(folder / "record_list.csv", RECORD_LIST, rows)
@@ -262,16 +262,6 @@ def _measurements(code: str, intervals: Intervals, record: int) -> dict[str, obj
     reports = {f"report_{i}": text for i, text in enumerate(CLASSES[code].reports)}
     cart = {"cart_id": 0, "bandwidth": "0.005-150 Hz", "filtering": "none"}
     return {**cart, **reports, **{name: round(value) for name, value in values.items()}}
-
-
-def _map(
-    function: Callable[[Chunk], list[dict[str, object]]], chunks: Sequence[Chunk], workers: int
-) -> Iterator[list[dict[str, object]]]:
-    if workers == 1:
-        yield from map(function, chunks)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(function, chunks)
 
 
 def _refuse_to_overwrite(output: Path) -> None:

@@ -10,10 +10,8 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +23,7 @@ from tqdm import tqdm
 from lamae.errors import InputError
 from lamae.storage.corpus import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST
 from shards.build.report import MANIFEST_SHA256, Counts, checksum_line
+from shards.processes import map_tasks
 from shards.rejects import REJECTS, by_reason, read_rejects
 from shards.verify.shard import CheckedShard, ExpectedShard, Problem, check_shard
 
@@ -251,20 +250,10 @@ def _check_all(
     sizes = (shard.bytes or 0 for shard in expected)
     checked = []
     with tqdm(total=sum(sizes) or None, unit="B", unit_scale=True, disable=None) as bar:
-        for shard in _map(check, expected, workers):
+        for shard in map_tasks(check, expected, processes=workers):
             checked.append(shard)
             bar.update(shard.bytes)
     return checked
-
-
-def _map(
-    check: Callable[[ExpectedShard], CheckedShard], shards: Sequence[ExpectedShard], workers: int
-) -> Iterator[CheckedShard]:
-    if workers == 1 or len(shards) <= 1:
-        yield from map(check, shards)
-        return
-    with ProcessPoolExecutor(min(workers, len(shards)), get_context("spawn")) as pool:
-        yield from pool.map(check, shards)
 
 
 def _check_copies(folder: Path, checked: Iterable[CheckedShard], report: Report) -> None:
