@@ -36,7 +36,10 @@ def _name(page: Path) -> str:
 def _blocks(page: Path) -> list[str]:
     """Return the code of a page: blocks that are indented or fenced."""
     text = re.sub(r"^```\w*\n(.*?)^```$", _indented, page.read_text(), flags=re.M | re.S)
-    return [re.sub(r"^ {4}", "", found, flags=re.M) for found in re.findall(r"(?:^ {4}.*\n)+", text, re.M)]
+    return [
+        re.sub(r"^ {4}", "", found, flags=re.M)
+        for found in re.findall(r"(?:^ {4}.*\n)+", text, re.M)
+    ]
 
 
 def _indented(block: re.Match[str]) -> str:
@@ -134,7 +137,10 @@ def test_the_make_targets_and_paths_that_a_page_names_are_there(page: Path) -> N
     ("page", "command"), COMMANDS, ids=[f"{_name(p)}: {' '.join(c[:3])}" for p, c in COMMANDS]
 )
 def test_a_command_of_the_documentation_is_understood(
-    page: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(ROOT)
     status = _run([*command, "--print-config"], monkeypatch)
@@ -211,5 +217,3 @@ def test_the_python_of_the_readme_runs_as_it_stands(
     exec(compile(block, str(README), "exec"), names)
     assert names["latents"].embedding.shape == (1, 16)
     assert names["latents"].lead_weights.sum().item() == pytest.approx(1)
-
-
