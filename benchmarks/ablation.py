@@ -25,7 +25,7 @@ import torch
 from accelerate import Accelerator
 
 from finetune.data.tasks import Task, make_task
-from finetune.evaluation.ranking_measures import embed_all
+from finetune.experiment.probe_features import embed_all
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import fit_linear_probe

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from finetune.classifiers.classifier import Architecture, build_classifier
-from finetune.settings import WITHOUT_ENCODER, FinetuneSettings, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.settings import FinetuneSettings
 from finetune.training.linear_probe import fit_linear_probe
 from lamae.batches.dataset import Batch
 from lamae.config import load_settings

@@ -27,8 +27,9 @@ from finetune.classifiers.classifier import Architecture, build_classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.tasks import LabelledRows, make_task
 from finetune.data.windows import Reading
-from finetune.settings import FinetuneSettings, TrainingSettings
+from finetune.settings import FinetuneSettings
 from finetune.training.fine_tuning import Training, TrainingData
+from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.statistics.measure_intervals import bootstrap_statistics

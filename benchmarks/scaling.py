@@ -191,8 +191,8 @@ def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], No
 
     def train(batch: int, leads: int, patches: int) -> None:
         signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
-        visible = masks(batch, leads, patches, batch).visible
-        model(signal, LEADS[:leads], visible=visible).loss.backward()
+        mask = masks(batch, leads, patches, batch)
+        model(signal, LEADS[:leads], mask=mask).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

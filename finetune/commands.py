@@ -12,12 +12,14 @@ from finetune.anomaly.run_settings import (
     AnomalySettings,
 )
 from finetune.anomaly.score_file import score_file
-from finetune.classifiers.export_onnx import ExportSettings, export
-from finetune.classifiers.predict import PredictSettings, precision_of, predict
+from finetune.classifiers.export_onnx import export
+from finetune.classifiers.predict import precision_of, predict
+from finetune.classifiers.settings import ExportSettings, PredictSettings
 from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
-from finetune.cross_validation.run import CrossValidateSettings, cross_validate_cohort
-from finetune.protocols.scores import ProtocolsSettings
+from finetune.cross_validation.run import cross_validate_cohort
+from finetune.cross_validation.settings import CrossValidateSettings
+from finetune.protocols.settings import ProtocolsSettings
 from finetune.protocols.table import tabulate_protocols
 from lamae.config import settings_from_command_line
 from lamae.errors import InputError

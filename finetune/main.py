@@ -28,7 +28,7 @@ from finetune.classifiers.folder import CLASSIFIER_FOLDER
 from finetune.commands import COMMANDS, start
 from finetune.data.audit import audit_leakage
 from finetune.data.tasks import make_task
-from finetune.evaluation.assessment import Assessment, assess, challenge_weights, score_sections
+from finetune.evaluation.assessment import Assessment, assess, challenge_weights
 from finetune.evaluation.lead_masking import check_lead_masking, find_lead_need
 from finetune.experiment.candidates import make_contest
 from finetune.experiment.resume import Progress, about_run
@@ -36,6 +36,7 @@ from finetune.experiment.resume_training import PROGRESS
 from finetune.experiment.train_and_score import Comparison
 from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
+from finetune.reports.assessment_sections import score_sections
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.results import (
@@ -61,7 +62,14 @@ def finetune(settings: FinetuneSettings, accelerator: Accelerator) -> None:
     check_free(run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
     task = make_task(corpus, settings)
-    audit = audit_leakage(corpus, task.train.rows, task.evaluation.rows, settings)
+    audit = audit_leakage(
+        corpus,
+        task.train.rows,
+        task.evaluation.rows,
+        settings,
+        encoder=settings.encoder,
+        split=settings.eval_split,
+    )
     contest = make_contest(settings, task.classes)
     challenge = challenge_weights(settings, task.classes)
     cache = settings.cache or run_dir / "embeddings"

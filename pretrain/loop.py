@@ -24,7 +24,7 @@ from lamae.training.schedule import warmup_cosine
 from lamae.training.training_state import load_checkpoint, save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
-from pretrain.monitoring.error_totals import ErrorTotals
+from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.processes.attempt import begin_attempt
 from pretrain.processes.launch import check_batch_size
 from pretrain.processes.stopping import Agreement
@@ -261,10 +261,10 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
     return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
-def validate(training: Training, data: Split, totals: ErrorTotals | None = None) -> float:
+def validate(training: Training, data: Split, lead_errors: LeadErrors | None = None) -> float:
     """Return the mean error over fixed recordings and masks, over all processes.
 
-    `totals` is added what each group of leads contributes. Raises InputError if the mean is not
+    Errors by group of leads are added to `lead_errors`. Raises InputError if the mean is not
     finite.
     """
     training.settle()
@@ -277,9 +277,8 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
             found = reconstruct(training, model, arguments)
             weighted = found.error * part.counted
             total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
-            if totals is not None:
-                masks = {name: arguments[name] for name in ("present", "valid")}
-                totals.add(model, found, arguments["signal"], **masks)
+            if lead_errors is not None:
+                lead_errors.add(model, found, arguments["signal"], arguments["recorded"])
     model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted

@@ -8,10 +8,11 @@ remote/       shards from recordings that lie elsewhere
 simulator/    recordings with known truth, computed
 sources/      recordings of each data set, with their patients and labels
 verify/       every byte of a corpus, checked
+commands.py   what each verb does, and says
 entries.py    what a source lists: recordings and rejects
 identity.py   hashed ids
 locations.py  folders and URLs
-main.py       entry point: build, simulate
+main.py       entry point: a command line becomes one of the commands
 processes.py  tasks that several processes share
 rejects.py    the list of what was rejected
 settings.py   its settings

@@ -142,3 +142,19 @@ class CommandSettings(BuildSettings):
         """Return the same build from one folder to another on this machine."""
         given = self.model_dump(exclude={"scratch"})
         return ShardsSettings.model_validate(given | {"source": source, "output": output})
+
+
+class VerifySettings(Settings):
+    """Shards that are verified."""
+
+    data: FolderPath
+    """Folder of shards."""
+    workers: int = Field(1, ge=1)
+    """Processes; one is fastest below some ten thousand records, for others take time to start."""
+
+
+class MergeSettings(Settings):
+    """The place where parts were built."""
+
+    output: FolderPath
+    """Folder that the parts have in common."""

@@ -11,11 +11,10 @@ from finetune.anomaly.evaluation.measures import measure, sensitivity_at_specifi
 from finetune.anomaly.evaluation.normals import Judged
 from finetune.anomaly.evaluation.threshold_rules import (
     RULES,
-    RuleName,
-    RuleSettings,
     choose_threshold,
     peaks_over_threshold,
 )
+from finetune.anomaly.settings import RuleName, RuleSettings
 from lamae.errors import InputError
 from lamae.statistics.thresholds import Thresholds
 

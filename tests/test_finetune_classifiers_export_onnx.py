@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.export_onnx import ExportSettings, calibration_windows, export, to_onnx
+from finetune.classifiers.export_onnx import calibration_windows, export, to_onnx
 from finetune.classifiers.folder import LoadedClassifier, save_classifier
-from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
-from finetune.networks.lasan import LasanSettings
-from finetune.settings import WITHOUT_ENCODER, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, ExportSettings, Mode
+from finetune.networks.settings import (
+    CnnAttentionBilstmSettings,
+    HierarchicalTransformerSettings,
+    LasanSettings,
+)
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.record import Record

@@ -9,10 +9,12 @@ import torch
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
 from finetune.classifiers.folder import load_classifier, save_classifier
-from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
-from finetune.networks.lasan import LasanSettings
-from finetune.settings import WITHOUT_ENCODER, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.networks.settings import (
+    CnnAttentionBilstmSettings,
+    HierarchicalTransformerSettings,
+    LasanSettings,
+)
 from lamae.batches.dataset import Batch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError

@@ -7,13 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.networks.cnn_attention_bilstm import (
-    L2,
-    BiLstm,
-    CnnAttentionBilstm,
-    CnnAttentionBilstmSettings,
-)
+from finetune.networks.cnn_attention_bilstm import L2, BiLstm, CnnAttentionBilstm
 from finetune.networks.convolution import Convolution
+from finetune.networks.settings import CnnAttentionBilstmSettings
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 

@@ -15,7 +15,8 @@ from finetune.comparison.finished_runs import read_run
 from finetune.comparison.label_efficiency import find_methods
 from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
-from finetune.cross_validation.run import CrossValidateSettings, cross_validate_cohort
+from finetune.cross_validation.run import cross_validate_cohort
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.main import finetune
 from finetune.overwriting import clear_results
 from finetune.reports.results import baseline_predictions

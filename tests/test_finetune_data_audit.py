@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from finetune.data.audit import audit_leakage, audit_other_shards, check_copies
+from finetune.data.settings import AuditSettings
 from finetune.settings import FinetuneSettings
 from lamae.ecg.record import Record
 from lamae.errors import InputError
@@ -40,7 +41,14 @@ def make_corpus(folder: Path, rows: list[Row], kind: str = "folder") -> Corpus:
 def audit(corpus: Corpus, **values: Any) -> dict[str, Any]:
     values = {"encoder": corpus.folder, "data": corpus.folder, **values}
     settings = FinetuneSettings.model_validate(values)
-    return audit_leakage(corpus, corpus.rows("train"), corpus.rows("val"), settings)
+    return audit_leakage(
+        corpus,
+        corpus.rows("train"),
+        corpus.rows("val"),
+        settings,
+        encoder=settings.encoder,
+        split="val",
+    )
 
 
 def test_without_a_run_pretraining_is_called_not_audited(tmp_path: Path) -> None:
@@ -105,11 +113,15 @@ def test_copies_in_two_folds_are_refused(tmp_path: Path) -> None:
 
 
 def audit_elsewhere(corpus: Corpus, learnt_from: Path, **values: Any) -> dict[str, Any]:
-    given = {"encoder": None, "mode": "lasan", "data": corpus.folder}
-    settings = FinetuneSettings.model_validate(given)
-    values = {"split": "train", "digest": None, **values}
+    given: dict[str, Any] = {
+        "learnt_split": "train",
+        "digest": None,
+        "encoder": None,
+        "split": "val",
+        **values,
+    }
     return audit_other_shards(
-        corpus, corpus.rows("val"), settings, learnt_from=learnt_from, **values
+        corpus, corpus.rows("val"), AuditSettings(), learnt_from=learnt_from, **given
     )
 
 
@@ -122,7 +134,7 @@ def test_a_model_of_other_shards_is_audited_against_the_split_that_it_has_learnt
     assert found["training"]["recordings"] == 0
     assert found["training"]["patients"] is None  # of another kind
     with pytest.raises(InputError, match=r"leakage from training .*1 recordings in both.* k2;"):
-        audit_elsewhere(own, other.folder, split="test")
+        audit_elsewhere(own, other.folder, learnt_split="test")
     same_kind = make_corpus(tmp_path / "same", [("train", "b", 8, "")], "ptbxl")
     with pytest.raises(InputError, match=r"leakage from training .*1 patients in both"):
         audit_elsewhere(own, same_kind.folder)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.data.label_rules import Icd10Settings, icd10_classes
+from finetune.data.label_rules import icd10_classes
+from finetune.data.settings import Icd10Settings
 from finetune.data.tasks import Task, make_task
 from finetune.settings import FinetuneSettings
 from lamae.ecg.record import Record

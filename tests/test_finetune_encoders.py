@@ -16,11 +16,13 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.predict import PREDICTIONS, PredictSettings, predict
+from finetune.classifiers.predict import PREDICTIONS, predict
+from finetune.classifiers.settings import PredictSettings
 from finetune.encoders.opening import open_encoder
 from finetune.main import finetune
 from finetune.protocols.published import Division, Rules
-from finetune.protocols.scores import ProtocolScorer, ProtocolsSettings
+from finetune.protocols.scores import ProtocolScorer
+from finetune.protocols.settings import ProtocolsSettings
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from lamae.ecg.leads import LEADS

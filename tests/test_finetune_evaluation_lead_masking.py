@@ -15,7 +15,7 @@ from finetune import main as program
 from finetune.classifiers.classifier import Classifier, build_classifier
 from finetune.classifiers.predict import PREDICTIONS
 from finetune.classifiers.scoring import score_recordings
-from finetune.cross_validation.run import CrossValidateSettings
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.tasks import make_task
 from finetune.data.windows import Reading
 from finetune.evaluation.assessment import assess
@@ -30,7 +30,8 @@ from finetune.evaluation.lead_masking import (
 from finetune.experiment.candidates import make_contest
 from finetune.experiment.train_and_score import Compared, Outcome
 from finetune.main import finetune
-from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.networks.lasan import Lasan
+from finetune.networks.settings import LasanSettings
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split
 from lamae.config import ConfigError, load_settings

@@ -12,7 +12,7 @@ import pytest
 from accelerate import Accelerator
 
 from finetune.data.tasks import make_task
-from finetune.evaluation.ranking_measures import embed_all
+from finetune.experiment.probe_features import embed_all
 from finetune.main import finetune
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache

@@ -13,8 +13,9 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.predict import PredictSettings, precision_of, predict
+from finetune.classifiers.predict import precision_of, predict
 from finetune.classifiers.scoring import Scored, score_recordings
+from finetune.classifiers.settings import PredictSettings
 from finetune.data.windows import Reading
 from finetune.experiment.candidates import make_contest
 from finetune.experiment.train_and_score import check_processes

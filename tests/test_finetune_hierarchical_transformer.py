@@ -17,11 +17,8 @@ from finetune.classifiers.folder import load_classifier
 from finetune.main import finetune
 from finetune.networks.channel_gate import ChannelGate
 from finetune.networks.differential_attention import SoftmaxAttention
-from finetune.networks.hierarchical_transformer import (
-    HierarchicalTransformer,
-    HierarchicalTransformerSettings,
-    PostNormLayer,
-)
+from finetune.networks.hierarchical_transformer import HierarchicalTransformer, PostNormLayer
+from finetune.networks.settings import HierarchicalTransformerSettings
 from finetune.settings import FinetuneSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError

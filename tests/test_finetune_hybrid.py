@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from finetune.networks.hybrid import GatedFusion, HybridLasan
-from finetune.networks.lasan import LasanSettings
 from finetune.networks.outputs import Outputs
+from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import LEADS
 from lamae.model.encoder import Encoder
 from lamae.model.settings import EncoderSettings, Pooling

@@ -22,7 +22,8 @@ from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import Corpus
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 
 pytestmark = pytest.mark.slow
 

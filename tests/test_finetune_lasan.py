@@ -8,7 +8,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from finetune.networks.lasan import Lasan, LasanSettings, LeadAttention, TemporalCnn
+from finetune.networks.lasan import Lasan, LeadAttention, TemporalCnn
+from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
 

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 
 from finetune import main as program
 from finetune.data.tasks import LabelledRows, Task, make_task
-from finetune.evaluation.ranking_measures import fit_probe, measure, summarise
+from finetune.evaluation.ranking_measures import measure, summarise
+from finetune.experiment.probe_features import fit_probe
 from finetune.main import choose_run_dir, finetune, interruption
 from finetune.reports import results
 from finetune.settings import FinetuneSettings

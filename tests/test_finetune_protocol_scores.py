@@ -18,7 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from finetune.main import main
 from finetune.protocols.published import PROTOCOLS, Rules
-from finetune.protocols.scores import ProtocolScorer, ProtocolsSettings
+from finetune.protocols.scores import ProtocolScorer
+from finetune.protocols.settings import ProtocolsSettings
 from finetune.training.embeddings import EmbeddingCache
 from lamae.errors import InputError
 from lamae.model.checkpoint import load_autoencoder

@@ -14,11 +14,10 @@ from finetune.classifiers.classifier import Architecture, Classifier, build_clas
 from finetune.data.windows import Reading
 from finetune.experiment.resume import Progress
 from finetune.experiment.resume_training import TrainingProgress
-from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
-from finetune.networks.lasan import LasanSettings
-from finetune.settings import TrainingSettings
+from finetune.networks.settings import CnnAttentionBilstmSettings, LasanSettings
 from finetune.training.batches import Steps
 from finetune.training.fine_tuning import Reached, Snapshot, Training, TrainingData
+from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError

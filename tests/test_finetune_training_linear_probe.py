@@ -3,7 +3,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from finetune.data.hold_out import HOLD_OUT, draw_hold_out
+from finetune.data.hold_out import draw_hold_out
+from finetune.data.settings import HOLD_OUT
 from finetune.training import logistic_regression
 from finetune.training.linear_probe import LinearProbe, fit_linear_probe
 from lamae.errors import InputError

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from lamae.ecg.leads import LEAD_GROUPS, LEADS, canonical_lead, derive_limb_lead, lead_number
+from lamae.ecg.leads import (
+    LEAD_GROUPS,
+    LEADS,
+    canonical_lead,
+    derive_limb_lead,
+    find_leads,
+    known_lead,
+    lead_number,
+)
 from lamae.errors import InputError
 
 LIMB_LEADS = LEAD_GROUPS["limb"]
@@ -21,7 +29,22 @@ def test_the_limb_leads_of_einthoven_are_known_as_derivations() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "V7", "VX", "lead", "IIII", "MLII", "aV", "ecg", "-aVR", "lead-I", "Lead -aVR"]
+    "name",
+    [
+        "",
+        "V7",
+        "VX",
+        "lead",
+        "IIII",
+        "MLII",
+        "aV",
+        "ecg",
+        "-aVR",
+        "\N{MINUS SIGN}aVR",
+        "Lead -aVR",
+        "ECG1",
+        "C1",
+    ],
 )
 def test_another_name_is_an_error_that_names_the_nearest(name: str) -> None:
     with pytest.raises(InputError, match="The nearest is"):
@@ -59,3 +82,44 @@ def test_a_lead_that_is_not_determined_is_not_made_up() -> None:
     signal = np.ones((2, 5))
     assert derive_limb_lead("III", signal, ("I", "V1")) is None
     assert derive_limb_lead("V1", signal, ("I", "II")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "lead"),
+    [
+        ("EKG I", "I"), ("ECG Lead-I", "I"), ("I-REF", "I"), ("ECG II-Ref", "II"),
+        ("V1 (mV)", "V1"), ("II [µV]", "II"), ("Lead I (Einthoven)", "I"), ("ECG.aVL", "aVL"),
+        ("MDC_ECG_ELEC_POTL_V1", "V1"), ("Lead 2", "II"), ("D3", "III"), ("Ableitung II", "II"),
+        ("Dérivation III", "III"), ("derivação DI", "I"), ("отведение II", "II"), ("Ⅱ", "II"),
+        ("EKG-V3", "V3"), ("lead-avr", "aVR"),
+    ],
+)  # fmt: skip
+def test_words_before_and_behind_a_name_are_passed_over(name: str, lead: str) -> None:
+    assert known_lead(name) == lead
+
+
+@pytest.mark.parametrize("name", ["lead avr-", "ECG", "V", "I" * 90, "MCL1", "ECG I-II", "lead-"])
+def test_no_lead_is_guessed(name: str) -> None:
+    assert known_lead(name) is None
+
+
+def test_a_modified_limb_lead_stands_in_only_where_its_own_is_absent() -> None:
+    alone = find_leads(["MLII", "V5"])
+    assert alone.rows == {"II": 0, "V5": 1} and "MLII, a modified" in alone.notes[0]
+    beside = find_leads(["MLII", "II", "V5"])
+    assert beside.rows == {"II": 1, "V5": 2} and beside.dropped == ("MLII",) and not beside.notes
+
+
+def test_the_words_of_a_user_go_before_all_others() -> None:
+    found = find_leads(["ECG1", "II", "resp"], {" ecg1": "lead II", "II": "v1"})
+    assert found.rows == {"II": 0, "V1": 1} and found.dropped == ("resp",)
+    with pytest.raises(InputError, match="one of I, II"):
+        find_leads(["ECG1"], {"ECG1": "second"})
+    with pytest.raises(InputError, match="'II' and 'ecg ii'"):
+        find_leads(["II", "ecg ii"])
+
+
+def test_thousands_of_other_columns_need_no_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("difflib.get_close_matches", None)
+    names = [f"column {number}" for number in range(32_000)]
+    assert find_leads([*names, "V1"]).rows == {"V1": 32_000}

@@ -156,7 +156,9 @@ def test_a_damaged_model_is_refused_before_it_is_read(tmp_path: Path, name: str)
 def test_a_model_without_a_seal_is_refused_until_its_owner_seals_it(tmp_path: Path) -> None:
     save_model(tmp_path / "model", make_model(), PREPROCESSOR)
     (tmp_path / "model" / SEAL).unlink()
-    with pytest.raises(InputError, match=r"no files\.json, .*lamae\.sealing\.seal\(folder\)"):
+    with pytest.raises(
+        InputError, match=r"no files\.json, .*lamae\.runs\.checksums\.seal\(folder\)"
+    ):
         load_encoder(tmp_path / "model")
     seal(tmp_path / "model")
     load_encoder(tmp_path / "model")

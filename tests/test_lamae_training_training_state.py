@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import Mask
 from lamae.model.settings import AutoencoderSettings
 from lamae.runs.checksums import SEAL, seal
 from lamae.runs.run_folder import (
@@ -45,8 +46,8 @@ def save(
     torch.manual_seed(1000 * seed + step)
     model = make_model()
     optimizer = make_optimizer(model)
-    visible = torch.tensor([[[0, 2]] * 3])
-    model(torch.randn(1, 3, 200), LEADS, visible=visible).loss.backward()
+    mask = Mask(torch.tensor([[[0, 2]] * 3]))
+    model(torch.randn(1, 3, 200), LEADS, mask=mask).loss.backward()
     optimizer.step()
     return save_checkpoint(
         run_dir,
@@ -148,7 +149,7 @@ def test_an_interrupted_optimiser_goes_on_as_one_that_was_not(tmp_path: Path) ->
         draws = torch.Generator().manual_seed(number)
         signal = torch.randn(1, 3, 200, generator=draws)
         optimizer.zero_grad()
-        model(signal, LEADS, visible=torch.tensor([[[0, 2]] * 3])).loss.backward()
+        model(signal, LEADS, mask=Mask(torch.tensor([[[0, 2]] * 3]))).loss.backward()
         optimizer.step()
 
     torch.manual_seed(0)

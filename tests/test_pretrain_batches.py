@@ -69,7 +69,7 @@ def test_padding_counts_neither_in_the_loss_nor_as_a_target(
     settings = make_settings(preprocess={"sampling_rate": 50, "duration_s": 8, "band_hz": None})
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     (part,) = step_batches(settings, accelerator, Reader(data, settings, CPU), 0)
-    assert part.valid is not None and part.valid.sum(1).tolist() == [5] * 8
+    assert part.recorded.valid is not None and part.recorded.valid.sum(1).tolist() == [5] * 8
     assert part.mask.visible.shape == (8, 12, 2)  # a quarter of eight patches
     hidden_and_recorded = 5 - (part.mask.visible < 5).sum(-1)
     assert part.counted == int(hidden_and_recorded.sum())

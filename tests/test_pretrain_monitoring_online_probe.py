@@ -13,7 +13,7 @@ from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Encoder
-from lamae.model.masking import draw_visible
+from lamae.model.masking import draw_mask
 from lamae.model.settings import AutoencoderSettings, EncoderSettings
 from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
@@ -50,8 +50,10 @@ def train(corpus: Corpus, probe: OnlineProbe | None) -> tuple[list[float], dict[
     for step in range(6):
         noisy = signal + 0.1 * torch.randn_like(signal)
         generator = torch.Generator().manual_seed(step)
-        visible = draw_visible(8, 3, 5, mask_ratio=0.75, generator=generator)
-        loss = model(noisy, PREPROCESSOR.leads, visible=visible).loss
+        mask = draw_mask(
+            "random", batch=8, leads=3, patches=5, mask_ratio=0.75, generator=generator
+        )
+        loss = model(noisy, PREPROCESSOR.leads, mask=mask).loss
         loss.backward()
         if probe is not None:  # in the worst place: between gradient and update
             assert probe.score(model.encoder).keys() == SCALARS

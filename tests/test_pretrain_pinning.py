@@ -29,7 +29,10 @@ def test_every_tensor_that_goes_to_the_device_is_moved_and_all_else_stays(
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     read = Reader(data, settings, CPU)
     parts = step_batches(settings, accelerator, read, 0)
-    assert all(part.raw and part.mask.seen is not None and part.valid is not None for part in parts)
+    assert all(
+        part.raw and part.mask.seen is not None and part.recorded.valid is not None
+        for part in parts
+    )
     moved: Any = with_tensors(parts, lambda tensor: tensor.to("meta"))
     assert list(map(type, moved)) == list(map(type, parts))
     for before, after in zip(parts, moved, strict=True):
@@ -37,7 +40,7 @@ def test_every_tensor_that_goes_to_the_device_is_moved_and_all_else_stays(
         assert before.raw is not None and after.raw.shape == before.raw.shape
         assert not before.raw.digital.is_meta
         raw = (after.raw.digital, after.raw.gain, after.raw.baseline)
-        others = (after.batch.signal, after.mask.visible, after.mask.seen, after.valid)
+        others = (after.batch.signal, after.mask.visible, after.mask.seen, after.recorded.valid)
         assert all(tensor.is_meta for tensor in (*raw, *others))
 
 

@@ -16,7 +16,8 @@ from lamae.ecg.record import MISSING, Record
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from shards.build.run import build_shards
-from shards.describe.page import DescribeSettings, describe_shards
+from shards.describe.page import describe_shards
+from shards.describe.settings import DescribeSettings
 from shards.describe.signals import einthoven_residual_uv, measure_signals
 from shards.settings import ShardsSettings
 

@@ -21,8 +21,9 @@ from lamae.storage.samples import Sample
 from shards.build.plan import BUILDING
 from shards.build.run import build_shards
 from shards.hdf5 import import_file as import_hdf5
-from shards.hdf5.export import ExportSettings, export_shards
-from shards.hdf5.import_file import ImportSettings, import_shards
+from shards.hdf5.export import export_shards
+from shards.hdf5.import_file import import_shards
+from shards.hdf5.settings import ExportSettings, ImportSettings
 from shards.settings import ShardsSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"

@@ -23,7 +23,8 @@ from shards.remote import store as remote_store
 from shards.remote.build import UPLOADING, build_remote_part, build_remote_shards
 from shards.remote.store import Store
 from shards.settings import CommandSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
 WRITTEN_WITH_TIMES = ("summary.json",)

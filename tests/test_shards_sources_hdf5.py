@@ -11,7 +11,8 @@ from lamae.readers.wfdb_files import read_wfdb
 from shards.build.read import read_entry
 from shards.entries import Listing
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 from shards.sources.code15 import CLASSES
 from shards.sources.kinds import list_source
 

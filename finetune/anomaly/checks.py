@@ -48,12 +48,24 @@ def audit_task(corpus: Corpus, task: AnomalyTask, settings: AnomalySettings) -> 
     """
     held_out = task.validation.rows
     audit = audit_leakage(
-        corpus, np.concatenate([task.train, held_out]), task.evaluation.rows, settings
+        corpus,
+        np.concatenate([task.train, held_out]),
+        task.evaluation.rows,
+        settings,
+        encoder=settings.encoder,
+        split=settings.eval_split,
     )
     if settings.encoder is None:
         return audit
     both = {"allow_overlap": ("pretraining_patients", "pretraining_recordings")}
-    known = audit_leakage(corpus, held_out[:0], held_out, settings.model_copy(update=both))
+    known = audit_leakage(
+        corpus,
+        held_out[:0],
+        held_out,
+        settings.model_copy(update=both),
+        encoder=settings.encoder,
+        split=settings.train_split,
+    )
     seen = known["pretraining"]
     if seen.get("recordings") or seen.get("patients"):
         audit["sentences"].append(

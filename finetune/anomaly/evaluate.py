@@ -1,7 +1,7 @@
 """A saved detector judged on labelled recordings that it has not learnt from, of any shards."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from finetune.anomaly.evaluation.findings import anomaly_findings
 from finetune.anomaly.evaluation.measures import measure
 from finetune.anomaly.evaluation.normals import judge
 from finetune.anomaly.evaluation.results import leave_results, measured_summary, score_part
-from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
-from finetune.anomaly.run_settings import AnomalyEvaluateSettings, AnomalyOverlap
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
+from finetune.anomaly.run_settings import AnomalyEvaluateSettings
+from finetune.anomaly.settings import RuleName
 from finetune.data.audit import audit_other_shards
 from finetune.data.usable import by_reason
 from finetune.data.windows import reading_of
@@ -21,15 +22,6 @@ from lamae.errors import InputError
 from lamae.runs.tracking import run_summary
 from lamae.statistics.thresholds import Thresholds
 from lamae.storage.corpus import Corpus
-
-
-class _Seen(NamedTuple):
-    """What the audit has to know of a detector; see `finetune.data.audit.Audited`."""
-
-    encoder: Path | None
-    pretraining_data: tuple[Path, ...] | None
-    allow_overlap: tuple[AnomalyOverlap, ...]
-    eval_split: str
 
 
 def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -> list[str]:
@@ -115,17 +107,14 @@ def _audit(
 ) -> dict[str, Any]:
     own = loaded.about["settings"]
     pretraining = settings.pretraining_data or own["pretraining_data"]
-    seen = _Seen(
-        Path(own["encoder"]) if own["encoder"] else None,
-        tuple(map(Path, pretraining)) if pretraining else None,
-        settings.allow_overlap,
-        " ".join(settings.splits or ("all",)),
-    )
+    shards = tuple(map(Path, pretraining)) if pretraining else None
     return audit_other_shards(
         corpus,
         rows,
-        seen,
+        settings.model_copy(update={"pretraining_data": shards}),
+        encoder=Path(own["encoder"]) if own["encoder"] else None,
+        split=" ".join(settings.splits or ("all",)),
         learnt_from=Path(own["data"]),
-        split=own["train_split"],
+        learnt_split=own["train_split"],
         digest=loaded.about.get("corpus"),
     )

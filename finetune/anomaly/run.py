@@ -25,12 +25,12 @@ from finetune.anomaly.evaluation.results import (
     measured_summary,
     score_part,
 )
-from finetune.anomaly.evaluation.threshold_rules import RULES, RuleName, choose_threshold
+from finetune.anomaly.evaluation.threshold_rules import RULES, choose_threshold
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.anomaly.settings import Architecture
+from finetune.anomaly.settings import Architecture, RuleName
 from finetune.data.usable import by_reason
 from finetune.data.windows import MISSING_LEADS, reading_of
-from finetune.experiment.candidates import agreed_preprocessor
+from finetune.encoders.opening import agreed_preprocessor
 from lamae.batches.dataset import Split
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor

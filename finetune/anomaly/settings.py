@@ -28,6 +28,18 @@ SCORES: dict[Kind, tuple[ScoreName, ...]] = {
 }
 """Scores of each kind of detector, in the order in which it gives them."""
 
+Over = Literal["mean", "max"]
+"""How the scores of its windows make that of a recording."""
+
+NormalRule = Literal["only", "any"]
+"""only: the normal class and no other of its label set. any: the normal class among others, as the
+release has it."""
+
+RuleName = Literal["percentile", "youden", "max_f1", "pot"]
+"""percentile: of normals. youden: sensitivity plus specificity is highest. max_f1: F1 is highest.
+pot: peaks over threshold of normals, by a generalised Pareto distribution (Siffer et al., KDD
+2017). percentile and pot need no abnormal recording."""
+
 ATTENTION_HEADS, LEAD_HEADS = 8, 4
 
 
@@ -119,3 +131,14 @@ class AnomalyTraining(Settings):
     """Steps between validations, after the best of which the weights are kept."""
     validation_recordings: int = Field(256, gt=0)
     """Normal held-out recordings to validate on at most."""
+
+
+class RuleSettings(Settings):
+    """Numbers of the rules that look at normal recordings alone."""
+
+    percentile: float = Field(95.0, gt=0, lt=100)
+    """Percentile of the scores of normals, for rule percentile."""
+    pot_start: float = Field(90.0, gt=0, lt=100)
+    """Percentile of the scores of normals from which on rule pot fits their tail."""
+    pot_risk: float = Field(0.05, gt=0, lt=1)
+    """Share of normals that rule pot lets exceed the threshold."""

@@ -6,4 +6,5 @@ folder.py        classifiers on disk
 predict.py       a saved classifier on any shards
 scoring.py       probabilities, averaged over windows
 sealed_model.py  what classifiers and detectors on disk have in common
+settings.py      modes
 """

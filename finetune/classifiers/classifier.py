@@ -5,19 +5,25 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from finetune.classifiers.settings import Mode
 from finetune.encoders.opening import new_encoder
-from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, leads_apart
-from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm, CnnAttentionBilstmSettings
-from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
-from finetune.networks.hierarchical_transformer import (
-    HierarchicalTransformer,
-    HierarchicalTransformerSettings,
+from finetune.encoders.other_encoder import (
+    AnyEncoder,
+    AnyEncoderSettings,
+    leads_apart,
+    patches_recorded,
 )
+from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.hierarchical_transformer import HierarchicalTransformer
 from finetune.networks.hybrid import HybridLasan
-from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.networks.lasan import Lasan
 from finetune.networks.outputs import Outputs
-from finetune.settings import Mode
-from finetune.training.embeddings import patches_recorded
+from finetune.networks.settings import (
+    CnnAttentionBilstmSettings,
+    HierarchicalTransformerSettings,
+    LasanSettings,
+)
 from lamae.batches.dataset import Batch
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor

@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from finetune.classifiers.folder import LoadedClassifier, load_classifier
+from finetune.classifiers.settings import ExportSettings
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from finetune.overwriting import check_output
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
 from lamae.edge.onnx_session import import_extra
@@ -35,33 +34,6 @@ from lamae.storage.corpus import Corpus
 
 STATIC, DYNAMIC = ["Conv", "Gemm", "MatMul", "MaxPool"], ["LSTM"]
 """ONNX operators whose activations' ranges are measured once, and those that measure their own."""
-
-
-class ExportSettings(Settings):
-    """Which classifier becomes an ONNX file, and how."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    output: FolderPath
-    """File to write."""
-    overwrite: bool = False
-    """Replace the file if there is one."""
-    int8: bool = False
-    """8-bit weights and activations; needs data."""
-    data: FolderPath | None = None
-    """Shards whose recordings give the ranges of activations."""
-    split: str = "train"
-    """Split of the shards that these are taken from: not one that is evaluated."""
-    recordings: int = Field(128, gt=0)
-    """Number of recordings that give the ranges, drawn at random."""
-    seed: int = Field(0, ge=0)
-    """Decides which recordings these are."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ExportSettings":
-        if self.int8 and self.data is None:
-            raise ValueError("int8 needs data=<shards>, whose recordings give the ranges")
-        return self
 
 
 def export(settings: ExportSettings) -> str:

@@ -4,50 +4,22 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from accelerate import Accelerator
-from jaxtyping import Bool, Float
-from pydantic import Field
+from jaxtyping import Bool
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.scoring import score_recordings
+from finetune.classifiers.scoring import called_positive, score_recordings
+from finetune.classifiers.settings import PredictSettings
 from finetune.data.windows import reading_of
 from finetune.overwriting import check_output
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath, Settings
 from lamae.files import open_whole
 from lamae.storage.corpus import Corpus
 
 PREDICTIONS = "predictions.csv"
 """Where a run keeps what its classifier says of the evaluation split."""
-
-
-class PredictSettings(Settings):
-    """What a saved classifier is asked about."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    data: FolderPath
-    """Folder of shards; labels are not needed."""
-    output: FolderPath
-    """CSV file to write: key, probability of each class, classes called positive, problem."""
-    overwrite: bool = False
-    """Replace the file if there is one."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards to predict; by default all recordings."""
-    batch_size: int = Field(128, gt=0)
-    """Windows that each process scores at once."""
-    data_workers: int = Field(1, ge=0)
-    """Threads of each process that prepare batches ahead."""
-    min_leads: int | None = Field(None, gt=0)
-    """Leads of the classifier that a recording must have to be scored; by default as many as in
-    the run that made the classifier."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the model; by default that of the run that made the classifier."""
-    cpu_threads: int | None = Field(None, gt=0)
-    """Threads of each process where there is no GPU; by default its share of the cores."""
 
 
 def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
@@ -85,18 +57,6 @@ def precision_of(settings: PredictSettings) -> str:
     if settings.precision is not None:
         return settings.precision
     return str(load_classifier(settings.classifier).about["settings"]["precision"])
-
-
-def called_positive(
-    probabilities: Float[np.ndarray, "recordings classes"],
-    thresholds: Float[np.ndarray, " classes"],
-    *,
-    multi_label: bool,
-) -> Bool[np.ndarray, "recordings classes"]:
-    """Return the classes at or above their thresholds, or the likeliest where there is one."""
-    if multi_label:
-        return probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
-    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
 
 
 def write_predictions(

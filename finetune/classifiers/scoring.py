@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers.classifier import Classifier
 from finetune.data.windows import Reading, average_over_windows
@@ -73,3 +73,15 @@ def score_recordings(
         None if np.isnan(gate).all() else gate[:, 0],
         averaged.unusable,
     )
+
+
+def called_positive(
+    probabilities: Float[np.ndarray, "recordings classes"],
+    thresholds: Float[np.ndarray, " classes"],
+    *,
+    multi_label: bool,
+) -> Bool[np.ndarray, "recordings classes"]:
+    """Return the classes at or above their thresholds, or the likeliest where there is one."""
+    if multi_label:
+        return probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]

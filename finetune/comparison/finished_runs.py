@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from finetune.anomaly.evaluation.score_table import SCORES_FILE
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
-from finetune.anomaly.score_file import SCORES_FILE
 from finetune.classifiers.predict import PREDICTIONS
 from finetune.cross_validation.results import OUT_OF_FOLD
 from finetune.reports.results import baseline_predictions

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
-from lamae.config import FolderPath, Settings
+from finetune.run_settings import IntervalSettings, RunSettings
+from lamae.config import FolderPath
 
 
 def _by_name(value: Any) -> Any:
@@ -29,7 +30,7 @@ def _by_name(value: Any) -> Any:
     return found
 
 
-class CompareSettings(Settings):
+class CompareSettings(RunSettings, IntervalSettings):
     """What is compared, and where the report goes."""
 
     runs: Annotated[dict[str, tuple[FolderPath, ...]], BeforeValidator(_by_name)]
@@ -41,9 +42,3 @@ class CompareSettings(Settings):
     data: FolderPath | None = None
     """Shards of the recordings that were evaluated, for their patients; by default those of the
     first run."""
-    overwrite: bool = False
-    """Replace the results that run_dir holds."""
-    resamples: int = Field(1000, gt=0)
-    """Bootstrap resamples of patients behind each interval."""
-    seed: int = Field(0, ge=0)
-    """Decides the resamples."""

@@ -10,9 +10,10 @@ import numpy as np
 from finetune.cross_validation.nested import OutOfFold
 from finetune.cross_validation.out_of_fold import fold_scores, fold_statistic
 from finetune.data.tasks import Cohort
-from finetune.evaluation.assessment import decided_sections, merge_measures
+from finetune.evaluation.assessment import merge_measures
 from finetune.evaluation.decision_measures import Judged, measure_decisions, summarise_decisions
 from finetune.evaluation.ranking_measures import summarise
+from finetune.reports.assessment_sections import decided_sections
 from finetune.reports.findings import sentences
 from finetune.reports.page import diagnosis_section, write_report
 from finetune.reports.sections import Section

@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 from accelerate import Accelerator
-from pydantic import Field, model_validator
 
 from finetune.cross_validation.nested import (
     FitAndScore,
@@ -17,6 +16,7 @@ from finetune.cross_validation.nested import (
 )
 from finetune.cross_validation.results import write_results
 from finetune.cross_validation.resume_folds import FOLDS, keep_fits
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.audit import audit_leakage, check_copies
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import Cohort, Task, make_cohort
@@ -33,49 +33,12 @@ from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import LinearProbe
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
 from lamae.runs.tracking import SUMMARY
 from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index
 from lamae.training.threads import use_cores
-
-
-class CrossValidateSettings(FinetuneSettings):
-    """One classifier and its baselines, cross-validated by patient.
-
-    `train_split`, `eval_split`, `evaluate_where` and `label_fraction` are refused: every recording
-    of the cohort is evaluated, and all other patients are learnt from.
-    """
-
-    run_dir: FolderPath
-    """Where results go."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards that are the cohort; by default all."""
-    folds: int = Field(5, ge=2)
-    """Outer folds, that evaluate."""
-    repeats: int = Field(1, gt=0)
-    """How often patients are dealt out anew."""
-    inner_folds: int = Field(5, ge=2)
-    """Folds of the training patients by which a probe's penalty is chosen; trained modes choose
-    on training.hold_out."""
-
-    @model_validator(mode="after")
-    def _whole_cohort(self) -> "CrossValidateSettings":
-        given = [
-            name
-            for name in ("train_split", "eval_split", "evaluate_where", "label_fraction")
-            if getattr(self, name) != FinetuneSettings.model_fields[name].default
-        ]
-        if given:
-            raise ValueError(
-                f"{', '.join(given)}: not for a cross-validation, which evaluates every recording "
-                "of the cohort; choose the cohort with splits= and where="
-            )
-        if self.lead_masking:
-            raise ValueError("lead_masking asks one classifier; a cross-validation has many")
-        return self
 
 
 def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
@@ -89,7 +52,14 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
     splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
     cohort = make_cohort(corpus, settings, splits)
     nobody = cohort.part.rows[:0]
-    audit = audit_leakage(corpus, nobody, cohort.part.rows, settings)
+    audit = audit_leakage(
+        corpus,
+        nobody,
+        cohort.part.rows,
+        settings,
+        encoder=settings.encoder,
+        split=" ".join(splits),
+    )
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
     runner = _Runner(corpus, cohort.classes, settings, accelerator, challenge)

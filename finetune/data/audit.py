@@ -8,11 +8,11 @@ pretrained, without labels, on what a classifier learns from.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from finetune.settings import Overlap
+from finetune.data.settings import AuditSettings, Overlap
 from lamae.errors import InputError
 from lamae.model.checkpoint import read_json
 from lamae.runs.run_folder import STATE, newest_checkpoint
@@ -25,29 +25,13 @@ _HOLDS_FOLDER = 3
 """A model is at most two folders below that of its run: RUN/checkpoints/step-00000100."""
 
 
-@runtime_checkable
-class Audited(Protocol):
-    """What the settings of a run say of its audit."""
+class _Evaluated(NamedTuple):
+    """The recordings that are evaluated."""
 
-    @property
-    def encoder(self) -> Path | None:
-        """What was pretrained, if anything."""
-        ...
-
-    @property
-    def pretraining_data(self) -> tuple[Path, ...] | None:
-        """On which shards, where its run is not to be asked."""
-        ...
-
-    @property
-    def allow_overlap(self) -> tuple[Overlap, ...]:
-        """What may be shared."""
-        ...
-
-    @property
-    def eval_split(self) -> str:
-        """The split that is evaluated."""
-        ...
+    corpus: Corpus
+    marks: Index
+    rows: np.ndarray
+    split: str
 
 
 class _Known(NamedTuple):
@@ -71,66 +55,81 @@ class Shared(NamedTuple):
 
 
 def audit_leakage(
-    corpus: Corpus, train: np.ndarray, evaluation: np.ndarray, settings: Audited
+    corpus: Corpus,
+    train: np.ndarray,
+    evaluation: np.ndarray,
+    settings: AuditSettings,
+    *,
+    encoder: Path | None,
+    split: str,
 ) -> dict[str, Any]:
     """Compare the rows that are evaluated with what is known, and return what belongs in a summary.
 
     `training` and `pretraining` each hold `patients`, `recordings` and `example`, and pretraining
     `data`, the shards; where these are not at hand, `not_audited` says why. `sentences` are for
     the report. Raises InputError for an overlap that `allow_overlap` does not name.
+
+    Args:
+        corpus: recordings of both.
+        train: rows that are learnt from.
+        evaluation: rows that are evaluated.
+        settings: the shards of pretraining and what may be shared.
+        encoder: the pretrained encoder; None without one.
+        split: name of the recordings that are evaluated, for errors.
     """
-    index = Index(corpus.folder / INDEX)
+    part = _Evaluated(corpus, Index(corpus.folder / INDEX), evaluation, split)
     known = _known(corpus, train, ids=True)
-    training, sentence = _audit_training(corpus, index, evaluation, known, settings)
-    return _with_pretraining(corpus, index, evaluation, settings, training, sentence)
+    training, sentence = _audit_training(part, known, settings)
+    return _with_pretraining(part, settings, encoder, training, sentence)
 
 
 def audit_other_shards(
     corpus: Corpus,
     evaluation: np.ndarray,
-    settings: Audited,
+    settings: AuditSettings,
     *,
-    learnt_from: Path,
+    encoder: Path | None,
     split: str,
+    learnt_from: Path,
+    learnt_split: str,
     digest: str | None,
 ) -> dict[str, Any]:
     """Do as `audit_leakage` for a model that has learnt from a split of other shards.
 
     Where these are no longer at hand, or have another digest, the sentences say so.
     """
-    index = Index(corpus.folder / INDEX)
+    part = _Evaluated(corpus, Index(corpus.folder / INDEX), evaluation, split)
     try:
-        known = _known_in(corpus, (learnt_from,), split=split, digest=digest)
+        known = _known_in(corpus, (learnt_from,), split=learnt_split, digest=digest)
     except InputError as error:
         training: dict[str, Any] = {"not_audited": str(error)}
         sentence = f"Leakage from training was not audited: {error}"
     else:
-        training, sentence = _audit_training(corpus, index, evaluation, known, settings)
+        training, sentence = _audit_training(part, known, settings)
         training["data"] = [str(learnt_from)]
-    return _with_pretraining(corpus, index, evaluation, settings, training, sentence)
+    return _with_pretraining(part, settings, encoder, training, sentence)
 
 
 def _audit_training(
-    corpus: Corpus, index: Index, evaluation: np.ndarray, known: _Known, settings: Audited
+    part: _Evaluated, known: _Known, settings: AuditSettings
 ) -> tuple[dict[str, Any], str]:
-    shared = _shared(corpus, index, evaluation, known)
-    _refuse("training", shared, settings)
+    shared = _shared(part, known)
+    _refuse("training", shared, part.split, settings)
     return shared._asdict(), _sentence("the training recordings", shared)
 
 
 def _with_pretraining(
-    corpus: Corpus,
-    index: Index,
-    evaluation: np.ndarray,
-    settings: Audited,
+    part: _Evaluated,
+    settings: AuditSettings,
+    encoder: Path | None,
     training: dict[str, Any],
     sentence: str,
 ) -> dict[str, Any]:
     """Add what the encoder has seen, if there is one, and what was allowed."""
     found: dict[str, Any] = {"training": training}
     sentences = [sentence]
-    if settings.encoder is not None:
-        found["pretraining"], sentence = _audit_pretraining(corpus, index, evaluation, settings)
+    if encoder is not None:
+        found["pretraining"], sentence = _audit_pretraining(part, settings, encoder)
         sentences.append(sentence)
     return found | {"allowed": list(settings.allow_overlap), "sentences": sentences}
 
@@ -153,27 +152,27 @@ def check_copies(corpus: Corpus, rows: np.ndarray, fold: np.ndarray) -> None:
 
 
 def _audit_pretraining(
-    corpus: Corpus, index: Index, evaluation: np.ndarray, settings: Audited
+    part: _Evaluated, settings: AuditSettings, encoder: Path
 ) -> tuple[dict[str, Any], str]:
-    assert settings.encoder is not None, "the caller has seen it"
     try:
-        known, folders = _pretraining(corpus, settings)
+        known, folders = _pretraining(part.corpus, settings, encoder)
     except InputError as error:
         if settings.pretraining_data is not None:
             raise
         return {"not_audited": str(error)}, f"Leakage from pretraining was not audited: {error}"
-    shared = _shared(corpus, index, evaluation, known)
-    _refuse("pretraining", shared, settings)
+    shared = _shared(part, known)
+    _refuse("pretraining", shared, part.split, settings)
     found = {**shared._asdict(), "data": [str(folder) for folder in folders]}
     return found, _sentence("the recordings of pretraining", shared)
 
 
-def _pretraining(corpus: Corpus, settings: Audited) -> tuple[_Known, tuple[Path, ...]]:
+def _pretraining(
+    corpus: Corpus, settings: AuditSettings, encoder: Path
+) -> tuple[_Known, tuple[Path, ...]]:
     """Return what pretraining has seen, and where; raises InputError where that is not at hand."""
-    assert settings.encoder is not None, "the caller has seen it"
     folders, digest = settings.pretraining_data, None
     if folders is None:
-        folder, digest = _shards_of_run(settings.encoder)
+        folder, digest = _shards_of_run(encoder)
         folders = (folder,)
     return _known_in(corpus, folders, split=_PRETRAINING_SPLIT, digest=digest), folders
 
@@ -240,7 +239,8 @@ def _known(corpus: Corpus, rows: np.ndarray, *, ids: bool) -> _Known:
     return _Known(patients, set(_texts(index, "content", rows)), set(_texts(index, "origin", rows)))
 
 
-def _shared(corpus: Corpus, index: Index, rows: np.ndarray, known: _Known) -> Shared:
+def _shared(part: _Evaluated, known: _Known) -> Shared:
+    corpus, index, rows, _ = part
     marks = zip(_texts(index, "content", rows), _texts(index, "origin", rows), strict=True)
     again = [
         content in known.contents or (bool(origin) and origin in known.origins)
@@ -261,7 +261,7 @@ def _texts(index: Index, name: str, rows: np.ndarray) -> list[str]:
     return [text or "" for text in found]
 
 
-def _refuse(stage: str, shared: Shared, settings: Audited) -> None:
+def _refuse(stage: str, shared: Shared, split: str, settings: AuditSettings) -> None:
     numbers = {"patients": shared.patients or 0, "recordings": shared.recordings}
     allowed: set[Overlap] = set(settings.allow_overlap)
     refused = {what: n for what, n in numbers.items() if n and f"{stage}_{what}" not in allowed}
@@ -269,7 +269,7 @@ def _refuse(stage: str, shared: Shared, settings: Audited) -> None:
         named = " and ".join(f"{number} {what}" for what, number in refused.items())
         names = ", ".join(f"{stage}_{what}" for what in refused)
         raise InputError(
-            f"leakage from {stage} into split {settings.eval_split!r}",
+            f"leakage from {stage} into split {split!r}",
             value=f"{named} in both, e.g. recording {shared.example}",
             expected="nothing in both",
             remedy="Build the shards with known=<the other shards> or another split; to evaluate "

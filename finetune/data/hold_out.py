@@ -6,12 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from finetune.data.settings import HOLD_OUT
 from lamae.errors import InputError
 from lamae.statistics.metrics import defined_classes
 from lamae.statistics.patient_resampling import stratify_patients
-
-HOLD_OUT = 0.15
-"""Share of the training patients that is held out where nothing else is asked for."""
 
 _MOST_DRAWS = 100
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from lamae.config import Settings
+from finetune.data.settings import CATEGORY, Icd10Settings
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 
@@ -22,25 +21,7 @@ Classes = Sequence[tuple[str, ...] | None]
 EQUIVALENT = "|"
 """Between codes that are one class."""
 
-_CATEGORY = 3
 _MISSING = frozenset({"na", "n/a", "nan", "none", "null", "?", "-"})
-
-
-class Icd10Settings(Settings):
-    """From the ICD-10 codes of a stay to classes (Strodthoff et al. 2024, github.com/AI4HealthUOL).
-
-    A code is cut, loses the X that fills its end, and brings its ancestors down to its category of
-    three characters; codes that too few recordings have are left out.
-    """
-
-    characters: int = Field(5, ge=_CATEGORY, le=7)
-    """Longest code, without its point; what is longer is cut."""
-    ancestors: bool = True
-    """Whether a recording with a code has the codes above it as well."""
-    fewest: int = Field(2000, gt=0)
-    """Labelled recordings of the shards, over all splits, that a code needs to be a class."""
-    most_frequent: int | None = Field(None, gt=0)
-    """Number of classes, the most frequent ones; by default all that are frequent enough."""
 
 
 def icd10_classes(labels: Classes, rules: Icd10Settings) -> list[tuple[str, ...] | None]:
@@ -59,7 +40,7 @@ def _with_ancestors(codes: Sequence[str], rules: Icd10Settings) -> tuple[str, ..
     found: set[str] = set()
     for code in codes:
         cut = code.replace(".", "")[: rules.characters].rstrip("X")
-        shortest = min(_CATEGORY if rules.ancestors else len(cut), len(cut))
+        shortest = min(CATEGORY if rules.ancestors else len(cut), len(cut))
         found |= {cut[:end] for end in range(shortest, len(cut) + 1)}
     return tuple(sorted(found - {""}))
 

@@ -16,7 +16,7 @@ from finetune.data.label_rules import (
     icd10_classes,
     rows_where,
 )
-from finetune.settings import FinetuneSettings
+from finetune.data.settings import TaskSettings
 from lamae.errors import InputError
 from lamae.statistics.metrics import left_out
 from lamae.storage.corpus import Corpus
@@ -71,7 +71,7 @@ class Cohort(NamedTuple):
     """All recordings."""
 
 
-def make_task(corpus: Corpus, settings: FinetuneSettings) -> Task:
+def make_task(corpus: Corpus, settings: TaskSettings) -> Task:
     """Select the labelled recordings of both splits.
 
     Unlabelled recordings are left out; those that have none of the classes are negative for all,
@@ -100,7 +100,7 @@ def make_task(corpus: Corpus, settings: FinetuneSettings) -> Task:
     return Task(classes, _share(train, classes, settings), evaluation)
 
 
-def make_cohort(corpus: Corpus, settings: FinetuneSettings, splits: Sequence[str]) -> Cohort:
+def make_cohort(corpus: Corpus, settings: TaskSettings, splits: Sequence[str]) -> Cohort:
     """Select the labelled recordings of several splits together, in the order of the corpus.
 
     Raises InputError as `make_task`.
@@ -112,13 +112,13 @@ def make_cohort(corpus: Corpus, settings: FinetuneSettings, splits: Sequence[str
     return Cohort(classes, _select(corpus, labels, rows, classes, settings))
 
 
-def _labels(corpus: Corpus, settings: FinetuneSettings) -> Classes:
+def _labels(corpus: Corpus, settings: TaskSettings) -> Classes:
     labels = corpus.labels(settings.label_set)
     return labels if settings.icd10 is None else icd10_classes(labels, settings.icd10)
 
 
 def _classes(
-    corpus: Corpus, labels: Classes, rows: np.ndarray, settings: FinetuneSettings, where: str
+    corpus: Corpus, labels: Classes, rows: np.ndarray, settings: TaskSettings, where: str
 ) -> tuple[str, ...]:
     """Return the classes of a task; raises InputError where they cannot be told apart."""
     found = sorted({name for row in rows for name in labels[row] or ()})
@@ -146,7 +146,7 @@ def _select(
     labels: Classes,
     rows: np.ndarray,
     classes: tuple[str, ...],
-    settings: FinetuneSettings,
+    settings: TaskSettings,
 ) -> LabelledRows:
     labelled = np.array([row for row in rows if labels[row] is not None], dtype=int)
     matrix = has_class(labels, labelled, classes)
@@ -172,9 +172,7 @@ def _select(
     )
 
 
-def _share(
-    train: LabelledRows, classes: tuple[str, ...], settings: FinetuneSettings
-) -> LabelledRows:
+def _share(train: LabelledRows, classes: tuple[str, ...], settings: TaskSettings) -> LabelledRows:
     """Keep label_fraction of the patients; raises InputError where that loses a class."""
     if settings.label_fraction == 1:
         return train

@@ -6,7 +6,7 @@ padded, whose padding is masked.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from finetune.data.settings import ReadingSettings
 from lamae.batches.dataset import Batch, Split, Usable, prefetch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.windows import covering_windows
@@ -31,26 +32,6 @@ class Reading(NamedTuple):
     """Least number of leads with which a recording is used."""
     workers: int = 1
     """Threads that prepare batches ahead."""
-
-
-@runtime_checkable
-class ReadingSettings(Protocol):
-    """What settings say of reading."""
-
-    @property
-    def batch_size(self) -> int:
-        """Windows at once."""
-        ...
-
-    @property
-    def min_leads(self) -> int | None:
-        """Least number of leads; None for all that the preprocessor gives."""
-        ...
-
-    @property
-    def data_workers(self) -> int:
-        """Threads that prepare batches ahead."""
-        ...
 
 
 def reading_of(preprocess: Preprocessor, settings: ReadingSettings) -> Reading:

@@ -68,6 +68,22 @@ def new_encoder(settings: AnyEncoderSettings) -> AnyEncoder:
     return OtherEncoder(settings, network)
 
 
+def agreed_preprocessor(
+    given: Preprocessor | None, own: Preprocessor, *, encoder: Path
+) -> Preprocessor:
+    """Return an encoder's own preprocessor; raises InputError where another is given."""
+    if given is not None and given != own:
+        wanted, found = given.model_dump(), own.model_dump()
+        differing = [name for name in wanted if wanted[name] != found[name]]
+        raise InputError(
+            f"preprocess.{differing[0]}",
+            value=str(wanted[differing[0]]),
+            expected=f"{found[differing[0]]}, with which {encoder} was trained",
+            remedy="Leave preprocess out to take the encoder's.",
+        )
+    return own
+
+
 def can_be_random(settings: AnyEncoderSettings) -> bool:
     """Return whether `new_encoder` draws weights: a file holds them together with the network."""
     return not isinstance(settings, OtherEncoderSettings) or settings.kind == "hubert"

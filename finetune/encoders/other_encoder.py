@@ -13,8 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from finetune.encoders.description import OtherEncoderSettings
+from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
+from lamae.model.recorded import WHOLE, Recorded, valid_patches
 from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
@@ -41,16 +43,14 @@ class OtherEncoder(nn.Module):
         signal: Float[Tensor, "b l samples"],
         leads: Sequence[str],
         *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Latents:
         """Encode; it sees zeros in an absent lead and behind a short recording.
 
         Args:
             signal: by the encoder's own preprocessor.
             leads: canonical names of the rows of `signal`: those of the preprocessor.
-            present: not used; such an encoder cannot be told.
-            valid: not used, for the same reason.
+            recorded: not used; such an encoder reads signals alone.
 
         Raises InputError for other leads, and where the network gives what is not described.
         """
@@ -118,6 +118,15 @@ def present_rows(
 ) -> Bool[Tensor, "b l"] | None:
     """Return which rows of an encoder's tokens count; None for all."""
     return None if isinstance(encoder, OtherEncoder) else present
+
+
+def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
+    """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
+    if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
+        return None
+    size = encoder.patch_size
+    patches = batch.signal.shape[-1] // size
+    return valid_patches(batch.samples, patches=patches, patch_size=size)
 
 
 def _one_row(embedding: Float[Tensor, "b d"], tokens: Float[Tensor, "b n d"]) -> Latents:

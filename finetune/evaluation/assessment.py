@@ -1,8 +1,7 @@
-"""What a run measures of its classifiers on the evaluation split, and the sections that show it."""
+"""All measures of a run's classifiers on the evaluation split."""
 
 import logging
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,20 +14,8 @@ from finetune.evaluation.operating_points import (
     decide,
 )
 from finetune.evaluation.ranking_measures import measure, summarise
-from finetune.experiment.candidates import Contest
 from finetune.experiment.train_and_score import Compared, Outcome
-from finetune.reports.error_examples import error_section
-from finetune.reports.page import SHOWN_AS
-from finetune.reports.score_sections import (
-    audit_section,
-    calibration_section,
-    confusion_section,
-    curve_section,
-    decision_section,
-)
-from finetune.reports.sections import Section
 from finetune.settings import FinetuneSettings
-from lamae.batches.dataset import Split
 from lamae.errors import InputError
 from lamae.statistics.challenge_metric import (
     EQUIVALENT_2020,
@@ -37,7 +24,6 @@ from lamae.statistics.challenge_metric import (
     read_challenge_weights,
     scored_decisions,
 )
-from lamae.storage.corpus import Corpus
 
 _log = logging.getLogger(__name__)
 
@@ -129,64 +115,6 @@ def judge(
     ]
     probabilities = np.stack([outcome.probabilities for outcome in outcomes])
     return Judged(probabilities, Decisions(*(np.stack(p) for p in zip(*runs, strict=True))))
-
-
-def score_sections(
-    assessment: Assessment,
-    compared: Compared,
-    contest: Contest,
-    corpus: Corpus,
-    settings: FinetuneSettings,
-    summary: Mapping[str, Any],
-) -> list[Section]:
-    """Show the curves, decisions, probabilities, surest errors and audit of a run."""
-    classes, labels = compared.task.classes, compared.task.evaluation.labels
-    data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
-    shown = as_shown(assessment.judged)
-    return [
-        curve_section(labels, shown, classes),
-        *decided_sections(assessment.judged, labels, classes, data, settings, summary),
-    ]
-
-
-def decided_sections(
-    judged: Mapping[str, Judged],
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    data: Split,
-    settings: FinetuneSettings,
-    summary: Mapping[str, Any],
-) -> list[Section]:
-    """Show decisions, probabilities, surest errors and audit; single recordings of the first run.
-
-    `labels` are bool (records, classes) of the recordings of `data`.
-    """
-    own = next(iter(judged.values()))
-    called = own.decisions.f1[0]
-    sections = [
-        decision_section(summary, multi_label=settings.multi_label),
-        calibration_section(labels, as_shown(judged), classes, summary),
-    ]
-    if not settings.multi_label:
-        sections.append(confusion_section(labels, called, classes))
-    if settings.examples:
-        sections.append(
-            error_section(
-                data,
-                labels,
-                own.probabilities[0],
-                called,
-                classes=classes,
-                most=settings.examples,
-                decided=own.decisions.has_threshold[0] if settings.multi_label else None,
-            )
-        )
-    return [*sections, audit_section(summary["audit"])]
-
-
-def as_shown(judged: Mapping[str, Judged]) -> dict[str, np.ndarray]:
-    """Return the probabilities of the first run of each model, by its name in a report."""
-    return {SHOWN_AS.get(name, name): own.probabilities[0] for name, own in judged.items()}
 
 
 def _thresholds(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.classifiers.predict import called_positive
+from finetune.classifiers.scoring import called_positive
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import Task
 from lamae.statistics.challenge_metric import ChallengeWeights, challenge_score, scored_decisions

@@ -1,15 +1,22 @@
 """What is compared: the classifier in question, and the baselines beside it."""
 
 import copy
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from finetune.classifiers.classifier import Architecture
-from finetune.encoders.opening import Opened, can_be_random, new_encoder, open_encoder
+from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.encoders.opening import (
+    Opened,
+    agreed_preprocessor,
+    can_be_random,
+    new_encoder,
+    open_encoder,
+)
 from finetune.encoders.other_encoder import AnyEncoder, OtherEncoder
-from finetune.settings import WITHOUT_ENCODER, FinetuneSettings, Mode, TrainingSettings
+from finetune.settings import FinetuneSettings
+from finetune.training.settings import TrainingSettings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.model.checkpoint import Loaded
@@ -78,22 +85,6 @@ def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contes
     if SUPERVISED in settings.compared_with:
         contenders[SUPERVISED] = contender("cnn_attention_bilstm", None, settings.supervised)
     return Contest(contenders, preprocess, opened.autoencoder if opened else None)
-
-
-def agreed_preprocessor(
-    given: Preprocessor | None, own: Preprocessor, *, encoder: Path
-) -> Preprocessor:
-    """Return an encoder's own preprocessor; raises InputError where another is given."""
-    if given is not None and given != own:
-        wanted, found = given.model_dump(), own.model_dump()
-        differing = [name for name in wanted if wanted[name] != found[name]]
-        raise InputError(
-            f"preprocess.{differing[0]}",
-            value=str(wanted[differing[0]]),
-            expected=f"{found[differing[0]]}, with which {encoder} was trained",
-            remedy="Leave preprocess out to take the encoder's.",
-        )
-    return own
 
 
 def _check_mode(settings: FinetuneSettings, encoder: AnyEncoder) -> None:

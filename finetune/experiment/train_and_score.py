@@ -15,8 +15,8 @@ from finetune.data.hold_out import HeldOut, draw_hold_out
 from finetune.data.tasks import LabelledRows, Task
 from finetune.data.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
 from finetune.data.windows import reading_of
-from finetune.evaluation.ranking_measures import embed_all, fit_probe
 from finetune.experiment.candidates import Contender, Contest
+from finetune.experiment.probe_features import embed_all, fit_probe
 from finetune.experiment.resume import Progress, digest_recordings
 from finetune.experiment.resume_training import TrainingProgress
 from finetune.main_process import from_main
@@ -183,7 +183,9 @@ class Comparison:
         classifier = build_classifier(contender.architecture, contender.encoder)
         assert isinstance(classifier.model, EncoderClassifier)
         assert isinstance(classifier.model.head, LinearHead)
-        classifier.model.head.start_from(probe)
+        classifier.model.head.start_from(
+            weight=probe.weight, bias=probe.bias, mean=probe.mean, scale=probe.scale
+        )
         return classifier
 
     def _train(

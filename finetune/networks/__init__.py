@@ -10,4 +10,5 @@ hybrid.py                    gated fusion of an encoder and LASAN
 lasan.py                     LASAN: one CNN for all leads, attention between leads, weights of leads
 lead_convolutions.py         its convolutions, which keep leads apart
 outputs.py                   what every classifier returns
+settings.py                  sizes and switches of the networks
 """

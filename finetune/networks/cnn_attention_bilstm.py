@@ -7,19 +7,17 @@ source; `padding="ignore"` leaves the padding out of every layer.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded, steps_left
 from finetune.networks.outputs import LogitLayer, Outputs
-from lamae.config import Settings
+from finetune.networks.settings import CnnAttentionBilstmSettings
 
 L2 = 1e-3
 """Keras adds L2 times the sum of squares to the loss; torch.optim.Adam does so, to the last
@@ -31,21 +29,6 @@ _BLOCK_DROPOUTS = (0.2, 0.3, 0.3)
 _BATCH_NORM_EPS = 1e-3
 _TRUNCATED_SD = 0.87962566
 """Standard deviation of a normal variable cut at two, by which Keras divides."""
-
-
-class CnnAttentionBilstmSettings(Settings):
-    """Parts of the network; the switches are the paper's ablations."""
-
-    attention: bool = True
-    """Weight each feature at each time by a sigmoid of all features at that time."""
-    bilstm: bool = True
-    """Read the features in both directions by two layers of LSTM before they are averaged."""
-    padding: Literal["ignore", "as_released"] = "ignore"
-    """ignore: no layer sees what stands behind the recorded samples. as_released: they are signal
-    like any other, so that the length of a recording shows."""
-    batch_norm_momentum: float = Field(0.01, gt=0, le=1)
-    """Share of a batch in the running statistics. Default: Keras', for thousands of steps; a run
-    of a few hundred needs 0.1."""
 
 
 class BiLstm(nn.Module):

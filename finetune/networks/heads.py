@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, OtherEncoder, present_rows
 from finetune.networks.outputs import LogitLayer, Outputs
-from finetune.training.linear_probe import LinearProbe
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Latents
 from lamae.model.layers import initialise, rows_of_leads
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 
 
@@ -57,7 +58,7 @@ class EncoderClassifier(nn.Module):
 
         Raises InputError for a signal of other leads, or of broken patches.
         """
-        latents = self.encoder(signal, self.leads, present=present, valid=valid)
+        latents = self.encoder(signal, self.leads, recorded=Recorded(present, valid))
         found = self.head(latents, present_rows(self.encoder, present))
         knows_leads = not isinstance(self.encoder, OtherEncoder)
         return found if knows_leads else found._replace(lead_weights=None)
@@ -92,20 +93,27 @@ class LinearHead(nn.Module):
         return Outputs(self.linear((features - self.mean) / self.scale), weights)
 
     @torch.no_grad()
-    def start_from(self, probe: LinearProbe) -> None:
+    def start_from(
+        self,
+        *,
+        weight: Float[np.ndarray, "classes features"],
+        bias: Float[np.ndarray, " classes"],
+        mean: Float[np.ndarray, " features"],
+        scale: Float[np.ndarray, " features"],
+    ) -> None:
         """Become a fitted probe; raises InputError where it has other features or classes."""
-        if probe.weight.shape != tuple(self.linear.weight.shape):
+        if weight.shape != tuple(self.linear.weight.shape):
             raise InputError(
                 "probe",
-                value=f"{probe.weight.shape} classes and features",
+                value=f"{weight.shape} classes and features",
                 expected=f"{tuple(self.linear.weight.shape)}",
                 remedy="Fit the probe on the same pooling of the same leads.",
             )
         for ours, theirs in (
-            (self.linear.weight, probe.weight),
-            (self.linear.bias, probe.bias),
-            (self.mean, probe.mean),
-            (self.scale, probe.scale),
+            (self.linear.weight, weight),
+            (self.linear.bias, bias),
+            (self.mean, mean),
+            (self.scale, scale),
         ):
             ours.copy_(torch.as_tensor(theirs))
 

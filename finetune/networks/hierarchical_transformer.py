@@ -13,12 +13,10 @@ importance of leads.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from finetune.networks.channel_gate import ChannelGate
@@ -26,53 +24,12 @@ from finetune.networks.convolution import check_rows, mean_over_recorded, record
 from finetune.networks.differential_attention import DifferentialAttention, SoftmaxAttention
 from finetune.networks.lead_convolutions import LeadConvolutions, Scale, scale_lengths
 from finetune.networks.outputs import LogitLayer, Outputs
-from lamae.config import Settings
+from finetune.networks.settings import HierarchicalTransformerSettings
 from lamae.errors import InputError
 from lamae.model.layers import sincos_positions
 
 _DROPOUT = 0.1
 _HEAD_WIDTH, _HEAD_DROPOUT = 64, 0.2
-
-
-class HierarchicalTransformerSettings(Settings):
-    """Sizes, which are the released ones by default, and the switches of an ablation."""
-
-    width: int = Field(288, gt=0)
-    """Channels of a token: a multiple of heads, of twice the heads with differential attention,
-    and with grouped convolutions of the leads."""
-    depth: int = Field(12, gt=0)
-    """Layers over all stages, a multiple of them."""
-    heads: int = Field(8, gt=0)
-    """Attention heads of each layer."""
-    hidden: int = Field(2048, gt=0)
-    """Width of the hidden layer of each MLP."""
-    groups: Literal["leads", "one"] = "leads"
-    """leads: each lead has convolutions of its own. one: each convolution sees all leads."""
-    stages: int = Field(3, ge=1, le=3)
-    """Scales that are read, the coarsest last; fewer leave the finest out, so that convolutions
-    and parameters stay the same."""
-    cls: Literal["carried", "mean"] = "carried"
-    """What sums up a stage, to the next one and to the classifier. carried: its CLS token. mean:
-    the mean over its tokens."""
-    gate: bool = False
-    """Classify by gated attention over the channels of the last stage, rather than its summary."""
-    attention: Literal["differential", "softmax"] = "differential"
-    """differential: the difference of two softmaxes, as released. softmax: one."""
-    padding: Literal["ignore", "as_released"] = "ignore"
-    """ignore: no layer sees what stands behind the recorded samples. as_released: they are signal
-    like any other, and are attended to."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "HierarchicalTransformerSettings":
-        parts = 2 * self.heads if self.attention == "differential" else self.heads
-        if self.width % parts or self.width % 2:
-            raise ValueError(
-                f"width {self.width} must be even and a multiple of {parts}, "
-                f"for {self.attention} attention of {self.heads} heads"
-            )
-        if self.depth % self.stages:
-            raise ValueError(f"depth {self.depth} must be a multiple of stages, {self.stages}")
-        return self
 
 
 class PostNormLayer(nn.Module):

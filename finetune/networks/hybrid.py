@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
 from finetune.networks.heads import pooled_width
-from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
+from finetune.networks.lasan import LasanBranch, lasan_classifier
 from finetune.networks.outputs import Outputs
+from finetune.networks.settings import LasanSettings
 from lamae.model.layers import initialise
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 
 
@@ -100,7 +102,7 @@ class HybridLasan(nn.Module):
 
         Raises InputError for a signal of other leads, or of broken patches.
         """
-        latents = self.encoder(signal, self.leads, present=present, valid=valid)
+        latents = self.encoder(signal, self.leads, recorded=Recorded(present, valid))
         vector, lead_weights = self.branch(signal, present, samples)
         rows = present_rows(self.encoder, present)
         fused = self.fusion(pool(latents, self.pooling, rows), vector)

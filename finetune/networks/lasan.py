@@ -15,44 +15,15 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded
 from finetune.networks.outputs import LogitLayer, Outputs
-from lamae.config import Settings
+from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import LEADS
 from lamae.model.encoder import LeadPooling
 from lamae.model.layers import initialise, rows_of_leads
-
-
-class LasanSettings(Settings):
-    """Sizes of LASAN; the defaults are the paper's, or proposed where it states none."""
-
-    channels: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
-    """Channels of each block of the temporal CNN; the last is the width of a lead's vector."""
-    kernel_size: int = Field(15, gt=0)
-    """Samples that a convolution spans."""
-    depth: int = Field(3, gt=0)
-    """Layers of the transformer between leads."""
-    heads: int = Field(4, gt=0)
-    """Attention heads of each layer."""
-    hidden: int = Field(128, gt=0)
-    """Width of the classifier's hidden layer."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of values dropped in CNN, transformer and classifier; proposed."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "LasanSettings":
-        if self.width % self.heads:
-            raise ValueError(f"the last of channels, {self.width}, must be a multiple of heads")
-        return self
-
-    @property
-    def width(self) -> int:
-        """Width of a lead's vector and of the summary."""
-        return self.channels[-1]
 
 
 class LeadSummary(NamedTuple):

@@ -1,11 +1,10 @@
 """One encoder under published protocols: a linear probe for each, and why their numbers differ."""
 
 import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
-from pydantic import Field
 
 from finetune.cross_validation.out_of_fold import fold_scores
 from finetune.data.audit import audit_leakage, check_copies
@@ -15,12 +14,11 @@ from finetune.data.usable import check_unusable
 from finetune.encoders.opening import open_encoder
 from finetune.protocols.published import Protocol, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
-from finetune.settings import FinetuneSettings, Overlap
+from finetune.protocols.settings import ProtocolsSettings
+from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
-from finetune.training.linear_probe import L2_GRID, fit_linear_probe
-from lamae.config import FolderPath, Settings
+from finetune.training.linear_probe import fit_linear_probe
 from lamae.errors import InputError
-from lamae.model.settings import Pooling
 from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index
@@ -30,56 +28,6 @@ READING = ("through_rate", "first_s", "windows", "padding", "scale")
 """Rules that the preprocessor follows."""
 _CPSC_KEY = re.compile(r"(?:.*/)?[AQ](\d{4,5})")
 """Names of CPSC 2018 in the Challenge of 2020, A0001 to A6877."""
-
-
-class ProtocolsSettings(Settings):
-    """One encoder under all protocols that some shards can serve."""
-
-    encoder: FolderPath
-    """As in a run of finetune/main.py."""
-    data: FolderPath
-    """Folder of labelled shards."""
-    run_dir: FolderPath
-    """Where the tables go, and embeddings."""
-    overwrite: bool = False
-    """Replace the results that run_dir holds."""
-    protocols: tuple[str, ...] | None = None
-    """Names of finetune/protocols/published.py; by default all."""
-    explain: bool = True
-    """Whether to change one rule after the other from the first protocol of a label set to each
-    other one, and score each step."""
-    pretraining_data: tuple[FolderPath, ...] | None = None
-    """As in a run of finetune/main.py."""
-    allow_overlap: tuple[Overlap, ...] = ()
-    """As in a run of finetune/main.py."""
-    pooling: Pooling = "lead_mean"
-    """How the tokens of a recording become one vector."""
-    batch_size: int = Field(128, gt=0)
-    """Windows that each process embeds at once."""
-    data_workers: int = Field(1, ge=0)
-    """Threads of each process that prepare batches ahead."""
-    max_unusable: float = Field(0.01, ge=0, lt=1)
-    """Share of the training or evaluation recordings of a protocol that may be damaged or refused
-    by the preprocessor; it is left out and counted."""
-    l2_grid: tuple[float, ...] = L2_GRID
-    """Penalties to choose from, on held-out training patients."""
-    resamples: int = Field(1000, gt=0)
-    """Bootstrap resamples of patients behind each interval."""
-    seed: int = Field(0, ge=0)
-    """Decides folds, hold-out and resamples."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the encoder."""
-    cpu_threads: int | None = Field(None, gt=0)
-    """Threads of each process where there is no GPU."""
-
-    def task(self, rules: Rules) -> FinetuneSettings:
-        """Return the settings of the task that rules describe."""
-        shared = ("encoder", "data", "pretraining_data", "allow_overlap", "seed")
-        values: dict[str, Any] = {name: getattr(self, name) for name in shared}
-        values |= {"label_set": rules.label_set, "classes": rules.classes}
-        values |= {"multi_label": not rules.one_class, "require_class": rules.require_class}
-        leave_out = {"absent_classes": "leave_out", "several_classes": "leave_out"}
-        return FinetuneSettings.model_validate(values | leave_out)
 
 
 class Scored(NamedTuple):
@@ -151,7 +99,7 @@ class ProtocolScorer:
 
     def _probe(self, rules: Rules) -> Scored:
         settings = self._settings
-        task = settings.task(rules)
+        task = task_settings(settings, rules)
         classes, part = make_cohort(self.corpus, task, self._index.categories("split").names)
         part, divided = self._divide(part, classes, rules)
         audit = self._audit(part, divided, task)
@@ -209,6 +157,7 @@ class ProtocolScorer:
             batch_size=self._settings.batch_size,
             accelerator=self._accelerator,
             folder=self._settings.run_dir / "embeddings",
+            min_leads=self._settings.min_leads,
             workers=self._settings.data_workers,
         )
 
@@ -220,7 +169,14 @@ class ProtocolScorer:
     ) -> str:
         """Return why pretraining was not audited; raises InputError for leakage."""
         train, evaluation = part.rows[~divided.evaluated], part.rows[divided.evaluated]
-        found = audit_leakage(self.corpus, train, evaluation, settings)
+        found = audit_leakage(
+            self.corpus,
+            train,
+            evaluation,
+            settings,
+            encoder=settings.encoder,
+            split=settings.eval_split,
+        )
         pretraining: dict[str, str] = found["pretraining"]
         return pretraining.get("not_audited", "")
 
@@ -290,3 +246,13 @@ def _short(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} named"
     return "all" if value is None else str(value)
+
+
+def task_settings(settings: ProtocolsSettings, rules: Rules) -> FinetuneSettings:
+    """Return the settings of the task that rules describe."""
+    shared = ("encoder", "data", "pretraining_data", "allow_overlap", "seed")
+    values: dict[str, Any] = {name: getattr(settings, name) for name in shared}
+    values |= {"label_set": rules.label_set, "classes": rules.classes}
+    values |= {"multi_label": not rules.one_class, "require_class": rules.require_class}
+    leave_out = {"absent_classes": "leave_out", "several_classes": "leave_out"}
+    return FinetuneSettings.model_validate(values | leave_out)

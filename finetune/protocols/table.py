@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
 from finetune.protocols.published import PROTOCOLS, Protocol
-from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
+from finetune.protocols.scores import PROBE, ProtocolScorer, Scored, Step, served
+from finetune.protocols.settings import ProtocolsSettings
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.runs.tracking import SUMMARY, run_summary

@@ -10,7 +10,8 @@ import torch
 
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.folder import CLASSIFIER_FOLDER, save_classifier
-from finetune.classifiers.predict import PREDICTIONS, called_positive, write_predictions
+from finetune.classifiers.predict import PREDICTIONS, write_predictions
+from finetune.classifiers.scoring import called_positive
 from finetune.experiment.candidates import Contest
 from finetune.experiment.train_and_score import Compared
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report

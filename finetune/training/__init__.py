@@ -7,4 +7,5 @@ layer_decay.py          learning rates by layer
 linear_probe.py         a linear classifier, its penalty chosen on held-out training patients
 logistic_regression.py  the fit behind it
 losses.py               cross-entropy and focal loss
+settings.py             settings of training by gradient descent
 """

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from jaxtyping import Bool
 from torch import Tensor
 
-from finetune.settings import TrainingSettings
+from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Batch, Split, shuffled_positions
 from lamae.ecg.windows import drawn_starts
 from lamae.errors import InputError

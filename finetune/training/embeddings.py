@@ -9,20 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save
-from torch import Tensor
 
 from finetune.data.windows import Reading, average_over_windows
-from finetune.encoders.description import OtherEncoderSettings
-from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, present_rows
+from finetune.encoders.other_encoder import AnyEncoder, patches_recorded, present_rows
 from finetune.main_process import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
-from lamae.model.masking import valid_patches
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
@@ -104,7 +102,7 @@ class EmbeddingCache:
         valid = None if valid is None else valid.to(device)
         with torch.inference_mode(), self._accelerator.autocast():
             latents = encoder(
-                batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
+                batch.signal.to(device), self._preprocessor.leads, recorded=Recorded(present, valid)
             )
             rows = present_rows(encoder, present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
@@ -125,15 +123,6 @@ class EmbeddingCache:
         digest.update("\n".join(parts).encode())
         digest.update(rows.astype(np.int64).tobytes())
         return digest.hexdigest()[:32]
-
-
-def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
-    """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
-    if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
-        return None
-    size = encoder.patch_size
-    patches = batch.signal.shape[-1] // size
-    return valid_patches(batch.samples, patches=patches, patch_size=size)
 
 
 def _write(kept: Path, embedded: Embedded) -> None:

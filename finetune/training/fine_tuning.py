@@ -22,10 +22,10 @@ from tqdm import tqdm
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.windows import Reading
-from finetune.settings import TrainingSettings
 from finetune.training.batches import Part, Steps
 from finetune.training.layer_decay import decayed_adamw
 from finetune.training.losses import ClassificationLoss, balanced_class_weights
+from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Split, prefetch
 from lamae.errors import InputError
 from lamae.statistics.metrics import class_scores, macro

@@ -14,12 +14,10 @@ from jaxtyping import Bool, Float, Shaped
 
 from finetune.data.hold_out import HeldOut, draw_hold_out
 from finetune.training.logistic_regression import Line, LogisticRegression
+from finetune.training.settings import L2_GRID
 from lamae.errors import InputError
 from lamae.statistics.metrics import class_scores, macro
 from lamae.statistics.probabilities import probabilities
-
-L2_GRID = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Strengths that span a few hundred to tens of thousands of training records."""
 
 GRADIENT_TOLERANCE = 1e-5
 """Largest entry of the gradient of the mean loss at which a fit has converged."""

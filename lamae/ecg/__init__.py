@@ -4,5 +4,6 @@ leads.py       names, order and groups of the twelve leads, and the algebra of t
 preprocess.py  from a record to the array a model reads; saved with the weights
 record.py      one recording, as its file has it
 signals.py     resample, band-pass, crop, fill gaps
+units.py       units of voltage, under the names that files give them
 windows.py     where the windows of long recordings begin
 """

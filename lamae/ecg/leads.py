@@ -1,8 +1,11 @@
 """The twelve standard leads: names, order, groups, and the algebra of the limb leads."""
 
 import difflib
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,27 +39,118 @@ _FROM_I_AND_II = MappingProxyType(
 )
 """Einthoven's law (III = II - I) and Goldberger's augmented leads, as weights of (I, II)."""
 
-_PREFIXES = ("lead", "ecg", "mdc_ecg_lead")
-_BY_KEY = {lead.lower(): lead for lead in LEADS} | {"di": "I", "dii": "II", "diii": "III"}
-"""Names in lower case; DI, DII and DIII, for derivation, are in use in Brazil."""
+_WORDS = (
+    "mdc_ecg_lead", "mdc_ecg_elec_potl", "electrocardiogram", "elektrokardiogramm", "derivation",
+    "derivacion", "derivacao", "derivazione", "derivatie", "ableitung", "afleiding",
+    "odprowadzenie", "avledning", "отведение", "kanal", "channel", "signal", "lead", "abl", "ecg",
+    "ekg",
+)  # fmt: skip
+"""Words that stand before the name of a lead, in lower case and without accents."""
+_SEPARATORS = " _.:"
+_BEFORE = re.compile(rf"(?:{'|'.join(_WORDS)})[{re.escape(_SEPARATORS)}]*(?:(?<! )- *)?")
+"""A word before a name; no hyphen after a blank: "Lead -aVR" is aVR upside down."""
+_BEHIND = re.compile(
+    r"[ _]*(?:[-_ ]ref|[(\[/] *(?:[munμ]?v|(?:milli|micro|nano)?volts?|einthoven|goldberger|wilson)"
+    r" *[)\]]?)$"
+)
+"""A reference, a unit in brackets, or the inventor of a lead, behind its name."""
+_BY_KEY = {lead.lower(): lead for lead in LEADS} | {
+    "di": "I",
+    "dii": "II",
+    "diii": "III",
+    "d1": "I",
+    "d2": "II",
+    "d3": "III",
+}
+"""Names in lower case; D for derivation, with a Roman or Arabic number, is in use in Brazil."""
+_NUMBERED = {"lead1": "I", "lead2": "II", "lead3": "III"}
+_MODIFIED = {"mli": "I", "mlii": "II", "mliii": "III"}
+_WITHOUT_SEPARATORS = str.maketrans("", "", _SEPARATORS + "-")
+_LONGEST_NAME = 80
+
+
+class FoundLeads(NamedTuple):
+    """The standard leads among the signals of a file."""
+
+    rows: dict[str, int]
+    """Place of each lead among the signals, in canonical order of the leads."""
+    dropped: tuple[str, ...]
+    """Names of the other signals."""
+    notes: tuple[str, ...]
+    """A sentence for each lead that is not quite the one of its name."""
+
+
+def known_lead(name: str) -> str | None:
+    """Return the canonical spelling of a lead name, or None of another name.
+
+    Any case; words before it (`ECG Lead-I`, `EKG I`, `MDC_ECG_LEAD_AVR`) and a reference or unit
+    behind it (`I-REF`, `V1 (mV)`) are passed over.
+    """
+    if len(name) > _LONGEST_NAME:
+        return None
+    plain = unicodedata.normalize("NFKD", name.strip().lower())
+    key = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    while (stripped := _BEHIND.sub("", key)) != key:
+        key = stripped
+    if numbered := _NUMBERED.get(key.translate(_WITHOUT_SEPARATORS)):
+        return numbered
+    while match := _BEFORE.match(key):
+        key = key[match.end() :]
+    return _BY_KEY.get(key.strip(_SEPARATORS))
 
 
 def canonical_lead(name: str) -> str:
-    """Return the canonical spelling of a lead name in any case, with or without prefixes.
+    """Return the canonical spelling of a lead name as `known_lead` does.
 
     Raises InputError for a name that is none of the twelve standard leads.
     """
-    key = name.strip().lower()
-    while prefix := next((p for p in _PREFIXES if key.startswith(p)), ""):
-        key = key.removeprefix(prefix).strip(" _")  # no hyphen: "-aVR" is aVR upside down
-    if key in _BY_KEY:
-        return _BY_KEY[key]
+    if found := known_lead(name):
+        return found
+    key = name.strip().lower()[:_LONGEST_NAME]
     nearest = difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.0)[0]
     raise InputError(
         "lead name",
-        value=repr(name),
+        value=repr(name[:_LONGEST_NAME]),
         expected=f"one of {', '.join(LEADS)} in any case",
         remedy=f"The nearest is {_BY_KEY[nearest]}; rename the lead or leave it out.",
+    )
+
+
+def find_leads(names: Sequence[str], leads_as: Mapping[str, str] | None = None) -> FoundLeads:
+    """Find the standard leads among the names of a file's signals.
+
+    `leads_as` maps names, in any case, to standard leads, and goes before everything else:
+    `{"ECG1": "II"}`. The modified limb leads MLI, MLII and MLIII of Holter recorders stand for the
+    lead that they resemble where the file does not have it, and a note says so. Raises InputError
+    for a lead that two signals are, and for a value of `leads_as` that is no standard lead.
+    """
+    mapped = {key.strip().casefold(): canonical_lead(to) for key, to in (leads_as or {}).items()}
+    found: dict[str, int] = {}
+    modified: dict[str, int] = {}
+    for row, name in enumerate(names):
+        key = name.strip().casefold()
+        lead = mapped.get(key) or known_lead(name)
+        if lead is None:
+            if instead := _MODIFIED.get(_BEFORE.sub("", key)):
+                modified.setdefault(instead, row)
+        elif lead in found:
+            raise InputError(
+                f"lead {lead}",
+                value=f"two signals, {names[found[lead]]!r} and {name!r}",
+                expected="each lead once",
+                remedy="Say which one is which by leads_as=.",
+            )
+        else:
+            found[lead] = row
+    stand_in = {lead: row for lead, row in modified.items() if lead not in found}
+    rows = dict(sorted((found | stand_in).items(), key=lambda item: lead_number(item[0])))
+    used = set(rows.values())
+    return FoundLeads(
+        rows,
+        tuple(name for row, name in enumerate(names) if row not in used),
+        tuple(
+            f"Lead {lead} is {names[row]}, a modified limb lead." for lead, row in stand_in.items()
+        ),
     )
 
 

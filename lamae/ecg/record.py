@@ -1,8 +1,9 @@
 """One recording, as its file has it: integer samples and what turns them into millivolts."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,20 @@ from lamae.ecg.leads import LEADS
 
 MISSING = -32768
 """The integer that marks a missing sample (WFDB's invalid-sample value in 16-bit formats)."""
+
+
+@dataclass(frozen=True)
+class About:
+    """The facts that a file states of the person and the time of its recording."""
+
+    patient_id: str | None = None
+    """Identifier of the person; `shards` can write its hash instead."""
+    age: float | None = None
+    """Years."""
+    sex: Literal["female", "male"] | None = None
+    """Sex, where the file has one of the two."""
+    start: datetime | None = None
+    """Date and time of the first sample."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,8 @@ class Record:
     """The integer at 0 mV, for each lead."""
     comments: tuple[str, ...] = ()
     """Header comments, without their mark."""
+    about: About = About()
+    """Person and time, where the file states them; never a name or a date of birth."""
 
     def __post_init__(self) -> None:
         """Hold the fields against each other."""
@@ -58,7 +75,7 @@ class Record:
 
 
 class Reading(NamedTuple):
-    """What a reader makes of the file, or files, of one recording."""
+    """The record in the file, or files, of one recording, and how it was read."""
 
     record: Record
     """Its standard leads."""
@@ -67,4 +84,4 @@ class Reading(NamedTuple):
     dropped: tuple[str, ...] = ()
     """Names of signals in the file that are no standard lead."""
     notes: tuple[str, ...] = ()
-    """What the reader had to change or assume, one sentence each."""
+    """Changes and assumptions of the reader, one sentence each."""

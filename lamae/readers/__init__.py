@@ -1,12 +1,16 @@
 """Files of many formats become records.
 
-array_files.py   .npy and .csv
-array_layout.py  what arrays do not say of the recordings in them
-hdf5_files.py    HDF5, without what could lead out of the file
-icbeb.py         CPSC 2018's original MATLAB files
-mat5.py          structs in MATLAB files, bounded by what the file holds
-quantise.py      floats become integers, without loss where they have a step
-wfdb_files.py    both together
-wfdb_header.py   the text header of a WFDB record
-wfdb_signals.py  its signal files
+array_files.py    .npy and .csv
+array_layout.py   facts that arrays do not state of the recordings in them
+hdf5_files.py     HDF5, without links that lead out of the file
+icbeb.py          CPSC 2018's original MATLAB files
+mat5.py           structs in MATLAB files, bounded by the bytes of the file
+quantise.py       floats become integers, without loss where they have a step
+regular_files.py  regular files within a size, and the encoding of text
+traces.py         leads of any rate, width and scale become one record
+wfdb_files.py     WFDB records
+wfdb_header.py    their text headers
+wfdb_segment.py   one header with its signal files
+wfdb_segments.py  records of several segments, with gaps
+wfdb_signals.py   the binary signal files
 """

@@ -12,7 +12,7 @@ from lamae.ecg.record import MISSING, Reading, Record
 from lamae.errors import InputError, RecordError
 from lamae.readers.quantise import REASONS as QUANTISE_REASONS
 from lamae.readers.quantise import quantise
-from lamae.readers.wfdb_files import MAX_SAMPLES, SAMPLING_RATES
+from lamae.readers.traces import MAX_SAMPLES, SAMPLING_RATES
 
 Reason = Literal[
     "unknown_sampling_rate",

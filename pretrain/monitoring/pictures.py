@@ -12,7 +12,8 @@ from lamae.errors import InputError
 from lamae.figures.plots import save_png
 from lamae.figures.reconstruction_picture import reconstruction_figure
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import Mask, draw_kind, draw_mask, valid_patches
+from lamae.model.masking import Mask, draw_kind, draw_mask
+from lamae.model.recorded import recorded_parts
 from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from pretrain.settings import PictureSettings
@@ -109,8 +110,7 @@ def _draw(
 ) -> Mask:
     size = model.encoder.patch_size
     patches = preprocessor.samples // size
-    recorded = torch.tensor([prepared.samples])
-    valid = valid_patches(recorded, patches=patches, patch_size=size)
+    present, samples = torch.from_numpy(prepared.present)[None], torch.tensor([prepared.samples])
     return draw_mask(
         draw_kind(model.masking, generator),
         batch=1,
@@ -118,6 +118,5 @@ def _draw(
         patches=patches,
         mask_ratio=model.mask_ratio,
         generator=generator,
-        present=torch.from_numpy(prepared.present)[None],
-        valid=None if valid.all() else valid,
+        recorded=recorded_parts(present, samples, patches=patches, patch_size=size),
     )

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import visible_count
+from lamae.model.masking import Mask, visible_count
 from lamae.training.optim import AdamW, adamw
 from pretrain.processes.zero_config import configure
 from pretrain.settings import PretrainSettings
@@ -128,7 +128,7 @@ class Zero:
         wave = torch.linspace(0, 20, leads * samples, device=self._device).sin()
         visible = torch.arange(visible_count(self._settings.patches, model.mask_ratio))
         visible = visible.expand(1, leads, -1).contiguous().to(self._device)
-        found = self._engine(wave.view(1, leads, -1), leads=preprocess.leads, visible=visible)
+        found = self._engine(wave.view(1, leads, -1), leads=preprocess.leads, mask=Mask(visible))
         return found.loss
 
     def _spread_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:

@@ -4,5 +4,6 @@ examples.py   examples of flags and rejects
 figures.py    bars, ranges, histograms
 page.html.j2  the template of the page
 page.py       what is inside, as JSON and a page
+settings.py   of what, and how much
 signals.py    amplitudes and Einthoven's residual
 """

@@ -12,9 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from pydantic import Field
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import LEADS
 from lamae.figures.pages import write_page
 from lamae.figures.plots import as_svg, save_png
@@ -29,10 +27,8 @@ from shards.describe.figures import (
     einthoven_histogram,
     lead_ranges,
 )
+from shards.describe.settings import DESCRIPTION, DescribeSettings
 from shards.describe.signals import SignalMeasures, describe_measures, measure_signals
-
-DESCRIPTION = "description"
-"""Name of the folder that is written, and of the files in it."""
 
 _COLUMNS = (
     "patient_id", "split", "leads", "samples", "sampling_rate", "codec", "missing_samples", "gain",
@@ -40,26 +36,6 @@ _COLUMNS = (
 )  # fmt: skip
 _ROWS_OF_A_TABLE = 8
 _DOTS_PER_INCH = 100
-
-
-class DescribeSettings(Settings):
-    """What of which shards is described."""
-
-    data: FolderPath
-    """Folder of shards."""
-    output: FolderPath | None = None
-    """Folder for the description; null is `description` in the folder of shards."""
-    seed: int = Field(0, ge=0)
-    """Seed of the draw of recordings that are measured or shown."""
-    measured: int = Field(2000, ge=1)
-    """Recordings whose signals are measured; all, where there are no more."""
-    examples: int = Field(2, ge=0)
-    """Recordings that are drawn for each reason to flag or to reject."""
-
-    @property
-    def page(self) -> Path:
-        """The page that is written; figures and numbers lie beside it."""
-        return (self.output or self.data / DESCRIPTION) / f"{DESCRIPTION}.html"
 
 
 class _Drawing(TypedDict):

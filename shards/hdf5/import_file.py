@@ -17,16 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 from tqdm import tqdm
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import lead_number
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
-from lamae.runs.cores import available_cores
 from lamae.runs.tracking import read_summary, write_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest
@@ -43,6 +40,7 @@ from shards.build.plan import BUILDING, PLAN, locked
 from shards.build.report import seal_manifest
 from shards.build.writer import ShardWriter
 from shards.hdf5.export import METADATA, SIGNALS
+from shards.hdf5.settings import ImportSettings
 from shards.processes import map_tasks
 from shards.rejects import REJECTS
 
@@ -51,17 +49,6 @@ _LAYOUT = ArrayLayout(sampling_rate=500, gain=1, axes="leads samples", dataset=S
 _BY_SHARD = _LAYOUT.model_copy(update={"ids": "shard"})
 _UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _GIVEN = "import.json"
-
-
-class ImportSettings(Settings):
-    """From an HDF5 file of `export` to a folder of shards."""
-
-    source: FolderPath
-    """The file."""
-    output: FolderPath
-    """Folder for the shards; must not hold anything else."""
-    workers: int = Field(default_factory=available_cores, ge=1)
-    """Processes that read recordings; the default is one per core."""
 
 
 class ShardRows(NamedTuple):

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from finetune.anomaly.detector.detectors import Detector
-from finetune.anomaly.detector.recordings import Over
-from finetune.anomaly.settings import Architecture, ScoreName
+from finetune.anomaly.settings import Architecture, Over, ScoreName
 from finetune.classifiers.sealed_model import fill_sealed, find_sealed
 from lamae.config import Settings
 from lamae.errors import InputError

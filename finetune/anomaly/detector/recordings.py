@@ -1,7 +1,7 @@
 """Recordings put to a detector: windows that cover each, and one score made of theirs."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,13 +9,11 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from finetune.anomaly.detector.detectors import Detector, deviations
+from finetune.anomaly.settings import Over
 from finetune.data.windows import Reading, usable_windows
 from lamae.batches.dataset import Split, Usable, prefetch
 from lamae.ecg.windows import Windows, covering_windows
 from lamae.errors import InputError
-
-Over = Literal["mean", "max"]
-"""How the scores of its windows make that of a recording."""
 
 
 class RecordingScores(NamedTuple):

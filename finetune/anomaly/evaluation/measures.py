@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from finetune.anomaly.evaluation.normals import Judged
-from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
+from finetune.anomaly.settings import RuleName
 from lamae.statistics.measure_intervals import bootstrap_statistics
 from lamae.statistics.metrics import weighted_class_scores
 from lamae.statistics.score_intervals import Interval

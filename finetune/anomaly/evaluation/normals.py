@@ -1,18 +1,15 @@
 """Which recordings count as normal, and which of them a detector learns from."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from finetune.anomaly.settings import NormalRule
 from finetune.data.hold_out import draw_hold_out
 from finetune.data.tasks import check_patients
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
-
-NormalRule = Literal["only", "any"]
-"""only: the normal class and no other of its label set. any: the normal class among others, as the
-release has it."""
 
 
 class Judged(NamedTuple):

@@ -7,13 +7,13 @@ import numpy as np
 
 from finetune.anomaly.detector.detectors import Detector
 from finetune.anomaly.detector.folder import Decision
-from finetune.anomaly.detector.recordings import Over, RecordingScores, score_recordings
+from finetune.anomaly.detector.recordings import RecordingScores, score_recordings
 from finetune.anomaly.evaluation.findings import figures
 from finetune.anomaly.evaluation.measures import Measured, as_numbers
 from finetune.anomaly.evaluation.normals import Judged
 from finetune.anomaly.evaluation.report import measure_sections
-from finetune.anomaly.evaluation.threshold_rules import RuleName
-from finetune.anomaly.score_file import SCORES_FILE, write_scores
+from finetune.anomaly.evaluation.score_table import SCORES_FILE, write_scores
+from finetune.anomaly.settings import Over, RuleName
 from finetune.data.usable import check_unusable
 from finetune.data.windows import Reading
 from finetune.reports.page import write_report

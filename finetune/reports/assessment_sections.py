@@ -1,0 +1,82 @@
+"""Sections on the measures of a run: curves, decisions, probabilities, errors, audit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from finetune.evaluation.assessment import Assessment
+from finetune.evaluation.decision_measures import Judged
+from finetune.experiment.candidates import Contest
+from finetune.experiment.train_and_score import Compared
+from finetune.reports.error_examples import error_section
+from finetune.reports.page import SHOWN_AS
+from finetune.reports.score_sections import (
+    audit_section,
+    calibration_section,
+    confusion_section,
+    curve_section,
+    decision_section,
+)
+from finetune.reports.sections import Section
+from finetune.settings import FinetuneSettings
+from lamae.batches.dataset import Split
+from lamae.storage.corpus import Corpus
+
+
+def score_sections(
+    assessment: Assessment,
+    compared: Compared,
+    contest: Contest,
+    corpus: Corpus,
+    settings: FinetuneSettings,
+    summary: Mapping[str, Any],
+) -> list[Section]:
+    """Show the curves, decisions, probabilities, surest errors and audit of a run."""
+    classes, labels = compared.task.classes, compared.task.evaluation.labels
+    data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
+    shown = as_shown(assessment.judged)
+    return [
+        curve_section(labels, shown, classes),
+        *decided_sections(assessment.judged, labels, classes, data, settings, summary),
+    ]
+
+
+def decided_sections(
+    judged: Mapping[str, Judged],
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    data: Split,
+    settings: FinetuneSettings,
+    summary: Mapping[str, Any],
+) -> list[Section]:
+    """Show decisions, probabilities, surest errors and audit; single recordings of the first run.
+
+    `labels` are bool (records, classes) of the recordings of `data`.
+    """
+    own = next(iter(judged.values()))
+    called = own.decisions.f1[0]
+    sections = [
+        decision_section(summary, multi_label=settings.multi_label),
+        calibration_section(labels, as_shown(judged), classes, summary),
+    ]
+    if not settings.multi_label:
+        sections.append(confusion_section(labels, called, classes))
+    if settings.examples:
+        sections.append(
+            error_section(
+                data,
+                labels,
+                own.probabilities[0],
+                called,
+                classes=classes,
+                most=settings.examples,
+                decided=own.decisions.has_threshold[0] if settings.multi_label else None,
+            )
+        )
+    return [*sections, audit_section(summary["audit"])]
+
+
+def as_shown(judged: Mapping[str, Judged]) -> dict[str, np.ndarray]:
+    """Return the probabilities of the first run of each model, by its name in a report."""
+    return {SHOWN_AS.get(name, name): own.probabilities[0] for name, own in judged.items()}
