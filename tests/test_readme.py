@@ -21,6 +21,8 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 GENERATED = {DOCS / "reference" / name for name in ("shards.md", "pretrain.md", "finetune.md")}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PROGRAM = re.compile(r"(?:shards|pretrain|finetune)/main\.py")
+PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
+REFERRING = {".py", ".yaml", ".sh", ".sbatch", ".j2"}
 SHORT = {"LAUNCH": "accelerate launch", "CONFIGS": "configs/finetune"}
 """What docs/results/reproduce.md abbreviates."""
 TRAINED = {"steps": 2, "warmup_steps": 0, "batch_size": 8, "validate_every": 2}
@@ -131,6 +133,16 @@ def test_the_make_targets_and_paths_that_a_page_names_are_there(page: Path) -> N
     places = r"\b(?:configs|slurm|benchmarks|tests|docs)/[\w./-]*\.(?:yaml|py|sh|sbatch|md|json)\b"
     gone = [path for path in re.findall(places, text) if not (ROOT / path).is_file()]
     assert not gone, f"{_name(page)} names files that are not there: {gone}"
+
+
+def test_every_page_that_code_and_configurations_refer_to_is_there() -> None:
+    folders = ("lamae", "shards", "pretrain", "finetune", "configs", "slurm", "benchmarks", "tests")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
+    texts = {file: file.read_text() for file in files if file.suffix in REFERRING}
+    named = {(file, page) for file, t in texts.items() for page in re.findall(PAGE, t)}
+    assert len(named) > 10
+    gone = sorted(f"{_name(file)}: {page}" for file, page in named if not (ROOT / page).is_file())
+    assert not gone, f"pages that are not there: {gone}"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def table_error(path: Path, value: str) -> InputError:
     return InputError(
         f"table {path}",
         value=value,
-        expected="a CSV table as docs/data-format.md describes it",
+        expected="a CSV table as docs/reference/data-format.md describes it",
         remedy="Correct it, or name another.",
     )
 
