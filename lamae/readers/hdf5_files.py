@@ -38,6 +38,9 @@ MAX_COMPRESSION = 100
 MAX_CHUNK_BYTES = 2**27
 """Largest chunk of a dataset that is read: it is in memory whole."""
 
+MAX_TEXT_BYTES = 2**24
+"""Most bytes of all ids of a file, where they are texts of variable length."""
+
 _OPEN_FILES = 2  # a build takes one after the other, and each has a cache
 _CACHE_BYTES, _CACHE_SLOTS = 2**27, 10_007  # chunks may cross recordings: unpack them once
 _GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
@@ -122,10 +125,26 @@ def recording_names(path: Path, layout: ArrayLayout) -> list[str]:
     if ids.data.shape not in ((shape[0],), (shape[0], 1)):
         value = f"shape {ids.data.shape} of {layout.ids}"
         _refuse(str(path), "wrong_shape", value, f"an id for each of {shape[0]} recordings")
+    if ids.data.dtype.kind == "O":
+        return _texts(ids.data, str(path))
     values = _read(ids, (), str(path)).ravel()
     if values.dtype.kind == "S":
         return [value.decode(errors="replace").strip() for value in values]
     return [str(value) for value in values]
+
+
+def _texts(ids: h5py.Dataset, name: str) -> list[str]:
+    """Read texts of variable length, which a file may all let point at one long text."""
+    found: list[str] = []
+    room = MAX_TEXT_BYTES
+    for place in range(len(ids)):
+        content = bytes(np.ravel(ids[place])[0])
+        room -= len(content)
+        if room < 0:
+            value = f"more than {MAX_TEXT_BYTES} bytes of ids"
+            _refuse(name, "claims_more_than_it_stores", value, "an id for each recording")
+        found.append(content.decode(errors="replace").strip())
+    return found
 
 
 def read_array(
@@ -136,7 +155,7 @@ def read_array(
 
 
 def _dataset(path: Path, place: str, *, text: bool = False) -> _Checked:
-    """Return a dataset of numbers, or of text of fixed length where that is allowed."""
+    """Return a dataset of numbers, or of text where that is allowed."""
     try:
         found = path.stat()
         version = _Version(path, found.st_ino, found.st_mtime_ns, found.st_size)
@@ -166,7 +185,7 @@ def _checked(version: _Version, place: str, text: bool) -> _Checked:
     if data.is_virtual or data.external:
         value = f"{place} is stored in other files"
         _refuse(name, "leads_out_of_the_file", value, "data in the file itself")
-    if not (text and data.dtype.kind == "S"):
+    if not (text and h5py.check_string_dtype(data.dtype)):
         check_type(data.dtype, name)
     filters = _filters(data, name)
     _check_storage(data, filters, version.size, name)
