@@ -98,7 +98,7 @@ def test_words_before_and_behind_a_name_are_passed_over(name: str, lead: str) ->
     assert known_lead(name) == lead
 
 
-@pytest.mark.parametrize("name", ["lead avr-", "ECG", "V", "I" * 90, "MCL1", "ECG I-II", "lead-"])
+@pytest.mark.parametrize("name", ["lead avr-", "ECG", "V", "I" * 90, "MCL1", "ECG I-II", "lead-", "Lead 1"])
 def test_no_lead_is_guessed(name: str) -> None:
     assert known_lead(name) is None
 

@@ -63,9 +63,7 @@ _BY_KEY = {lead.lower(): lead for lead in LEADS} | {
     "d3": "III",
 }
 """Names in lower case; D for derivation, with a Roman or Arabic number, is in use in Brazil."""
-_NUMBERED = {"lead1": "I", "lead2": "II", "lead3": "III"}
 _MODIFIED = {"mli": "I", "mlii": "II", "mliii": "III"}
-_WITHOUT_SEPARATORS = str.maketrans("", "", _SEPARATORS + "-")
 _LONGEST_NAME = 80
 
 
@@ -102,8 +100,6 @@ def known_lead(name: str) -> str | None:
     key = "".join(letter for letter in plain if not unicodedata.combining(letter))
     while (stripped := _BEHIND.sub("", key)) != key:
         key = stripped
-    if numbered := _NUMBERED.get(key.translate(_WITHOUT_SEPARATORS)):
-        return numbered
     while match := _BEFORE.match(key):
         key = key[match.end() :]
     return _BY_KEY.get(key.strip(_SEPARATORS))

@@ -1,5 +1,7 @@
 """The formats of recordings: how each is told by its first bytes, and read."""
 
+import importlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -95,8 +97,65 @@ def _is_hdf5(start: bytes) -> bool:
     return any(start.startswith(b"\x89HDF\r\n\x1a\n", offset) for offset in _HDF5_OFFSETS)
 
 
+def _is_edf(start: bytes) -> bool:
+    known = start.startswith((b"0       ", b"\xffBIOSEMI"))
+    return (
+        known and start[236:244].strip().lstrip(b"-").isdigit() and start[252:256].strip().isdigit()
+    )
+
+
+def _has_root(name: str) -> Callable[[bytes], bool]:
+    pattern = re.compile(rf"<(?:[\w.-]+:)?{name}[\s>/]", re.IGNORECASE)
+    return lambda start: bool(pattern.search(decoded(start)))
+
+
+def _is_scp(start: bytes) -> bool:
+    """Whether a section 0 follows a checksum and a length, and begins with itself."""
+    return (
+        len(start) >= 32
+        and start[8:10] == b"\0\0"
+        and start[22:24] == b"\0\0"
+        and (start[28:32] == b"\x07\0\0\0")
+    )
+
+
+def _is_kardia(start: bytes) -> bool:
+    text = decoded(start).lstrip()
+    keys = ('"recordedAt"', '"amplitudeResolution"', '"patientID"', '"algorithmDetermination"')
+    return text.startswith("{") and sum(key in text for key in keys) >= 2
+
+
+def _hospital(module: str, **settings: str) -> Callable[[Path, ReadOptions], Reading]:
+    """Return the reader of a module of lamae.readers.hospital, which is imported when it reads."""
+
+    def read(path: Path, options: ReadOptions) -> Reading:
+        reader = importlib.import_module(f"lamae.readers.hospital.{module}")
+        return reader.read(path, options, **settings)
+
+    return read
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
+        "dicom": Format("DICOM", lambda start: start[128:132] == b"DICM", _hospital("dicom")),
+        "edf": Format("EDF or BDF", _is_edf, _hospital("edf")),
+        "ishne": Format(
+            "ISHNE",
+            lambda start: start.startswith(b"ISHNE1.0"),
+            _hospital("other_formats", name="ishne"),
+        ),
+        "mfer": Format(
+            "MFER",
+            lambda start: start[:1] == b"@" and start[2:6] == b"MFR ",
+            _hospital("other_formats", name="mfer"),
+        ),
+        "scp": Format("SCP-ECG", _is_scp, _hospital("other_formats", name="scp")),
+        "sierra": Format(
+            "Philips Sierra XML", _has_root("restingecgdata"), _hospital("sierra_xml")
+        ),
+        "muse": Format("GE MUSE XML", _has_root("restingecg"), _hospital("muse_xml")),
+        "aecg": Format("HL7 aECG XML", _has_root("annotatedecg"), _hospital("aecg_xml")),
+        "kardia": Format("Kardia JSON", _is_kardia, _hospital("other_formats", name="kardia")),
         "npy": Format("NumPy", lambda start: start.startswith(b"\x93NUMPY"), _read_npy),
         "hdf5": Format("HDF5", _is_hdf5, _read_hdf5),
         "icbeb": Format(
