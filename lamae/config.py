@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lamae.settings.arguments import Given, read_arguments
 from lamae.settings.problems import explain
-from lamae.settings.schema import field_at, types_in
+from lamae.settings.schema import field_at, section_of, types_in
 from lamae.settings.strict_yaml import YamlError, parse, read_mapping
 
 
@@ -113,3 +113,21 @@ def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
             _merge(values[key], value)
         else:
             values[key] = value
+
+
+def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
+    """Return settings that a file of this or an earlier version holds, where keys had other names.
+
+    Raises pydantic.ValidationError for others.
+    """
+    return schema.model_validate(with_present_names(schema, saved))
+
+
+def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved settings under the names that they have now, in sections as well."""
+    values = {schema.renamed.get(key, key): value for key, value in saved.items()}
+    for name, field in schema.model_fields.items():
+        section = section_of(field)
+        if isinstance(values.get(name), dict) and section and issubclass(section, Settings):
+            values[name] = with_present_names(section, values[name])
+    return values
