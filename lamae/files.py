@@ -62,7 +62,7 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     Raises ValueError where it has no rows, or some that are cut off, csv.Error where it is no CSV.
     """
     with path.open(newline="") as file:
-        header, *rows = csv.reader(file, strict=True) or [[]]
+        header, *rows = [*csv.reader(file, strict=True)] or [[]]
     if not rows or any(len(row) != len(header) for row in rows):
         raise ValueError(f"{path.name} has no rows, or some that are cut off")
     columns = [_bare(name) for name in header]
