@@ -46,7 +46,9 @@ _PUBLIC = {
     "decode_ecg": "lamae.storage.webdataset_decoder",
     "load_autoencoder": "lamae.model.checkpoint",
     "load_encoder": "lamae.model.checkpoint",
+    "read_ecg": "lamae.readers.any_file",
     "read_wfdb": "lamae.readers.wfdb_files",
+    "record_from": "lamae.readers.record_from",
 }
 
 __all__ = list(_PUBLIC)
