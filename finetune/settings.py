@@ -21,13 +21,13 @@ Baseline = Literal["random", "supervised"]
 decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
 on the same recordings."""
 
-NO_SCORE_HANGS_ON = frozenset(
+WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
         *("allow_overlap", "pretraining_data"),
     }
 )
-"""Settings of a run that change nothing of what its models say."""
+"""Settings that do not affect any score; a run may resume with other values."""
 
 
 class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings, IntervalSettings):
@@ -40,21 +40,21 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath | None = None
-    """Where results go; by default a new folder in runs/, named by task, mode and time."""
+    """Folder for results; by default a new folder in runs/, named by task, mode and time."""
     cache: FolderPath | None = None
     """Folder for embeddings; by default <run_dir>/embeddings."""
     mode: Mode = "probe"
-    """What is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
+    """Part that is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
     cnn_attention_bilstm or hierarchical_transformer."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
-    """What the classifier is compared with; those that the mode itself is are left out."""
+    """Classifiers to compare with; one that is the mode itself is left out."""
     preprocess: Preprocessor | None = None
     """From a recording to the array a model reads; by default the encoder's, from which it must
     not differ, and without an encoder twelve leads at 250 Hz."""
     training: TrainingSettings = TrainingSettings()
-    """How the classifier is trained, in all modes but probe."""
+    """Training of the classifier, in all modes but probe."""
     supervised: TrainingSettings = TrainingSettings()
-    """How the supervised baseline is trained."""
+    """Training of the supervised baseline."""
     lasan: LasanSettings = LasanSettings()
     """Sizes of LASAN, in modes lasan and hybrid."""
     cnn_attention_bilstm: CnnAttentionBilstmSettings = CnnAttentionBilstmSettings(

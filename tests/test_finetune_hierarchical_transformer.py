@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from finetune.classifiers.folder import load_classifier
-from finetune.main import finetune
 from finetune.networks.channel_gate import ChannelGate
 from finetune.networks.differential_attention import SoftmaxAttention
 from finetune.networks.hierarchical_transformer import HierarchicalTransformer, PostNormLayer
 from finetune.networks.settings import HierarchicalTransformerSettings
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
@@ -288,13 +288,19 @@ def test_the_mode_trains_needs_no_encoder_and_comes_back(
         encoder=None,
         preprocess={"leads": 8, "sampling_rate": 100, "duration_s": 10, "band_hz": None},
         hierarchical_transformer={"width": 16, "depth": 3, "heads": 2, "hidden": 16},
-        training={"epochs": 2, "batch_size": 16, "part_size": 16, "lr": 3e-3, "hold_out": 0.25},
-        supervised={"epochs": 1, "batch_size": 16, "part_size": 16, "hold_out": 0.25},
+        training={
+            "epochs": 2,
+            "batch_size": 16,
+            "micro_batch_size": 16,
+            "lr": 3e-3,
+            "hold_out": 0.25,
+        },
+        supervised={"epochs": 1, "batch_size": 16, "micro_batch_size": 16, "hold_out": 0.25},
         baselines=("random", "supervised"),
     )
-    finetune(settings, accelerator)
+    finetune(settings)
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
-    assert list(summary["contenders"]) == ["hierarchical_transformer", "supervised"]
+    assert list(summary["candidates"]) == ["hierarchical_transformer", "supervised"]
     loaded = load_classifier(tmp_path / "probe").classifier
     assert loaded.architecture.hierarchical_transformer == settings.hierarchical_transformer
     with torch.no_grad():

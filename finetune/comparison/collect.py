@@ -15,7 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lamae.config import exit_with
+from finetune.anomaly.run_settings import AnomalySettings
+from finetune.settings import FinetuneSettings
+from lamae.command_line import exit_with
+from lamae.config import with_present_names
 from lamae.errors import InputError
 from lamae.files import open_whole
 from lamae.runs.tracking import SUMMARY, read_summary
@@ -39,7 +42,7 @@ class Run(NamedTuple):
     state: str
     """finished, unfinished (failed, or still at work), or missing (not begun)."""
     summary: Mapping[str, Any]
-    """What it found; empty unless it is finished."""
+    """Its summary.json; empty unless it is finished."""
 
 
 class Table(NamedTuple):
@@ -76,7 +79,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 def tabulate(runs: Sequence[Run]) -> Table:
     """Arrange runs as a table of what differs between them and of what they found."""
-    configs = [dict(flat_config(run.summary["config"])) for run in runs if run.summary]
+    configs = [flat_settings(run.summary) for run in runs if run.summary]
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
     results = {
@@ -142,12 +145,18 @@ def main(arguments: Sequence[str]) -> None:
         exit_with(f"without a result: {named}; to run them again: --array={again}", status=1)
 
 
-def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return settings by dotted name, without those that only say where things are."""
+def flat_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run by dotted name, without those that only name folders."""
+    config = summary["config"]
+    schema = AnomalySettings if "kind" in config else FinetuneSettings
+    return dict(_flat(with_present_names(config, schema)))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat += flat_config(value, f"{prefix}{key}.")
+            flat += _flat(value, f"{prefix}{key}.")
         elif key not in _PLACES:
             flat.append((f"{prefix}{key}", value))
     return flat
@@ -160,7 +169,7 @@ def _read_run(folder: Path, name: str) -> Run:
 
 
 def _setting(summary: Mapping[str, Any], key: str) -> Any:
-    return dict(flat_config(summary["config"])).get(key)
+    return flat_settings(summary).get(key)
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Finished runs as a comparison reads them: what each says of its evaluation recordings."""
+"""Finished runs as a comparison reads them: predictions for their evaluation recordings."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from lamae.runs.tracking import SUMMARY, read_summary
 
 
 class Predictions(NamedTuple):
-    """What one model says of recordings."""
+    """Predictions of one model for recordings."""
 
     keys: tuple[str, ...]
     """Of the recordings."""
@@ -49,13 +49,13 @@ class FinishedRun(NamedTuple):
     """One run and its results."""
 
     folder: Path
-    """Where it is."""
+    """Its folder."""
     summary: dict[str, Any]
     """Its summary.json."""
     own: Predictions
-    """What its model says."""
+    """Predictions of its model."""
     baselines: dict[str, Predictions]
-    """What its baselines say, by name."""
+    """Predictions of its baselines, by name."""
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -95,15 +95,21 @@ def _reader(summary: dict[str, Any]) -> Callable[[Path, dict[str, Any]], Finishe
     """Return what reads the results of a run, by what its summary is of."""
     if "folds" in summary["config"]:
         return _read_out_of_fold
-    if "contenders" in summary:
+    if _candidates(summary):
         return _read_predictions
     return _read_scores if "ranking" in summary else None
+
+
+def _candidates(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return facts on each candidate of a run, by the key of this version or of an earlier one."""
+    found: dict[str, Any] = summary.get("candidates") or summary.get("contenders") or {}
+    return found
 
 
 def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
     found = {
         name: _one_evaluation(folder / baseline_predictions(name))
-        for name in summary["contenders"]
+        for name in _candidates(summary)
         if (folder / baseline_predictions(name)).is_file()
     }
     return FinishedRun(folder, summary, _one_evaluation(folder / PREDICTIONS), found)

@@ -1,4 +1,4 @@
-"""What a cross-validation leaves: out-of-fold scores, a report, a summary."""
+"""Results of a cross-validation as files: out-of-fold predictions, a report, a summary."""
 
 import csv
 import io
@@ -11,7 +11,11 @@ from finetune.cross_validation.nested import OutOfFold
 from finetune.cross_validation.out_of_fold import fold_scores, fold_statistic
 from finetune.data.tasks import Cohort
 from finetune.evaluation.assessment import merge_measures
-from finetune.evaluation.decision_measures import Judged, measure_decisions, summarise_decisions
+from finetune.evaluation.decision_measures import (
+    ClassifierPredictions,
+    measure_decisions,
+    summarise_decisions,
+)
 from finetune.evaluation.ranking_measures import summarise
 from finetune.reports.assessment_sections import decided_sections
 from finetune.reports.findings import sentences
@@ -25,7 +29,7 @@ from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.metrics import macro
 
 OUT_OF_FOLD = "out_of_fold.csv"
-"""Where a run keeps what is said of each recording by who has not seen its patient."""
+"""File of out-of-fold predictions: each recording scored by a model not trained on its patient."""
 
 
 def write_results(
@@ -53,9 +57,12 @@ def write_results(
         generator=np.random.default_rng([settings.seed, 1]),
         resamples=settings.resamples,
     )
-    judged = {name: Judged(own, found.decisions[name]) for name, own in found.scores.items()}
+    predictions = {
+        name: ClassifierPredictions(own, found.decisions[name])
+        for name, own in found.scores.items()
+    }
     decided = measure_decisions(
-        judged,
+        predictions,
         part.labels,
         part.patients,
         classes=cohort.classes,
@@ -87,7 +94,7 @@ def write_results(
         title=f"LAMAE: {settings.label_set}, {settings.mode}, cross-validated",
         findings=[*told[1:2], *told[:1], *told[2:]],
         summary=summary,
-        sections=_sections(cohort, judged, data, settings, summary),
+        sections=_sections(cohort, predictions, data, settings, summary),
     )
     write_json(run_dir / SUMMARY, summary)
     return told
@@ -95,7 +102,7 @@ def write_results(
 
 def _sections(
     cohort: Cohort,
-    judged: dict[str, Judged],
+    predictions: dict[str, ClassifierPredictions],
     data: Split,
     settings: FinetuneSettings,
     summary: dict[str, Any],
@@ -110,7 +117,7 @@ def _sections(
     return [
         diagnosis_section(summary),
         Section("Out of fold", text),
-        *decided_sections(judged, cohort.part.labels, cohort.classes, data, settings, summary),
+        *decided_sections(predictions, cohort.part.labels, cohort.classes, data, settings, summary),
     ]
 
 

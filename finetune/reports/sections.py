@@ -1,4 +1,4 @@
-"""What a report is made of: sections of sentences, figures and tables, which are files as well."""
+"""Sections of a report: sentences, figures and tables, which are files as well."""
 
 import csv
 import io
@@ -23,9 +23,9 @@ class NamedFigure(NamedTuple):
     name: str
     """Name of its files, without a suffix; that of no other figure of the report."""
     figure: Figure
-    """What is drawn; its label describes it to those who cannot see it."""
+    """The drawing; its label describes it to those who cannot see it."""
     caption: str = ""
-    """What a reader has to know to judge it."""
+    """Sentence below it, with the facts that a reader needs."""
 
 
 class NamedTable(NamedTuple):
@@ -34,7 +34,7 @@ class NamedTable(NamedTuple):
     name: str
     """Name of its file, without a suffix; that of no other table of the report."""
     caption: str
-    """What stands above it."""
+    """Caption above it."""
     columns: Sequence[str]
     """Names of the columns."""
     rows: Sequence[Sequence[Cell]]
@@ -42,7 +42,7 @@ class NamedTable(NamedTuple):
     leading: int = 0
     """First rows that are set apart from the others, such as means."""
     on_page: bool = True
-    """Whether the page shows it; otherwise it is a file alone."""
+    """Show it on the page; otherwise it is a file alone."""
 
 
 class Section(NamedTuple):
@@ -53,9 +53,9 @@ class Section(NamedTuple):
     text: Sequence[str] = ()
     """Sentences or paragraphs."""
     figures: Sequence[NamedFigure] = ()
-    """What is drawn."""
+    """Figures."""
     tables: Sequence[NamedTable] = ()
-    """What is tabulated."""
+    """Tables."""
 
 
 def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]:
