@@ -17,7 +17,6 @@ protocols/         one encoder under the protocols of published studies
 reports/           the report of a run: page, sections, figures
 run.py             one run: data, candidates, training, evaluation, report
 run_settings.py    settings that most verbs share
-saved_settings.py  settings of earlier versions under their present names
 settings.py        settings of a run
 training/          probes, embeddings and fine-tuning
 """

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lamae.settings.arguments import Given, read_arguments
 from lamae.settings.problems import explain
-from lamae.settings.schema import field_at, types_in
+from lamae.settings.schema import field_at, section_of, types_in
 from lamae.settings.strict_yaml import YamlError, parse, read_mapping
 
 
@@ -113,3 +113,21 @@ def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
             _merge(values[key], value)
         else:
             values[key] = value
+
+
+def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
+    """Return settings that a file of this or an earlier version holds, where keys had other names.
+
+    Raises pydantic.ValidationError for others.
+    """
+    return schema.model_validate(with_present_names(saved, schema))
+
+
+def with_present_names(saved: Mapping[str, Any], schema: type[Settings]) -> dict[str, Any]:
+    """Rename the keys of saved settings, and of their sections, by `renamed` of each class."""
+    values = {schema.renamed.get(key, key): value for key, value in saved.items()}
+    for name, field in schema.model_fields.items():
+        section = section_of(field)
+        if isinstance(values.get(name), Mapping) and section and issubclass(section, Settings):
+            values[name] = with_present_names(values[name], section)
+    return values

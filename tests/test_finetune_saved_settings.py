@@ -2,8 +2,8 @@
 
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.comparison.collect import flat_settings
-from finetune.saved_settings import with_present_names
 from finetune.settings import FinetuneSettings
+from lamae.config import with_present_names
 
 BEFORE = {
     "data": "shards",

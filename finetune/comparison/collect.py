@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.saved_settings import with_present_names
 from finetune.settings import FinetuneSettings
 from lamae.command_line import exit_with
+from lamae.config import with_present_names
 from lamae.errors import InputError
 from lamae.files import open_whole
 from lamae.runs.tracking import SUMMARY, read_summary
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 RUNS = "runs.txt"
 """The settings of each run that was wanted, one run a line."""

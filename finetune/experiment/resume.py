@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from finetune.data.tasks import LabelledRows
 from finetune.experiment.candidates import Candidates
 from finetune.processes import from_main
-from finetune.saved_settings import with_present_names
 from finetune.settings import WITHOUT_EFFECT_ON_SCORES, FinetuneSettings
+from lamae.config import with_present_names
 from lamae.errors import InputError
-from lamae.files import whole_folder, write_json
-from lamae.model.checkpoint import read_json, read_tensors
-from lamae.runs.checksums import damage, seal
+from lamae.files import whole_folder
+from lamae.model.model_folder import read_json, read_tensors, write_folder
+from lamae.runs.checksums import damage
 from lamae.runs.run_folder import STATE
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import Corpus
@@ -105,9 +105,8 @@ class SavedProgress:
         replaces: str | None,
     ) -> None:
         with whole_folder(self._folder / name) as partial:
-            save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial / _TENSORS)
-            write_json(partial / STATE, {_ABOUT: self._about, **state})
-            seal(partial)
+            documents = {STATE: {_ABOUT: self._about, **state}}
+            write_folder(partial, tensors={_TENSORS: tensors}, documents=documents)
         if replaces is not None:
             shutil.rmtree(self._folder / replaces, ignore_errors=True)
 
@@ -127,8 +126,9 @@ class SavedProgress:
     def _check_same(self, before: dict[str, Any]) -> None:
         """Raise InputError where a piece is of other settings or data than this run."""
         known = {name: before.get(name) for name in self._about}
-        if isinstance(known.get("settings"), Mapping):
-            known["settings"] = with_present_names(known["settings"], FinetuneSettings)
+        settings = known.get("settings")
+        if isinstance(settings, Mapping):
+            known["settings"] = with_present_names(settings, FinetuneSettings)
         if known != self._about:
             name, found, wanted = first_difference(known, self._about)
             raise InputError(

@@ -15,7 +15,7 @@ from finetune.protocols.settings import ProtocolsSettings
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 TABLE = "protocols"
 """Name of the tables, before its ending."""
