@@ -57,7 +57,8 @@ def _table_of_verbs(program: Program, links: dict[str, str]) -> Iterator[str]:
 def _verb(program: Program, name: str) -> Iterator[str]:
     verb = program.verbs[name]
     yield from (verb.summary, "")
-    yield from (f"    {usage_line(program, name)}", f"    {example_line(program, name)}", "")
+    yield from (f"`{usage_line(program, name)}`, such as", "")
+    yield from (f"    {example_line(program, name)}", "")
     for title, sentence, keys in groups_of(find(verb.settings)):
         yield from (f"**{title}**{' ' * bool(sentence)}{sentence}", "")
         yield from ("| setting | default | type | |", "|---|---|---|---|")
