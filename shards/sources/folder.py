@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
 from shards.settings import LocalSource
 from shards.sources.join import all_files_below, join
+from shards.sources.people import about_of, stated_people
 from shards.sources.signal_files import header_files
 from shards.sources.unread import unread_files
 from shards.tables.label_table import NO_TABLE, LabelRow, LabelTable, read_label_table
@@ -41,6 +43,11 @@ class _Recognised(NamedTuple):
     others: list[str]
     """Files that are neither recordings nor parts of one."""
 
+    @property
+    def stating(self) -> list[str]:
+        """Recordings of formats that state whose they are."""
+        return [path for path, reader in self.readers.items() if reader == "by_content"]
+
 
 def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> Listing:
     """List recordings below a folder: the table names their patients, or each record is one.
@@ -59,9 +66,15 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
     keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in found.readers}
     table = _table(settings, keys)
     patients = {path: row.patient_id for path, row in table.rows.items()}
+    stated = {}
+    if settings.patients is None:
+        nameless = (path for path in found.stating if patients.get(path) is None)
+        stated = stated_people(settings, islice(nameless, max_opened))
+    patients |= {path: about.patient_id for path, about in stated.items()}
 
     def complete(entry: Entry) -> Entry:
-        return entry._replace(reader=found.readers[entry.path])
+        about = {**about_of(stated.get(entry.path)), **entry.about}
+        return entry._replace(reader=found.readers[entry.path], about=about)
 
     listing = join(keys, patients, table, complete)
     unread = unread_files(settings.source, found.others, table=settings.table)
