@@ -106,9 +106,9 @@ class LocalSource(SourceSettings):
     @property
     def array_layout(self) -> ArrayLayout:
         """The layout of arrays in the user's unit."""
-        return (
-            self.arrays if self.unit is None else self.arrays.model_copy(update={"unit": self.unit})
-        )
+        if self.unit is None:
+            return self.arrays
+        return self.arrays.model_copy(update={"unit": self.unit})
 
     @property
     def read_options(self) -> ReadOptions:

@@ -42,6 +42,8 @@ class _Recognised(NamedTuple):
     """How each recording is read, by path; of a WFDB record without ending."""
     others: list[str]
     """Files that are neither recordings nor parts of one."""
+    opened: int
+    """Files that were opened to tell what they are."""
 
     @property
     def stating(self) -> list[str]:
@@ -78,7 +80,14 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
 
     listing = join(keys, patients, table, complete)
     unread = unread_files(settings.source, found.others, table=settings.table)
-    return listing._replace(rejects=[*listing.rejects, *unread])
+    said = sum(about.patient_id is not None for about in stated.values())
+    sentences = [f"patients of {said} files: as the files state them"] * bool(said)
+    if found.opened < len(files):
+        sentences.append(
+            f"of {len(files)} files {found.opened} were opened; the others are taken to be like them"
+        )
+    rejects = [*listing.rejects, *unread]
+    return listing._replace(rejects=rejects, found=(*listing.found, *sentences))
 
 
 def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:
@@ -102,7 +111,7 @@ def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> 
             others.append(path)
         else:
             readers[path[:-4] if reader == "wfdb" else path] = reader
-    return _Recognised(readers, others)
+    return _Recognised(readers, others, len(opened))
 
 
 def require_sampling_rate(settings: LocalSource) -> None:
