@@ -34,15 +34,15 @@ class Architecture(Settings):
     """All that a classifier is built from, weights aside."""
 
     mode: Mode
-    """What it is."""
+    """Its mode."""
     classes: tuple[str, ...]
     """Classes in the order of its logits."""
     multi_label: bool
-    """Whether a recording may have several of them, or has exactly one."""
+    """True where a recording may have several of them, False where it has exactly one."""
     preprocess: Preprocessor
     """From a recording to the array that it reads."""
     pooling: Pooling
-    """How the encoder's tokens become one vector, where a mode needs one."""
+    """Reduction of the encoder's tokens to one vector, where a mode needs one."""
     encoder: AnyEncoderSettings | None
     """Sizes of the encoder, or what describes another; none in modes without."""
     lasan: LasanSettings
@@ -59,7 +59,7 @@ class Classifier(NamedTuple):
     model: nn.Module
     """Called with a batch as finetune/networks/outputs.py says."""
     architecture: Architecture
-    """What it is made of."""
+    """Its architecture."""
 
     def outputs(self, batch: Batch, device: torch.device) -> Outputs:
         """Classify a batch on the device where the model is."""

@@ -23,10 +23,10 @@ _SMOOTH = 1e-8
 
 
 class Network(nn.Module):
-    """What is inside: called with the array that it reads, it returns its first output."""
+    """Network of an encoder: called with the array that it reads, it returns its first output."""
 
     errors: tuple[type[Exception], ...] = (RuntimeError,)
-    """What it raises for an array that it cannot read."""
+    """Errors that it raises for an array that it cannot read."""
 
 
 class OtherEncoder(nn.Module):
@@ -50,7 +50,7 @@ class OtherEncoder(nn.Module):
         Args:
             signal: by the encoder's own preprocessor.
             leads: canonical names of the rows of `signal`: those of the preprocessor.
-            recorded: not used; such an encoder reads signals alone.
+            recorded: not used; such an encoder cannot leave leads out.
 
         Raises InputError for other leads, and where the network gives what is not described.
         """
@@ -93,10 +93,10 @@ class OtherEncoder(nn.Module):
 
 
 AnyEncoder = Encoder | OtherEncoder
-"""What a classifier can be built around."""
+"""An encoder that a classifier can be built around."""
 
 AnyEncoderSettings = EncoderSettings | OtherEncoderSettings
-"""What such an encoder is described by."""
+"""Settings of such an encoder."""
 
 
 def between_minus_one_and_one(signal: Float[Tensor, "b l s"]) -> Float[Tensor, "b l s"]:

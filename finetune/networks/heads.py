@@ -23,7 +23,7 @@ from lamae.model.settings import Pooling
 
 @runtime_checkable
 class Head(Protocol):
-    """What turns latents into outputs; an nn.Module in all cases here."""
+    """Module that turns latents into outputs."""
 
     def __call__(self, latents: Latents, present: Bool[Tensor, "b l"] | None) -> Outputs:
         """Classify; an absent lead counts for nothing."""

@@ -1,4 +1,4 @@
-"""What every classifier returns, whatever it is made of, and the layer that its logits are from."""
+"""Outputs of every classifier, and the layer that its logits are from."""
 
 from typing import NamedTuple
 

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from finetune.data.windows import Reading, average_over_windows
+from finetune.data.windows import LoaderOptions, average_over_windows
 from finetune.encoders.other_encoder import AnyEncoder, patches_recorded, present_rows
-from finetune.main_process import from_main
+from finetune.processes import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
@@ -25,7 +25,7 @@ from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
 _LAYOUT = b"rows, features, unusable; without padding; mean over windows"
-"""What a kept file holds: one of another layout has another name."""
+"""Layout of a kept file: one of another layout has another name."""
 
 
 class Embedded(NamedTuple):
@@ -87,7 +87,7 @@ class EmbeddingCache:
         positions, features, unusable = average_over_windows(
             data,
             lambda batch: self._features(encoder, batch),
-            Reading(self._batch_size, self._min_leads, self._workers),
+            LoaderOptions(self._batch_size, self._min_leads, self._workers),
             accelerator=self._accelerator,
             name=f"embed {name}",
         )
