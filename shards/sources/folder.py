@@ -84,7 +84,7 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
     sentences = [f"patients of {said} files: as the files state them"] * bool(said)
     if found.opened < len(files):
         sentences.append(
-            f"of {len(files)} files {found.opened} were opened; the others are taken to be like them"
+            f"{found.opened} of {len(files)} files were opened; the others are taken to be alike"
         )
     rejects = [*listing.rejects, *unread]
     return listing._replace(rejects=rejects, found=(*listing.found, *sentences))
