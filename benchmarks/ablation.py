@@ -33,8 +33,9 @@ from lamae.config import load_settings
 from lamae.model.checkpoint import load_autoencoder
 from lamae.model.encoder import Encoder
 from lamae.runs.tracking import SUMMARY, read_summary
+from lamae.statistics.interval import Interval
 from lamae.statistics.metrics import class_scores, macro
-from lamae.statistics.score_intervals import BootstrapScores, Interval, bootstrap_scores
+from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]

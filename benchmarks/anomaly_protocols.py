@@ -30,9 +30,9 @@ from finetune.anomaly.settings import AnomalyTraining, Architecture
 from finetune.data.windows import Reading
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import Windows
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
-from lamae.statistics.score_intervals import Interval
 from lamae.statistics.thresholds import choose_thresholds, f_beta, weighted_confusion
 from lamae.storage.corpus import Corpus
 
@@ -207,7 +207,7 @@ def compare(test: Tested, validation: Tested, scale: Scale) -> dict[str, dict[st
         f1 = [f_beta(weighted_confusion(labels, each[:, None], weights)) for each in called]
         return np.concatenate([ranks.auroc, ranks.average_precision, *f1], axis=1)
 
-    found = bootstrap_statistics(
+    found = measure_intervals(
         {"cae": measured},
         test.abnormal[:, None],
         test.patients,

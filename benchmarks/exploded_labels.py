@@ -32,8 +32,9 @@ from finetune.training.fine_tuning import Training, TrainingData
 from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
-from lamae.statistics.measure_intervals import bootstrap_statistics
-from lamae.statistics.score_intervals import bootstrap_scores, symmetric_interval
+from lamae.statistics.interval import symmetric_interval
+from lamae.statistics.measure_intervals import measure_intervals
+from lamae.statistics.score_intervals import bootstrap_scores
 from lamae.statistics.thresholds import choose_thresholds, decide, f_beta, weighted_confusion
 from lamae.storage.corpus import Corpus
 
@@ -226,7 +227,7 @@ def measures(
     def macro_f1(weights: np.ndarray) -> np.ndarray:
         return f_beta(weighted_confusion(tested.labels, decisions, weights)).mean(axis=1)[:, None]
 
-    f1 = bootstrap_statistics(
+    f1 = measure_intervals(
         {"": macro_f1},
         tested.labels,
         patients,

@@ -191,8 +191,7 @@ def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], No
 
     def train(batch: int, leads: int, patches: int) -> None:
         signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
-        mask = masks(batch, leads, patches, batch)
-        model(signal, LEADS[:leads], mask=mask).loss.backward()
+        model(signal, LEADS[:leads], mask=masks(batch, leads, patches, batch)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -16,7 +16,7 @@ counted   patches that enter the loss: decoded, of a present lead, and valid
 sees      tokens that others may attend to: CLS and valid patches, of present leads
 
 batches/     shards become batches, in an order that is a function of (seed, step)
-ecg/         an ECG: its leads, one recording, its signals, and what a model reads
+ecg/         an ECG: its leads, one recording, its signals, and a model's input
 edge/        classifiers on a device, without torch
 figures/     ECG paper, reconstructions and HTML pages
 model/       LAMAE: masks, encoder, autoencoder, and both as files
@@ -46,7 +46,9 @@ _PUBLIC = {
     "decode_ecg": "lamae.storage.webdataset_decoder",
     "load_autoencoder": "lamae.model.checkpoint",
     "load_encoder": "lamae.model.checkpoint",
+    "read_ecg": "lamae.readers.any_file",
     "read_wfdb": "lamae.readers.wfdb_files",
+    "record_from": "lamae.readers.record_from",
 }
 
 __all__ = list(_PUBLIC)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lamae.settings.arguments import Given, read_arguments
 from lamae.settings.problems import explain
-from lamae.settings.schema import field_at, types_in
+from lamae.settings.schema import field_at, section_of, types_in
 from lamae.settings.strict_yaml import YamlError, parse, read_mapping
 
 
@@ -116,6 +116,14 @@ def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
             values[key] = value
 
 
+def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
+    """Return settings that a file of this or an earlier version holds, where keys had other names.
+
+    Raises pydantic.ValidationError for others.
+    """
+    return schema.model_validate(_renamed(schema, saved))
+
+
 def settings_from_command_line(schema: type[S], arguments: Sequence[str] | None = None) -> S:
     """Like `load_settings` for a program: prints problems and exits 2; knows --print-config."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -134,3 +142,12 @@ def exit_with(message: str, *, status: int = 2) -> NoReturn:
     """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
     sys.stderr.write(f"{message}\n")
     raise SystemExit(status)
+
+
+def _renamed(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+    values = {schema.renamed.get(key, key): value for key, value in saved.items()}
+    for name, field in schema.model_fields.items():
+        section = section_of(field)
+        if isinstance(values.get(name), dict) and section and issubclass(section, Settings):
+            values[name] = _renamed(section, values[name])
+    return values

@@ -1,12 +1,16 @@
 """Files and folders that appear whole or not at all."""
 
+import csv
+import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_FORMULA = ("=", "+", "-", "@")
 
 
 @contextmanager
@@ -34,6 +38,32 @@ def write_json(path: Path, content: Any) -> None:
 def json_bytes(content: Any) -> bytes:
     """Return JSON for people: indented, with a line's end."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file for people and spreadsheets, whole or not at all.
+
+    A text that a spreadsheet would run as a formula begins with an apostrophe, and characters that
+    would steer a terminal are escaped; numbers stay as they are.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_harmless(cell) for cell in header])
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters and halves of characters are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 @contextmanager

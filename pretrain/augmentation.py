@@ -22,14 +22,14 @@ _WANDER_HZ = (0.05, 0.5)
 
 
 class Changes(NamedTuple):
-    """What is done to each recording of a batch."""
+    """Changes of each recording of a batch."""
 
     scale: Float[Tensor, " b"] | None
     """Factor of the amplitude; None where no recording is scaled, and so for the others."""
     noise_rms: Float[Tensor, " b"] | None
     """Root mean square of the noise."""
     noise_key: Int[Tensor, "b 2"]
-    """What the noise is a function of: two numbers of 32 bits."""
+    """Key that decides the noise: two numbers of 32 bits."""
     wander_rms: Float[Tensor, " b"] | None
     """Root mean square of a period of the wander."""
     wander_cycles: Float[Tensor, " b"]

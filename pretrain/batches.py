@@ -1,4 +1,4 @@
-"""What a step reads: recordings, windows, changes and masks, a function of (seed, step) alone."""
+"""Batches of a step: recordings, windows, changes and masks, a function of (seed, step)."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What is looked at between steps: validation, the probe, and pictures."""
+"""Evaluation between steps: validation, the probe, and pictures."""
 
 from accelerate import Accelerator
 

@@ -24,12 +24,13 @@ from lamae.training.threads import use_cores
 from pretrain.batches import Reader, training_batches
 from pretrain.cost.parameters import parameter_report
 from pretrain.evaluation import Evaluation
-from pretrain.loop import Training, set_statistics, start_training, train_step
+from pretrain.loop import Training, train_step
 from pretrain.processes.launch import make_accelerator
 from pretrain.processes.stopping import Reason, Stopping, mark_resumable
 from pretrain.processes.watchdog import Watchdog
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
+from pretrain.start import set_statistics, start_training
 
 
 def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:

@@ -8,7 +8,7 @@ from shards.build.merge import merge_blocks
 from shards.build.run import PartBuilt, build_part, build_shards
 from shards.describe.settings import DescribeSettings
 from shards.hdf5.settings import ExportSettings, ImportSettings
-from shards.settings import CommandSettings, MergeSettings, VerifySettings
+from shards.settings import CommandSettings, InspectSettings, MergeSettings, VerifySettings
 from shards.show import description_lines, summary_lines, verification_lines
 from shards.simulator.settings import SimulateSettings
 
@@ -24,6 +24,13 @@ def build(settings: CommandSettings) -> Iterator[str]:
         yield f"{built.missing} shards of other parts are missing"
     else:
         yield f"all parts are finished: python shards/main.py merge output={settings.output}"
+
+
+def inspect(settings: InspectSettings) -> Iterator[str]:
+    """Say how a source would be read, without writing anything."""
+    from shards.inspection import inspect_source
+
+    yield from inspect_source(settings)
 
 
 def merge(settings: MergeSettings) -> Iterator[str]:

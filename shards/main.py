@@ -22,6 +22,13 @@ PROGRAM = Program(
             summary="Build shards of recordings, all or one of several parts.",
             example="configs/shards/ptbxl.yaml source=<ptbxl> output=<shards>",
         ),
+        "inspect": Verb(
+            settings="shards.settings:InspectSettings",
+            run="shards.commands:inspect",
+            summary="Show how a folder or a file would be read; nothing is written.",
+            example="<folder> table=<table.csv>",
+            first="source",
+        ),
         "merge": Verb(
             settings="shards.settings:MergeSettings",
             run="shards.commands:merge",

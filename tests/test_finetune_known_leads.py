@@ -16,7 +16,7 @@ from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
 from lamae.config import load_settings
 from lamae.ecg.leads import INDEPENDENT_LEADS
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
 from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import Corpus
@@ -122,7 +122,7 @@ def test_arvc_loses_more_without_v1_to_v3_than_long_qt(scores: Scores, unharmed:
         )
         for some in (INDEPENDENT_LEADS, without(*RIGHT))
     }
-    found = bootstrap_statistics(
+    found = measure_intervals(
         statistics,
         part.labels,
         part.patients,

@@ -18,7 +18,7 @@ from finetune.reports.sections import (
     table_csv,
     write_sections,
 )
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -13,7 +13,7 @@ from finetune.reports.score_sections import (
     decision_section,
 )
 from finetune.reports.sections import NamedTable, Section
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 CLASSES = tuple(f"class {number}" for number in range(15))
 

@@ -168,8 +168,8 @@ def test_integers_in_a_table_with_a_gain_return_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "message"),
     [
-        ("I,II\n1,2\n1,x\n", "unreadable_file", "line 3: 'x'"),
-        ("I,II\n1,2\n\n1\n", "unreadable_file", "line 4: 'fewer"),
+        ("I,II\n1,2\n1,x\n", "unreadable_file", "line 3: no number in column II"),
+        ("I,II\n1,2\n\n1\n", "unreadable_file", "line 4: fewer cells, 1 of 2"),
         ("I,II\n", "no_samples", "recording r"),
         ("", "no_standard_lead", "recording r"),
         ("a,b\n1,2\n", "no_standard_lead", "recording r"),

@@ -98,7 +98,7 @@ def test_words_before_and_behind_a_name_are_passed_over(name: str, lead: str) ->
     assert known_lead(name) == lead
 
 
-@pytest.mark.parametrize("name", ["lead avr-", "ECG", "V", "I" * 90, "MCL1", "ECG I-II", "lead-"])
+@pytest.mark.parametrize("name", ["lead avr-", "ECG", "V", "I" * 90, "MCL1", "ECG I-II", "lead-", "Lead 1"])
 def test_no_lead_is_guessed(name: str) -> None:
     assert known_lead(name) is None
 
@@ -115,7 +115,7 @@ def test_the_words_of_a_user_go_before_all_others() -> None:
     assert found.rows == {"II": 0, "V1": 1} and found.dropped == ("resp",)
     with pytest.raises(InputError, match="one of I, II"):
         find_leads(["ECG1"], {"ECG1": "second"})
-    with pytest.raises(InputError, match="'II' and 'ecg ii'"):
+    with pytest.raises(InputError, match="II twice, as 'II' and 'ecg ii'"):
         find_leads(["II", "ecg ii"])
 
 

@@ -14,7 +14,7 @@ from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask
 from lamae.model.settings import AutoencoderSettings
-from lamae.runs.checksums import SEAL, seal
+from lamae.runs.checksums import CHECKSUMS, write_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     OPTIMIZER,
@@ -121,17 +121,19 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(tmp_path: Path, nam
     assert marker.exists(), "the payload works where something unpickles it"
     marker.unlink()
     (folder / name).write_bytes(pickle.dumps(_Payload(marker)))
-    seal(folder)  # as whoever put it there can
+    write_checksums(folder)  # as whoever put it there can
     with pytest.raises(InputError, match=name):
         load(folder)
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, SEAL])
+@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, CHECKSUMS])
 def test_a_flipped_bit_in_any_file_is_refused_and_named(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path)
     whole = (folder / name).read_bytes()
-    named = r"\S+" if name == SEAL else re.escape(name)  # the seal may then accuse another file
+    named = (
+        r"\S+" if name == CHECKSUMS else re.escape(name)
+    )  # the seal may then accuse another file
     for bit in (0, 4 * len(whole), 8 * len(whole) - 1):
         spoilt = bytearray(whole)
         spoilt[bit // 8] ^= 1 << bit % 8

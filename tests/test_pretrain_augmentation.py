@@ -27,9 +27,9 @@ from pretrain.augmentation import (
     white_noise,
 )
 from pretrain.batches import MaskedBatch, Reader, step_batches, validation_batches
-from pretrain.loop import start_training, train_step
-from pretrain.resume import check_same_training
+from pretrain.loop import train_step
 from pretrain.settings import AugmentationSettings, PretrainSettings
+from pretrain.start import check_same_training, start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")

@@ -12,15 +12,9 @@ from lamae.errors import InputError
 from lamae.model.masking import Mask
 from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, masked_batch, step_batches
-from pretrain.loop import (
-    Training,
-    model_arguments,
-    reconstruct,
-    start_training,
-    train_step,
-    validate,
-)
+from pretrain.loop import Training, model_arguments, reconstruct, train_step, validate
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")
@@ -112,7 +106,7 @@ def test_recordings_of_other_shapes_are_not_held_and_most_must_be_alike(
 def test_a_step_that_is_not_finite_can_be_skipped_and_changes_nothing(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
-    settings = make_settings(non_finite="skip", most_skipped=2)
+    settings = make_settings(non_finite="skip", max_skipped=2)
     training = start_training(settings, accelerator, corpus)
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     (part,) = step_batches(settings, accelerator, Reader(data, settings, CPU), 0)

@@ -23,6 +23,7 @@ from pretrain.monitoring.ridge import ridge_scores
 from pretrain.settings import ProbeSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
+SHAPE: Any = {"batch": 8, "leads": 3, "patches": 5, "mask_ratio": 0.75}
 ENCODER = {"patch_size": 50, "width": 16, "depth": 1, "heads": 2, "latent_depth": 1}
 SETTINGS = ProbeSettings(every=2, label_set="class", batch_size=7)
 SCALARS = {"probe/auroc_macro", "probe/average_precision_macro"}
@@ -50,9 +51,7 @@ def train(corpus: Corpus, probe: OnlineProbe | None) -> tuple[list[float], dict[
     for step in range(6):
         noisy = signal + 0.1 * torch.randn_like(signal)
         generator = torch.Generator().manual_seed(step)
-        mask = draw_mask(
-            "random", batch=8, leads=3, patches=5, mask_ratio=0.75, generator=generator
-        )
+        mask = draw_mask("random", **SHAPE, generator=generator)
         loss = model(noisy, PREPROCESSOR.leads, mask=mask).loss
         loss.backward()
         if probe is not None:  # in the worst place: between gradient and update

@@ -60,7 +60,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(source: Path, output: Path, **changes: Any) -> Path:
-    values = {"source": source, "output": output, "table": source / "labels.csv", "workers": 1}
+    values = {
+        "source": source,
+        "output": output,
+        "table": source / "labels.csv",
+        "workers": 1,
+        "min_matched": 0,
+    }
     values |= {"split": {"train": 0.6, "val": 0.4, "test": 0.0}, "shard_records": 3}
     values["quality"] = {"detectors": []} if changes.pop("bare", False) else {}
     build_shards(ShardsSettings.model_validate(values | changes))

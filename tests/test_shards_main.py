@@ -134,8 +134,9 @@ def test_an_interrupt_ends_with_130_and_one_line_and_the_build_goes_on(tmp_path:
 def test_a_killed_process_ends_the_run_with_a_reason(tmp_path: Path) -> None:
     with start_and_wait_for_a_shard(tmp_path) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        workers = [c for c in children if "spawn_main" in Path(f"/proc/{c}/cmdline").read_text()]
+        assert workers
+        os.kill(int(workers[0]), signal.SIGKILL)
         said = end_of(process)
     assert process.returncode == 2
     assert said.startswith("error: a working process was killed")

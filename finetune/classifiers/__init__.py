@@ -5,6 +5,6 @@ export_onnx.py   a classifier as ONNX, in float32 or 8 bits; this needs torch
 folder.py        classifiers on disk
 predict.py       a saved classifier on any shards
 scoring.py       probabilities, averaged over windows
-sealed_model.py  what classifiers and detectors on disk have in common
+run_model.py     the folder of a classifier or detector, and where a run has it
 settings.py      modes
 """

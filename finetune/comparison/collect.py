@@ -19,7 +19,7 @@ from lamae.config import exit_with
 from lamae.errors import InputError
 from lamae.files import open_whole
 from lamae.runs.tracking import SUMMARY, read_summary
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 RUNS = "runs.txt"
 """The settings of each run that was wanted, one run a line."""

@@ -16,7 +16,8 @@ from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from finetune.settings import NO_SCORE_HANGS_ON
 from lamae.errors import InputError
 from lamae.figures.plots import COLOURS, STYLE
-from lamae.statistics.score_intervals import BootstrapScores, Interval
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores
 
 FRACTION = "label_fraction"
 _MARKERS, _DASHES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")

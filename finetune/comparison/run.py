@@ -20,7 +20,8 @@ from finetune.reports.page import write_report
 from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.runs.tracking import SUMMARY, run_summary
-from lamae.statistics.score_intervals import BootstrapScores, Interval, ScoreIntervals
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
 from lamae.storage.corpus import Corpus
 
 

@@ -17,16 +17,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lamae.errors import InputError
-from lamae.statistics.metrics import macro, weighted_class_scores
-from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
-from lamae.statistics.score_intervals import (
-    BootstrapScores,
+from lamae.statistics.interval import (
     Interval,
-    ScoreIntervals,
     check_request,
     shortfall_interval,
     symmetric_interval,
 )
+from lamae.statistics.metrics import macro, weighted_class_scores
+from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
+from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from finetune.data.settings import AuditSettings, Overlap
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_json
+from lamae.model.model_folder import read_json
 from lamae.runs.run_folder import STATE, newest_checkpoint
 from lamae.runs.tracking import SUMMARY, read_summary
 from lamae.storage.corpus import INDEX, Corpus

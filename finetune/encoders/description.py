@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from lamae.config import ConfigError, FolderPath, Settings, load_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_json
+from lamae.model.model_folder import read_json
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 HUBERT_SIZES = (

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finetune.encoders.other_encoder import Network
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_tensors
+from lamae.model.model_folder import read_tensors
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 _PREFIXES = ("", "hubert_ecg.", "hubert.")

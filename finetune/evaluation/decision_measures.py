@@ -23,10 +23,10 @@ from lamae.statistics.challenge_metric import (
     scored_decisions,
     weighted_challenge_score,
 )
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import defined_classes, macro
 from lamae.statistics.patient_resampling import Statistic
-from lamae.statistics.score_intervals import Interval
 from lamae.statistics.thresholds import (
     Confusion,
     confusion,
@@ -99,7 +99,7 @@ def measure_decisions(
 
     Resamples are those of `finetune.evaluation.ranking_measures.measure`. A classifier without the
     one threshold of all classes has no Challenge score, and where the first has none there is none.
-    Raises InputError as `lamae.statistics.measure_intervals.bootstrap_statistics` does.
+    Raises InputError as `lamae.statistics.measure_intervals.measure_intervals` does.
     """
     has_threshold = np.all([own.decisions.has_threshold.all(axis=0) for own in judged.values()], 0)
     families = [
@@ -117,7 +117,7 @@ def measure_decisions(
     )
     for family in families:
         names = {f"{key} of {name}": (key, name) for key, name in family.keys}
-        intervals = bootstrap_statistics(
+        intervals = measure_intervals(
             family.statistics,
             labels,
             patients,

@@ -8,7 +8,8 @@ import numpy as np
 from finetune.data.tasks import Task
 from finetune.experiment.candidates import RANDOM, SUPERVISED
 from finetune.settings import FinetuneSettings
-from lamae.statistics.score_intervals import BootstrapScores, Interval, bootstrap_scores
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 
 T = TypeVar("T")
 

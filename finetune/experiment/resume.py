@@ -1,6 +1,6 @@
 """What a run that is not finished has done so far, with which the same command goes on.
 
-It is a folder of pieces: sealed folders of safetensors and JSON, each of which appears whole or
+It is a folder of pieces: folders of safetensors, JSON and checksums, each of which appears whole or
 not at all, is never replaced, and names all that it hangs on. A damaged piece is done anew, with a
 warning: that costs time, and gives the same.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from finetune.data.tasks import LabelledRows
@@ -22,9 +22,9 @@ from finetune.experiment.candidates import Contest
 from finetune.main_process import from_main
 from finetune.settings import NO_SCORE_HANGS_ON, FinetuneSettings
 from lamae.errors import InputError
-from lamae.files import whole_folder, write_json
-from lamae.model.checkpoint import read_json, read_tensors
-from lamae.runs.checksums import damage, seal
+from lamae.files import whole_folder
+from lamae.model.model_folder import read_json, read_tensors, write_folder
+from lamae.runs.checksums import damage
 from lamae.runs.run_folder import STATE
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import Corpus
@@ -104,9 +104,8 @@ class Progress:
         replaces: str | None,
     ) -> None:
         with whole_folder(self._folder / name) as partial:
-            save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial / _TENSORS)
-            write_json(partial / STATE, {_ABOUT: self._about, **state})
-            seal(partial)
+            documents = {STATE: {_ABOUT: self._about, **state}}
+            write_folder(partial, tensors={_TENSORS: tensors}, documents=documents)
         if replaces is not None:
             shutil.rmtree(self._folder / replaces, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from finetune.protocols.settings import ProtocolsSettings
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 from lamae.training.threads import use_cores
 
 TABLE = "protocols"

@@ -17,7 +17,8 @@ from finetune.reports.lead_figures import (
 )
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.ecg.leads import LEAD_GROUPS
-from lamae.statistics.score_intervals import Interval, ScoreIntervals
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import ScoreIntervals
 
 MACRO = "Macro average"
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lamae.figures.plots import as_svg, save_png
 from lamae.files import open_whole
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 Cell = str | int | float | Interval | None
 """Of a table: None is left empty, what is not a number is written as unknown."""

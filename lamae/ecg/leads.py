@@ -63,10 +63,18 @@ _BY_KEY = {lead.lower(): lead for lead in LEADS} | {
     "d3": "III",
 }
 """Names in lower case; D for derivation, with a Roman or Arabic number, is in use in Brazil."""
-_NUMBERED = {"lead1": "I", "lead2": "II", "lead3": "III"}
 _MODIFIED = {"mli": "I", "mlii": "II", "mliii": "III"}
-_WITHOUT_SEPARATORS = str.maketrans("", "", _SEPARATORS + "-")
 _LONGEST_NAME = 80
+
+
+class RepeatedLeadError(InputError):
+    """Two signals of a file are the same lead; `value` names them."""
+
+    def __init__(self, lead: str, first: str, second: str) -> None:
+        """Name the lead and its two signals."""
+        self.value = f"{lead} twice, as {first!r} and {second!r}"
+        expected, remedy = "each lead once", "Say which one is which by leads_as=."
+        super().__init__("leads", value=self.value, expected=expected, remedy=remedy)
 
 
 class FoundLeads(NamedTuple):
@@ -92,8 +100,6 @@ def known_lead(name: str) -> str | None:
     key = "".join(letter for letter in plain if not unicodedata.combining(letter))
     while (stripped := _BEHIND.sub("", key)) != key:
         key = stripped
-    if numbered := _NUMBERED.get(key.translate(_WITHOUT_SEPARATORS)):
-        return numbered
     while match := _BEFORE.match(key):
         key = key[match.end() :]
     return _BY_KEY.get(key.strip(_SEPARATORS))
@@ -134,12 +140,7 @@ def find_leads(names: Sequence[str], leads_as: Mapping[str, str] | None = None) 
             if instead := _MODIFIED.get(_BEFORE.sub("", key)):
                 modified.setdefault(instead, row)
         elif lead in found:
-            raise InputError(
-                f"lead {lead}",
-                value=f"two signals, {names[found[lead]]!r} and {name!r}",
-                expected="each lead once",
-                remedy="Say which one is which by leads_as=.",
-            )
+            raise RepeatedLeadError(lead, names[found[lead]], name)
         else:
             found[lead] = row
     stand_in = {lead: row for lead, row in modified.items() if lead not in found}

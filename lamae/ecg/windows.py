@@ -1,4 +1,4 @@
-"""Where the windows of a recording begin that is longer than what a model sees.
+"""Windows of a recording that is longer than a model sees.
 
 To evaluate, as few windows as cover a recording are laid over it, evenly spaced, the first at its
 start and the last at its end. To train, one window is drawn for each recording and epoch.
@@ -16,7 +16,7 @@ class Windows(NamedTuple):
     positions: Int[np.ndarray, " windows"]
     """The recording of each."""
     starts: Int[np.ndarray, " windows"]
-    """Where each begins, in samples at the preprocessor's rate."""
+    """First sample of each, at the preprocessor's rate."""
 
 
 def covering_windows(

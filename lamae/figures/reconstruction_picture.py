@@ -12,7 +12,7 @@ from lamae.model.masking import Mask
 from lamae.model.recorded import recorded_parts
 
 SECONDS = 10.0
-"""How much of a recording is drawn."""
+"""Length of a recording that is drawn."""
 
 
 def reconstruction_figure(

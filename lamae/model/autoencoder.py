@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lamae.model.amplitudes import AMPLITUDES
 from lamae.model.decoder import Decoded, Decoder
 from lamae.model.encoder import Encoder, Latents
 from lamae.model.feature_targets import FeatureTargets
 from lamae.model.lead_alignment import misalignment
 from lamae.model.limb_algebra import limb_inconsistency
-from lamae.model.masking import Mask, counted_patches, hidden_patches
-from lamae.model.pooling import mean_over_patches
+from lamae.model.masking import Mask, counted_patches, hidden_patches, mean_by_patches
 from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import AutoencoderSettings
 
@@ -59,6 +57,7 @@ class LAMAE(nn.Module):
         if settings.features.wanted:
             self.features = FeatureTargets(
                 settings.features,
+                window=settings.encoder.patch_size,
                 encoder_width=settings.encoder.width,
                 decoder_width=settings.decoder.width,
             )
@@ -113,22 +112,16 @@ class LAMAE(nn.Module):
         difference = decoded.patches.float() - target
         squares = difference.square().mean(dim=-1)
         error = (squares * counted).sum() / counted.sum().clamp(min=1)
-        penalties = _by_patches(
+        penalties = mean_by_patches(
             self._alignment(latents, alignment_share)
             + self._inconsistency(difference, signal, leads, counted),
             counted,
         )
         if self.features is not None:
-            errors = self._feature_errors(
-                self.features,
-                signal,
-                latents,
-                decoded,
-                mask=mask,
-                recorded=recorded,
-                counted=counted,
+            scaled = self.encoder.scaled(signal, recorded)
+            penalties = penalties + self.features.penalty(
+                latents, decoded, scaled, mask=mask, recorded=recorded, counted=counted
             )
-            penalties = penalties + _by_patches(errors, counted)
         return Loss(error + penalties, error, hidden)
 
     def _alignment(self, latents: Latents, share: Float[Tensor, ""] | None) -> Float[Tensor, " b"]:
@@ -154,60 +147,13 @@ class LAMAE(nn.Module):
         unlawful = limb_inconsistency(difference, leads, counted=counted)
         return settings.einthoven_weight * unlawful
 
-    def _feature_errors(
-        self,
-        features: FeatureTargets,
-        signal: Float[Tensor, "b l samples"],
-        latents: Latents,
-        decoded: Decoded,
-        *,
-        mask: Mask,
-        recorded: Recorded,
-        counted: Bool[Tensor, "b l n"],
-    ) -> Float[Tensor, " b"]:
-        """Return for each recording what its features add to the loss."""
-        settings = features.settings
-        scaled, amplitudes = self._scaled(signal, recorded)
-        window = self.settings.encoder.patch_size
-        targets = features(scaled, amplitudes, recorded.valid, window=window)
-        errors = torch.zeros(len(signal), device=signal.device)
-        if settings.patch_weight:
-            counts = counted if mask.decoded is None else counted.gather(2, mask.decoded)
-            found = features.patch_error(
-                decoded.tokens, targets, where=mask.decoded, counted=counts
-            )
-            errors = errors + settings.patch_weight * found
-        if settings.lead_weight:
-            of_leads, present = targets.leads, recorded.present
-            if present is None:
-                present = torch.ones(of_leads.shape[:2], dtype=torch.bool, device=signal.device)
-            if mask.seen is not None:
-                present = present.gather(1, mask.seen)
-                where = repeat(mask.seen, "b s -> b s g", g=of_leads.shape[-1])
-                of_leads = of_leads.gather(1, where)
-            found = features.lead_error(
-                mean_over_patches(latents), targets._replace(leads=of_leads), counted=present
-            )
-            errors = errors + settings.lead_weight * found
-        return errors
-
     @torch.no_grad()
     def set_statistics(
         self, signal: Float[Tensor, "b l samples"], present: Bool[Tensor, "b l"] | None
     ) -> None:
         """Set the statistics that targets are normalised by, from some whole recordings."""
         if self.features is not None:
-            scaled, amplitudes = self._scaled(signal, Recorded(present))
-            self.features.set_statistics(
-                scaled, amplitudes, present, window=self.settings.encoder.patch_size
-            )
-
-    def _scaled(self, signal: Tensor, recorded: Recorded) -> tuple[Tensor, Tensor]:
-        """Return the signal as the patches see it and its amplitudes, zeros where none are read."""
-        scaled, amplitudes = self.encoder.scaled(signal, recorded)
-        if amplitudes is None:
-            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
-        return scaled, amplitudes
+            self.features.set_statistics(self.encoder.scaled(signal, Recorded(present)), present)
 
     def patches(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, "b l n p"]:
         """Cut a signal into patches."""
@@ -242,8 +188,3 @@ class LAMAE(nn.Module):
     def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         return mean, (variance + 1e-6).sqrt()
-
-
-def _by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
-    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
-    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()

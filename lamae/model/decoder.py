@@ -36,7 +36,9 @@ class Decoder(nn.Module):
         self.project = nn.Linear(encoder.width, width)
         self.from_embedding = nn.Linear(encoder.width, width)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width))
+        names = torch.randn(len(LEADS), width) * settings.lead_scale
+        self.lead_embedding = nn.Parameter(names)
+        self.position_base = encoder.position_base
         self.transformer = Transformer(width=width, depth=settings.depth, heads=settings.heads)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, encoder.patch_size)
@@ -101,7 +103,7 @@ class Decoder(nn.Module):
             where = repeat(mask.seen, "b s -> b s t d", t=patches + 1, d=d)
             every = unseen.scatter(1, where, torch.cat([cls, grid], dim=2))
             cls, grid = every[:, :, :1], every[:, :, 1:]
-        grid = grid + sincos_positions(patches, d, device=tokens.device)
+        grid = grid + sincos_positions(patches, d, device=tokens.device, base=self.position_base)
         grid = grid + rows_of_leads(self.lead_embedding, leads)[:, None]
         if own is None:
             cls = cls + self.from_embedding(latents.embedding)[:, None, None]

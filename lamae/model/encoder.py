@@ -22,7 +22,7 @@ from lamae.model.settings import EncoderSettings
 
 
 class Latents(NamedTuple):
-    """What the encoder makes of a batch; of leads, those it was shown."""
+    """A batch as the encoder leaves it; of leads, those it was shown."""
 
     tokens: Float[Tensor, "b l t d"]
     """For each lead its CLS token, then its visible patches, after all blocks."""
@@ -31,7 +31,7 @@ class Latents(NamedTuple):
     lead_weights: Float[Tensor, "b l"]
     """Share of each lead in the embedding; they sum to one, and an absent lead has zero."""
     lead_embeddings: Float[Tensor, "b l d"] | None = None
-    """Where leads are kept apart, one vector for each, of which the embedding is the mean."""
+    """One vector for each lead where leads are kept apart; the embedding is their mean."""
     valid: Bool[Tensor, "b l t"] | None = None
     """False for the token of a patch of padding; None where there is none."""
     amplitudes: Float[Tensor, "b l a"] | None = None
@@ -182,7 +182,9 @@ class Encoder(nn.Module):
         b, _, n, p = patches.shape
         if seen is not None:
             patches = patches.gather(1, repeat(seen, "b s -> b s n p", n=n, p=p))
-        positions = sincos_positions(n, self.settings.width, device=signal.device)
+        positions = sincos_positions(
+            n, self.settings.width, device=signal.device, base=self.settings.position_base
+        )
         if visible is None:
             tokens = self.embed(patches) + positions
         else:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lamae.errors import InputError
@@ -133,6 +133,11 @@ def counted_patches(
     if recorded.present is not None:
         hidden = hidden & recorded.present[..., None]
     return hidden if recorded.valid is None else hidden & recorded.valid[:, None]
+
+
+def mean_by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
+    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
+    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()
 
 
 def valid_tokens(

@@ -1,5 +1,6 @@
-"""How a user's arrays hold recordings, and how such an array becomes a record."""
+"""The layout of recordings in a user's arrays, and such an array as a record."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
@@ -7,9 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from lamae.config import Settings
-from lamae.ecg.leads import LEADS, canonical_lead, lead_number
+from lamae.ecg.leads import LEADS, FoundLeads, RepeatedLeadError, find_leads
 from lamae.ecg.record import MISSING, Reading, Record
-from lamae.errors import InputError, RecordError
+from lamae.ecg.units import PER_MV
+from lamae.errors import RecordError
 from lamae.readers.quantise import REASONS as QUANTISE_REASONS
 from lamae.readers.quantise import quantise
 from lamae.readers.traces import MAX_SAMPLES, SAMPLING_RATES
@@ -29,11 +31,9 @@ Reason = Literal[
 REASONS: tuple[str, ...] = (*get_args(Reason), *QUANTISE_REASONS)
 """Every reason that a RecordError of this module can have."""
 
-_PER_MV = {"mV": 1.0, "uV": 1000.0, "V": 0.001}
-
 
 class ArrayLayout(Settings):
-    """What .npy, .csv and HDF5 files do not say of the recordings in them."""
+    """Facts that .npy, .csv and HDF5 files do not state of the recordings in them."""
 
     sampling_rate: int | None = Field(None, ge=SAMPLING_RATES[0], le=SAMPLING_RATES[1])
     """Samples per second; must be given where recordings are arrays."""
@@ -87,6 +87,7 @@ def array_reading(
     leads: tuple[str, ...],
     name: str,
     files: tuple[Path, ...],
+    leads_as: Mapping[str, str] | None = None,
 ) -> Reading:
     """Make a record of an array (leads, samples) whose rows are the named leads.
 
@@ -94,13 +95,17 @@ def array_reading(
     Rows that are no standard lead are dropped. Raises RecordError with one of `REASONS`.
     """
     if layout.sampling_rate is None:
-        expected, remedy = "samples per second", "Set arrays.sampling_rate."
+        expected, remedy = (
+            "samples per second",
+            "Set arrays.sampling_rate, or sampling_rate= in Python.",
+        )
         refuse(name, "unknown_sampling_rate", value="none", expected=expected, remedy=remedy)
-    rows = _standard_rows(leads, name)
+    found = _standard_leads(leads, leads_as, name)
+    rows = found.rows
     chosen = np.asarray(array[list(rows.values())])
     if layout.zero_padded:
         chosen = _without_padding(chosen, layout.baseline, name)
-    notes: tuple[str, ...] = ()
+    notes = found.notes
     if chosen.dtype.kind in "iu":
         digital = _as_int16(chosen, name)
         gain, baseline = _gain_per_mv(layout, name), layout.baseline
@@ -108,11 +113,9 @@ def array_reading(
     else:
         digital, gains, baselines, error, lossless = quantise(_in_mv(chosen, layout), name=name)
         if not lossless:
-            notes = (f"values became 16-bit integers with an error of at most {error:.2g} mV",)
+            notes += (f"values became 16-bit integers with an error of at most {error:.2g} mV",)
     record = Record(name, digital, tuple(rows), layout.sampling_rate, gains, baselines)
-    used = set(rows.values())
-    dropped = tuple(lead for row, lead in enumerate(leads) if row not in used)
-    return Reading(record, files=files, dropped=dropped, notes=notes)
+    return Reading(record, files=files, dropped=found.dropped, notes=notes)
 
 
 def check_type(dtype: np.dtype, name: str) -> None:
@@ -131,22 +134,18 @@ def refuse(
     )
 
 
-def _standard_rows(leads: tuple[str, ...], name: str) -> dict[str, int]:
-    """Return the row of each standard lead, in canonical order."""
-    rows: dict[str, int] = {}
-    for row, lead in enumerate(leads):
-        try:
-            canonical = canonical_lead(lead)
-        except InputError:
-            continue
-        if canonical in rows:
-            refuse(name, "duplicate_lead", value=f"{canonical} twice", expected="each lead once")
-        rows[canonical] = row
-    if not rows:
-        value = f"leads {', '.join(leads) or 'none'}"
-        expected = "at least one of the twelve leads"
+def _standard_leads(
+    leads: tuple[str, ...], leads_as: Mapping[str, str] | None, name: str
+) -> FoundLeads:
+    try:
+        found = find_leads(leads, leads_as)
+    except RepeatedLeadError as error:
+        refuse(name, "duplicate_lead", value=error.value, expected="each lead once")
+    if not found.rows:
+        value = f"leads {', '.join(leads)[:200] or 'none'}"
+        expected = "at least one of the twelve leads; leads_as names others"
         refuse(name, "no_standard_lead", value=value, expected=expected)
-    return dict(sorted(rows.items(), key=lambda item: lead_number(item[0])))
+    return found
 
 
 def _without_padding(array: np.ndarray, zero: int, name: str) -> np.ndarray:
@@ -162,12 +161,12 @@ def _gain_per_mv(layout: ArrayLayout, name: str) -> float:
         value = f"integers, and no gain per {layout.unit}"
         remedy = "Set arrays.gain, or arrays.unit to uV."
         refuse(name, "unknown_scale", value=value, expected="units per mV", remedy=remedy)
-    return (layout.gain or 1.0) * _PER_MV[layout.unit]
+    return (layout.gain or 1.0) * PER_MV[layout.unit.lower()]
 
 
 def _in_mv(array: np.ndarray, layout: ArrayLayout) -> np.ndarray:
     """Return millivolts; values that are in them already stay bit for bit."""
-    per_mv = (layout.gain or 1.0) * _PER_MV[layout.unit]
+    per_mv = (layout.gain or 1.0) * PER_MV[layout.unit.lower()]
     if per_mv == 1.0 and not layout.baseline:
         return array
     with np.errstate(invalid="ignore", over="ignore"):  # what is infinite is refused afterwards

@@ -7,6 +7,7 @@ stores, and recordings are read one at a time.
 import itertools
 import math
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, get_args
@@ -74,7 +75,14 @@ class _Checked(NamedTuple):
     """By corner, the chunks that were unpacked last."""
 
 
-def read_hdf5(path: Path, layout: ArrayLayout, *, item: int | None, name: str) -> Reading:
+def read_hdf5(
+    path: Path,
+    layout: ArrayLayout,
+    *,
+    item: int | None,
+    name: str,
+    leads_as: Mapping[str, str] | None = None,
+) -> Reading:
     """Read recording number `item` of an HDF5 file, or its only one where that is None.
 
     A file of many is not named in `Reading.files`: its checksum would be computed for each of them.
@@ -94,7 +102,9 @@ def read_hdf5(path: Path, layout: ArrayLayout, *, item: int | None, name: str) -
     values = _read(found, place, name)
     signal = values if by_lead else values.T
     files = (path,) if item is None else ()
-    return array_reading(signal, layout, leads=layout.leads, name=name, files=files)
+    return array_reading(
+        signal, layout, leads=layout.leads, name=name, files=files, leads_as=leads_as
+    )
 
 
 def recording_names(path: Path, layout: ArrayLayout) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Reading, Record
+from lamae.ecg.units import units_per_mv
 from lamae.errors import RecordError
 from lamae.readers.mat5 import LARGEST_FILE, Mat5Error, read_struct
 from lamae.readers.quantise import REASONS as QUANTISE_REASONS
@@ -29,11 +30,12 @@ _HDF5 = b"MATLAB 7.3"
 _REPORTED_ERROR_MV = 1e-6
 
 
-def read_icbeb(path: Path) -> Reading:
+def read_icbeb(path: Path, *, unit: str | None = None) -> Reading:
     """Read a recording of CPSC 2018 in its original form; its leads are in the canonical order.
 
-    Values that are no multiples of a step are rounded to 16 bits, and a note says how far. Raises
-    RecordError, with one of `REASONS`, for every file that cannot be read.
+    `unit` is that of the values, if it is not mV. Values that are no multiples of a step are
+    rounded to 16 bits, and a note says how far. Raises RecordError, with one of `REASONS`, for
+    every file that cannot be read.
     """
     content = _content(path)
     try:
@@ -46,7 +48,8 @@ def read_icbeb(path: Path) -> Reading:
         _refuse(path, "unreadable_signal", value)
     if not data.shape[1]:
         _refuse(path, "unreadable_signal", "no samples")
-    quantised = quantise(data, name=str(path))
+    per_mv = units_per_mv(unit or "mV") or 1.0
+    quantised = quantise(data if per_mv == 1 else data / per_mv, name=str(path))
     record = Record(
         name=path.stem,
         digital=quantised.digital,

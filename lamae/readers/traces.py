@@ -162,8 +162,9 @@ def _at_rate(trace: Trace, rate: int, notes: list[str]) -> Trace:
 
 def _as_int16(trace: Trace, notes: list[str]) -> Trace:
     """Return a trace in 16 bits: as it is, shifted, or divided by a whole number."""
-    if trace.values.dtype.newbyteorder("=") == np.int16 and trace.missing is None:
-        return trace._replace(baseline=round(trace.baseline))
+    whole = float(trace.baseline).is_integer()
+    if trace.values.dtype.newbyteorder("=") == np.int16 and trace.missing is None and whole:
+        return trace
     missing = trace.is_missing()
     known = trace.values[~missing].astype(np.int64)
     low, high = (int(known.min()), int(known.max())) if known.size else (0, 0)
@@ -172,6 +173,12 @@ def _as_int16(trace: Trace, notes: list[str]) -> Trace:
         divisor = -(-(high - low) // (2 * _LARGEST - 2))  # a step at each end for rounding
         middle = (low + high) // 2
         shift = middle - (middle - round(trace.baseline)) % divisor  # 0 mV stays an integer
+    elif not whole and max(-low, high) <= _LARGEST // 2:
+        halves = trace.values.astype(np.int64) * 2  # 0 mV between two integers is one of halves
+        doubled = trace._replace(values=halves, missing=missing)
+        return _as_int16(
+            doubled._replace(gain=2 * trace.gain, baseline=round(2 * trace.baseline)), notes
+        )
     if divisor > 1:
         error_uv = 500 * divisor / abs(trace.gain)
         notes.append(

@@ -160,6 +160,18 @@ def parse_segments(text: str) -> SegmentsHeader | None:
     return SegmentsHeader(rate, tuple(segments), comments_in(text))
 
 
+def is_header(text: str) -> bool:
+    """Whether text begins as a header does: with a record line that announces as much as follows.
+
+    The text may be cut: then a signal line must follow.
+    """
+    try:
+        _, record, lines = _record_line(text)
+        return bool(lines) and (record.segments is not None or bool(_parse_signal(*lines[0])))
+    except ValueError:
+        return False
+
+
 def comments_in(text: str) -> tuple[str, ...]:
     """Return the comment lines of a header, without their mark."""
     lines = (line.strip() for line in text.split("\n"))

@@ -9,9 +9,8 @@ from typing import Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
-from lamae.ecg.leads import find_leads
+from lamae.ecg.leads import RepeatedLeadError, find_leads
 from lamae.ecg.units import units_per_mv
-from lamae.errors import InputError
 from lamae.readers.regular_files import decoded, file_size, read_bounded
 from lamae.readers.traces import MAX_SAMPLES, Trace, refuse
 from lamae.readers.wfdb_header import Header, HeaderSignal
@@ -97,8 +96,8 @@ def read_segment(path: Path, header: Header, options: WfdbOptions) -> SegmentTra
     names = [signal.name for signal in header.signals]
     try:
         found = find_leads(names, options.leads_as)
-    except InputError as error:
-        _refuse(stem, "duplicate_lead", value=error, expected="each lead once")
+    except RepeatedLeadError as error:
+        _refuse(stem, "duplicate_lead", value=error.value, expected="each lead once")
     if not found.rows:
         value = f"signals {', '.join(names)[:200] or 'none'}"
         expected = "at least one of the twelve leads; leads_as names others"

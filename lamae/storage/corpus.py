@@ -100,7 +100,7 @@ def describe_index(folder: Path) -> dict[str, Any]:
 
 
 class Shape(NamedTuple):
-    """What recordings have in common that can be read as one array."""
+    """Properties shared by recordings that can be read as one array."""
 
     leads: tuple[str, ...]
     """Canonical names of the rows."""

@@ -19,7 +19,7 @@ from lamae.storage.corpus import Corpus
 from pretrain.settings import PictureSettings
 
 FOLDER = "pictures"
-"""Where a run keeps them: a folder for each recording, in which a file for each step."""
+"""Folder of a run's pictures: in it a folder for each recording, with a file for each step."""
 
 _MOST_TRIED = 100
 

@@ -1,4 +1,4 @@
-"""How the program was launched: the processes, their devices, the arithmetic."""
+"""Launch of the program: the processes, their devices, the arithmetic."""
 
 import os
 from datetime import timedelta

@@ -49,7 +49,7 @@ class Zero:
         moments = {name: optimizer.state.get(p, {}) for name, p in model.named_parameters()}
         optimizer.state.clear()  # by parameters that DeepSpeed replaces
         self.prepared = accelerator.prepare(model, optimizer)
-        """What accelerate made of model and optimiser."""
+        """Model and optimiser as accelerate prepared them."""
         self._engine = self.prepared[0]
         self._lay_out_moments()
         self._spread_moments(moments)

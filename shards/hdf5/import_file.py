@@ -24,7 +24,7 @@ from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
-from lamae.runs.tracking import read_summary, write_summary
+from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest
 from lamae.storage.samples import Sample, content_digest, decode_sample
@@ -37,7 +37,7 @@ from shards.build.blocks import (
 )
 from shards.build.encode import encode_sample
 from shards.build.plan import BUILDING, PLAN, locked
-from shards.build.report import seal_manifest
+from shards.build.report import seal_manifest, write_checked_summary
 from shards.build.writer import ShardWriter
 from shards.hdf5.export import METADATA, SIGNALS
 from shards.hdf5.settings import ImportSettings
@@ -217,11 +217,12 @@ def _finish(
     write_index(output / INDEX, _distinct(building, shards, settings.source))
     with open_whole(output / REJECTS) as file:
         file.write(_bytes(settings.source, REJECTS))
-    names = ("splits", "rejects", "flags", "left_out", "record_without_label_row")
+    names = ("splits", "rejects", "flags", "left_out", "record_without_label_row", "label_sets")
     found = {name: manifest.get(name, {}) for name in (*names, "dropped_signals")}
     seconds = round(time.monotonic() - started, 1)
     records = shards[-1].stop
-    summary = write_summary(output, settings, records=records, **found, seconds=seconds)
+    summary = run_summary(settings, records=records, **found, seconds=seconds)
+    summary = write_checked_summary(output, summary)
     seal_manifest(output, manifest | {"index": describe_index(output), "shards": listed})
     return summary
 

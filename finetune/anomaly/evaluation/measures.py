@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Shaped
 from finetune.anomaly.evaluation.normals import Judged
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.settings import RuleName
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.ranked_counts import ranked_counts
 from lamae.statistics.thresholds import (
     Thresholds,
     decide,
@@ -57,7 +58,7 @@ def measure(
         resamples: how often patients are drawn.
         seed: decides which.
 
-    Raises InputError for a patient on whom a threshold was chosen, and as `bootstrap_statistics`.
+    Raises InputError for a patient on whom a threshold was chosen, and as `measure_intervals`.
     """
     called = {
         rule: decide(scores[chosen][:, None], found, judged.patients)[:, 0]
@@ -70,7 +71,7 @@ def measure(
         "lowest": 0.0,
         "highest": 1.0,
     }
-    ranking = bootstrap_statistics(
+    ranking = measure_intervals(
         {name: partial(_ranked, abnormal, score) for name, score in scores.items()},
         abnormal[:, None],
         judged.patients,
@@ -78,7 +79,7 @@ def measure(
         generator=np.random.default_rng([seed, 2]),
         **options,
     )
-    deciding = bootstrap_statistics(
+    deciding = measure_intervals(
         {rule: partial(_decided, abnormal, calls) for rule, calls in called.items()},
         abnormal[:, None],
         judged.patients,
@@ -103,12 +104,7 @@ def sensitivity_at_specificity(
     `weights` says how often each record is drawn; a record is called abnormal at or above the
     threshold.
     """
-    order = np.argsort(score, kind="stable")[::-1]
-    ranked = score[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    drawn = weights[:, order].astype(np.float64)
-    positive = np.cumsum(drawn * abnormal[order], axis=1)[:, ends]
-    negative = np.cumsum(drawn * ~abnormal[order], axis=1)[:, ends]
+    _, positive, negative = ranked_counts(abnormal, score, weights)
     allowed = negative <= (1 - lowest) * negative[:, -1:] + 1e-9
     return np.max(np.where(allowed, positive, 0.0), axis=1) / positive[:, -1]
 

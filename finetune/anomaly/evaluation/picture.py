@@ -13,6 +13,7 @@ from finetune.anomaly.detector.detectors import Detector, deviations
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import covering_windows
 from lamae.figures.plots import COLOURS, MUTED, STYLE, ecg_paper
+from lamae.statistics.ranked_counts import ranked_counts
 
 SECONDS = 10.0
 """How much of a recording is drawn."""
@@ -113,9 +114,8 @@ def operating_curve(
 
     The rules chose their thresholds on other recordings.
     """
-    order = np.argsort(score)[::-1]
-    found = np.append(0, np.cumsum(abnormal[order])) / abnormal.sum()
-    false = np.append(0, np.cumsum(~abnormal[order])) / (~abnormal).sum()
+    counts = ranked_counts(abnormal, score).from_none()
+    found, false = counts.positive[0] / abnormal.sum(), counts.negative[0] / (~abnormal).sum()
     figure = Figure(figsize=(4.8, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--")

@@ -30,7 +30,7 @@ def find_missing_samples(
     record: Record, levels: Levels, quality: QualitySettings
 ) -> Finding | None:
     """Find leads with too many missing samples."""
-    largest = quality.missing_samples.largest_share
+    largest = quality.missing_samples.max_share
     shares = levels.missing / record.digital.shape[1]
     found = shares > largest
     if not found.any():
@@ -41,7 +41,7 @@ def find_missing_samples(
 
 def find_missing_leads(record: Record, _: Levels, quality: QualitySettings) -> Finding | None:
     """Find a recording of too few leads."""
-    smallest = quality.missing_leads.smallest_number
+    smallest = quality.missing_leads.min_number
     if len(record.leads) >= smallest:
         return None
     absent = ", ".join(lead for lead in LEADS if lead not in record.leads)

@@ -30,7 +30,7 @@ def runs_of(true: np.ndarray) -> Runs:
 
 def find_constant_run(record: Record, levels: Levels, quality: QualitySettings) -> Finding | None:
     """Find moving leads that keep one value for too long."""
-    longest = round(quality.constant_run.longest_s * record.sampling_rate)
+    longest = round(quality.constant_run.max_s * record.sampling_rate)
     # A longer run holds a whole window of half its length, in which the lead has one value.
     lowest, highest = window_extremes(record.digital, max(1, (longest + 1) // 2))
     still = (lowest == highest).any(axis=1)
@@ -44,7 +44,7 @@ def find_constant_run(record: Record, levels: Levels, quality: QualitySettings) 
         seconds[row] = (found.stop - found.start).max() / record.sampling_rate
     return Finding(
         f"constant runs, the longest of {with_values(record, seconds > 0, seconds, 's')}",
-        f"at most {quality.constant_run.longest_s:g} s",
+        f"at most {quality.constant_run.max_s:g} s",
         lambda: _without(record, runs),
         "these samples marked as missing",
     )
@@ -76,21 +76,21 @@ def find_clipped(record: Record, levels: Levels, quality: QualitySettings) -> Fi
     at_limit = np.zeros(len(record.leads), dtype=bool)
     for extreme, limit in zip((levels.lowest, levels.highest), _LIMITS, strict=True):
         at_extreme = record.digital == extreme[:, None]
-        often = np.count_nonzero(at_extreme, axis=1) >= settings.plateau_samples
+        often = np.count_nonzero(at_extreme, axis=1) >= settings.min_plateau_samples
         at_limit |= extreme == limit
         for row in np.flatnonzero((often | (extreme == limit)) & levels.moving):
             runs = runs_of(at_extreme[row])
             lengths = runs.stop - runs.start
-            plateaus = lengths >= settings.plateau_samples
-            plateaus &= _jump(record.digital[row], runs) > settings.smallest_jump_mv * abs(
+            plateaus = lengths >= settings.min_plateau_samples
+            plateaus &= _jump(record.digital[row], runs) > settings.min_jump_mv * abs(
                 record.gain[row]
             )
             clipped[row] += lengths[plateaus | (extreme[row] == limit)].sum()
-    found = ((clipped >= settings.smallest_number) | at_limit) & levels.moving
+    found = ((clipped >= settings.min_samples) | at_limit) & levels.moving
     if not found.any():
         return None
     what = f"saturation in {with_values(record, found, clipped, 'samples')}"
-    return Finding(what, f"fewer than {settings.smallest_number} samples on plateaus of a lead")
+    return Finding(what, f"fewer than {settings.min_samples} samples on plateaus of a lead")
 
 
 def _jump(row: np.ndarray, runs: Runs) -> np.ndarray:
