@@ -27,7 +27,7 @@ from finetune.anomaly.detector.training import learn, windows_to_learn
 from finetune.anomaly.evaluation.normals import Judged, make_anomaly_task
 from finetune.anomaly.run import windows_of_500
 from finetune.anomaly.settings import AnomalyTraining, Architecture
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import Windows
 from lamae.statistics.interval import Interval
@@ -41,7 +41,7 @@ ARMS = ("windows at random", "by patient")
 
 
 class Scale(NamedTuple):
-    """How large the experiment is."""
+    """Size of the experiment."""
 
     recordings: int
     """Normal recordings to learn from, and of each kind to test and to validate on, at most."""
@@ -59,7 +59,7 @@ class Tested(NamedTuple):
     score: np.ndarray
     """float (windows,)"""
     patients: list[str]
-    """Who each is from."""
+    """Patient of each."""
 
 
 QUICK, FULL = Scale(300, 60, 500), Scale(5000, 3000, 1000)
@@ -182,7 +182,7 @@ def scored(
     if windows is None:
         windows = Windows(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64))
     preprocess = detector.architecture.preprocess
-    reading = Reading(32, len(preprocess.leads))
+    reading = LoaderOptions(32, len(preprocess.leads))
     found = score_windows(detector, Split(corpus, rows, preprocess), windows, reading)
     patients = corpus.patients[rows[found.positions]].tolist()
     return Tested(np.full(len(patients), abnormal), found.scores[:, 0], patients)

@@ -128,7 +128,8 @@ def measure_records(rounds: int) -> dict[Key, float]:
     """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
     with tempfile.TemporaryDirectory() as place:

@@ -19,15 +19,18 @@ _PRINT_CONFIG = "--print-config"
 
 
 def run_program(program: Program, arguments: Sequence[str] | None = None) -> None:
-    """Do what a command line says; exits 2 on input that cannot be used, 130 if interrupted."""
+    """Do what a command line says; exits 2 on input that cannot be used, 130 if interrupted.
+
+    A verb may raise a KeyboardInterrupt that says what is left of its work.
+    """
     message = "interrupted"
     try:
         name, settings = understand(program, sys.argv[1:] if arguments is None else arguments)
         run = find(program.verbs[name].run)
         message = program.interrupted
         _run(run, settings)
-    except KeyboardInterrupt:
-        exit_with(f"\n{message}", status=130)
+    except KeyboardInterrupt as interruption:
+        exit_with(f"\n{str(interruption) or message}", status=130)
 
 
 def understand(program: Program, arguments: Sequence[str]) -> "tuple[str, Settings]":

@@ -1,9 +1,8 @@
 """Settings: a closed schema, read from a YAML file and `key=value` arguments."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -121,33 +120,14 @@ def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
 
     Raises pydantic.ValidationError for others.
     """
-    return schema.model_validate(_renamed(schema, saved))
+    return schema.model_validate(with_present_names(schema, saved))
 
 
-def settings_from_command_line(schema: type[S], arguments: Sequence[str] | None = None) -> S:
-    """Like `load_settings` for a program: prints problems and exits 2; knows --print-config."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    show = "--print-config" in arguments
-    try:
-        settings = load_settings(schema, [a for a in arguments if a != "--print-config"])
-    except ConfigError as error:
-        exit_with(f"configuration error\n{error}")
-    if show:
-        sys.stdout.write(as_yaml(settings))
-        raise SystemExit(0)
-    return settings
-
-
-def exit_with(message: str, *, status: int = 2) -> NoReturn:
-    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
-    sys.stderr.write(f"{message}\n")
-    raise SystemExit(status)
-
-
-def _renamed(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved settings under the names that they have now, in sections as well."""
     values = {schema.renamed.get(key, key): value for key, value in saved.items()}
     for name, field in schema.model_fields.items():
         section = section_of(field)
-        if isinstance(values.get(name), dict) and section and issubclass(section, Settings):
-            values[name] = _renamed(section, values[name])
+        if isinstance(values.get(name), Mapping) and section and issubclass(section, Settings):
+            values[name] = with_present_names(section, values[name])
     return values

@@ -192,7 +192,7 @@ def pretrained_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Return the folder of a finished tiny run, which tests read and never change."""
-    from pretrain.main import pretrain
+    from pretrain.run import pretrain
     from pretrain.settings import PretrainSettings
 
     run_dir = tmp_path_factory.mktemp("pretrained") / "run"

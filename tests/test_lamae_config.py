@@ -10,7 +10,6 @@ from lamae.config import (
     Settings,
     as_yaml,
     load_settings,
-    settings_from_command_line,
 )
 
 
@@ -230,21 +229,3 @@ def test_settings_come_back_from_their_yaml(tmp_path: Path) -> None:
     settings = Outer(lr=3e-4, folder=tmp_path, inner=Inner(depth=9))
     (tmp_path / "a.yaml").write_text(as_yaml(settings))
     assert load_settings(Outer, [str(tmp_path / "a.yaml")]) == settings
-
-
-def test_a_program_ends_with_2_on_a_bad_config(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        settings_from_command_line(Outer, ["lrr=1"])
-    assert caught.value.code == 2
-    assert "Did you mean lr?" in capsys.readouterr().err
-
-
-def test_print_config_shows_every_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        settings_from_command_line(Outer, ["inner.depth=5", "--print-config"])
-    assert caught.value.code == 0
-    assert (
-        capsys.readouterr().out
-        == "lr: 0.001\nfolder: data\nmaybe: null\ninner:\n  depth: 5\n  place: here\n"
-        "over_write: false\neither: 0.5\n"
-    )

@@ -34,7 +34,7 @@ import contextlib, importlib, json, os, runpy, signal, sys, traceback
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what the program and its libraries print is no answer
-import lamae.model.model_folder, pretrain.loop, pretrain.main
+import lamae.model.model_folder, pretrain.run
 
 for late in ("torch._dynamo", "torch.utils.tensorboard", "pyarrow.pandas_compat", "deepspeed"):
     with contextlib.suppress(ImportError):
@@ -50,7 +50,7 @@ def wait_if(is_far_enough, call):
 def run(arguments, *, last_step, unfinished):
     os.setpgid(0, 0)
     signal.alarm(int(sys.argv[2]))
-    loop, folders = pretrain.loop, lamae.model.model_folder
+    loop, folders = pretrain.run, lamae.model.model_folder
     loop.train_step = wait_if(lambda training, _: training.step >= last_step, loop.train_step)
     folders.write_checksums = wait_if(
         lambda folder: folder.name.startswith(unfinished), folders.write_checksums

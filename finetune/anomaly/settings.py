@@ -1,9 +1,10 @@
-"""What an anomaly detector is made of and how it is trained; defaults are those of the release.
+"""Architecture and training of anomaly detectors; defaults are those of the release.
 
 The release is that of VAE-BiLSTM-MHA (Garreta Basora and Mulayim, arXiv 2510.05919 and its code).
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,7 +30,7 @@ SCORES: dict[Kind, tuple[ScoreName, ...]] = {
 """Scores of each kind of detector, in the order in which it gives them."""
 
 Over = Literal["mean", "max"]
-"""How the scores of its windows make that of a recording."""
+"""Reduction of the scores of its windows to that of a recording."""
 
 NormalRule = Literal["only", "any"]
 """only: the normal class and no other of its label set. any: the normal class among others, as the
@@ -79,7 +80,7 @@ class Architecture(Settings):
     """All that a detector is built from, weights aside."""
 
     kind: Kind
-    """What it is."""
+    """Kind of detector."""
     preprocess: Preprocessor
     """From a recording to the window that it reads."""
     vae: VaeSettings = VaeSettings()
@@ -89,7 +90,7 @@ class Architecture(Settings):
     masks: int = Field(4, gt=1)
     """Masks of kind lamae for each window: a patch is visible in one, and hidden in the others."""
     pooling: Pooling = "lead_mean"
-    """How kind lamae makes one vector of the tokens of a window."""
+    """Reduction of the tokens of a window to one vector, of kind lamae."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Architecture":
@@ -106,7 +107,9 @@ class Architecture(Settings):
 
 
 class AnomalyTraining(Settings):
-    """How an autoencoder learns normal windows; lamae does not."""
+    """Training of an autoencoder on normal windows, of kinds cae and vae_bilstm."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"validation_recordings": "max_validation_recordings"}
 
     steps: int = Field(31_300, gt=0)
     """Optimiser steps. Default: 100 epochs of 20,000 windows."""
@@ -129,7 +132,7 @@ class AnomalyTraining(Settings):
     """Share of a cycle in which the weight rises, a step at a time."""
     validate_every: int = Field(313, gt=0)
     """Steps between validations, after the best of which the weights are kept."""
-    validation_recordings: int = Field(256, gt=0)
+    max_validation_recordings: int = Field(256, gt=0)
     """Normal held-out recordings to validate on at most."""
 
 

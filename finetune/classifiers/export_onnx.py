@@ -24,6 +24,7 @@ from finetune.classifiers.settings import ExportSettings
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from finetune.overwriting import check_output
+from finetune.processes import start_single
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
@@ -36,8 +37,9 @@ STATIC, DYNAMIC = ["Conv", "Gemm", "MatMul", "MaxPool"], ["LSTM"]
 """ONNX operators whose activations' ranges are measured once, and those that measure their own."""
 
 
-def export(settings: ExportSettings) -> str:
+def export(settings: ExportSettings) -> list[str]:
     """Write the file, and return what was done in one sentence."""
+    start_single(settings)
     check_output(settings.output, overwrite=settings.overwrite, holds="another export")
     loaded = load_classifier(settings.classifier)
     windows = None
@@ -54,7 +56,7 @@ def export(settings: ExportSettings) -> str:
     with open_whole(settings.output) as file:
         file.write(content)
     kind = "8-bit" if settings.int8 else "float32"
-    return f"{kind} classifier of {len(content) / 1e6:.2f} MB: {settings.output}"
+    return [f"{kind} classifier of {len(content) / 1e6:.2f} MB: {settings.output}"]
 
 
 def to_onnx(
@@ -168,7 +170,7 @@ def _quantise(model: Any, windows: Float[np.ndarray, "w l samples"]) -> Any:
     onnx, tools = import_extra("onnx"), import_extra("onnxruntime.quantization")
 
     class Windows(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]
-        """What onnxruntime measures activations on, one window at a time."""
+        """Windows to measure activations on, one at a time."""
 
         def __init__(self) -> None:
             self._left = iter(windows)

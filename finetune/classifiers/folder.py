@@ -1,4 +1,4 @@
-"""Classifiers on disk: a folder of safetensors, JSON and checksums, as a pretrained model has."""
+"""Classifiers on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from lamae.files import whole_folder
 from lamae.model.model_folder import load_weights, read_config
 
 CLASSIFIER_FOLDER = "classifier"
-"""Where a run keeps its classifier."""
+"""Folder of a run with its classifier."""
 
 
 class LoadedClassifier(NamedTuple):
@@ -24,7 +24,7 @@ class LoadedClassifier(NamedTuple):
     thresholds: dict[str, float]
     """Lowest probability that is called positive, of the classes that have one."""
     about: dict[str, Any]
-    """What it was trained with: settings, seed, epochs."""
+    """Facts on its training: settings, seed, epochs."""
 
 
 def save_classifier(

@@ -29,7 +29,7 @@ WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm", "hierarchical_transformer")
 
 
 class PredictSettings(RunSettings, ReadingSettings):
-    """What a saved classifier is asked about."""
+    """A saved classifier, recordings, and the file for its predictions."""
 
     classifier: FolderPath
     """Run of finetune/main.py, or its folder classifier."""
@@ -47,7 +47,7 @@ class PredictSettings(RunSettings, ReadingSettings):
 
 
 class ExportSettings(RunSettings):
-    """Which classifier becomes an ONNX file, and how."""
+    """A saved classifier, and the ONNX file to make of it."""
 
     classifier: FolderPath
     """Run of finetune/main.py, or its folder classifier."""

@@ -1,4 +1,4 @@
-"""What a comparison shows: models on the same recordings, and how each differs from the first."""
+"""Sections of a comparison: models on the same recordings, and differences to the first."""
 
 from collections.abc import Mapping, Sequence
 

@@ -14,13 +14,13 @@ class CrossValidateSettings(FinetuneSettings):
     """
 
     run_dir: FolderPath
-    """Where results go."""
+    """Folder for results."""
     splits: tuple[str, ...] | None = None
     """Splits of the shards that are the cohort; by default all."""
     folds: int = Field(5, ge=2)
     """Outer folds, that evaluate."""
     repeats: int = Field(1, gt=0)
-    """How often patients are dealt out anew."""
+    """Times that patients are divided into folds anew."""
     inner_folds: int = Field(5, ge=2)
     """Folds of the training patients by which a probe's penalty is chosen; trained modes choose
     on training.hold_out."""

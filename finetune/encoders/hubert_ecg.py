@@ -16,7 +16,7 @@ from lamae.model.model_folder import read_tensors
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 _PREFIXES = ("", "hubert_ecg.", "hubert.")
-"""What stands before a weight's name, in a classifier's checkpoint as well."""
+"""Prefixes of a weight's name, in a classifier's checkpoint as well."""
 
 _NOW = {
     ".conv.weight_g": ".conv.parametrizations.weight.original0",

@@ -31,14 +31,14 @@ _CPSC_KEY = re.compile(r"(?:.*/)?[AQ](\d{4,5})")
 
 
 class Scored(NamedTuple):
-    """What an encoder achieves under some rules."""
+    """Measures of an encoder under some rules."""
 
     measured: BootstrapScores
     """AUROC and average precision, of the one model `PROBE`."""
     departs: tuple[str, ...]
-    """What is done otherwise because the shards do not have what the rules ask for."""
+    """Departures from the rules because the shards lack something."""
     unaudited: str
-    """Why leakage from pretraining was not audited; empty where it was."""
+    """Reason for which leakage from pretraining was not audited; empty where it was."""
 
     @property
     def auroc(self) -> float:
@@ -52,11 +52,11 @@ class Step(NamedTuple):
     rule: str
     """Name of the rule."""
     before: str
-    """What it was."""
+    """Its value before."""
     after: str
-    """What it is."""
+    """Its value after."""
     change: float
-    """How macro AUROC changed with it."""
+    """Change of macro AUROC."""
 
 
 class _Divided(NamedTuple):

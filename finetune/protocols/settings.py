@@ -18,11 +18,11 @@ class ProtocolsSettings(
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath
-    """Where the tables go, and embeddings."""
+    """Folder for the tables, and for embeddings."""
     protocols: tuple[str, ...] | None = None
     """Names of finetune/protocols/published.py; by default all."""
     explain: bool = True
-    """Whether to change one rule after the other from the first protocol of a label set to each
+    """Change one rule after the other from the first protocol of a label set to each
     other one, and score each step."""
     seed: int = Field(0, ge=0)
     """Decides folds, hold-out and resamples."""

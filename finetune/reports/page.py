@@ -17,7 +17,7 @@ ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"
 
 SHOWN_AS = {"random": RANDOM, "supervised": SUPERVISED}
-"""What a page calls the baselines."""
+"""Names of the baselines on a page."""
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
 _SUFFIXES = {

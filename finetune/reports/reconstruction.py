@@ -12,7 +12,7 @@ from lamae.model.masking import draw_mask
 
 
 class Picture(NamedTuple):
-    """A figure, and what a reader has to know to judge it."""
+    """A figure, and its caption."""
 
     figure: Figure
     caption: str

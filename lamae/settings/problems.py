@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from lamae.settings.schema import field_at, names_in, section_of, types_in
 
-_MIN_LIKENESS = 0.6
+_MIN_LIKENESS = 0.7
 _ELSEWHERE = 0.9
 _MAX_NAMED = 3
 _MAX_SHOWN = 80

@@ -106,6 +106,9 @@ def find_columns(table: Table, settings: ColumnSettings, paths: Sequence[str] = 
         patient = _first(others, PATIENTS)
     elif settings.patients != NO_PATIENTS:
         patient = _named(table, settings.patients, "patients")
+    if patient in labels:
+        value = f"column {patient!r} names the patient, and label_columns names it too"
+        raise table_error(table.path, value, remedy="Leave it out of label_columns.")
     fold, split = _first(others, FOLDS), _first(others, SPLITS)
     used = {path, patient, fold, split, *labels, *about, ""}
     rest = [name for name in table.columns if name not in used]

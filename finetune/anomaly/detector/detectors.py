@@ -25,7 +25,7 @@ AnomalyNetwork = Cae | Vae | BottleneckVae | LAMAE
 
 
 class LatentNormals(nn.Module):
-    """Where normal recordings lie, as part of a model's weights."""
+    """Mean and covariance of normal embeddings, as part of a model's weights."""
 
     centre: Tensor
     whitening: Tensor
@@ -50,9 +50,9 @@ class Parts(NamedTuple):
     """The modules of a detector."""
 
     network: AnomalyNetwork
-    """What was trained."""
+    """The trained network."""
     normals: LatentNormals | None
-    """Where normal embeddings lie, of kind lamae."""
+    """Mean and covariance of normal embeddings, of kind lamae."""
 
 
 class Detector(nn.Module):

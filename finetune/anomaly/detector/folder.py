@@ -1,4 +1,4 @@
-"""Detectors on disk: a folder of safetensors, JSON and checksums, as a classifier has."""
+"""Detectors on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +11,16 @@ from lamae.files import whole_folder
 from lamae.model.model_folder import load_weights, read_config
 
 DETECTOR_FOLDER = "detector"
-"""Where a run keeps its detector."""
+"""Folder of a run with its detector."""
 
 
 class Decision(Settings):
-    """How the scores of windows become a call."""
+    """Rule by which the scores of windows become a decision on a recording."""
 
     score: ScoreName
     """The score that decides."""
     over: Over
-    """How the scores of its windows make that of a recording."""
+    """Reduction of the scores of its windows to that of a recording."""
     threshold: float | None
     """Lowest score that is called abnormal, by the rule of the run; None of a run that was
     interrupted before it chose one."""
@@ -32,9 +32,9 @@ class LoadedDetector(NamedTuple):
     detector: Detector
     """In evaluation mode."""
     decision: Decision
-    """How it calls a recording."""
+    """Its decision rule."""
     about: dict[str, Any]
-    """How it came about: `settings` of its run, and `corpus`, the digest of its shards."""
+    """Facts on its training: `settings` of its run, and `corpus`, the digest of its shards."""
 
 
 def save_detector(

@@ -16,7 +16,7 @@ def complementary_masks(leads: int, patches: int, *, masks: int) -> list[Int[Ten
     """Return the visible patches of each of several masks; of each lead, every patch is in one.
 
     So each is hidden in all masks but one, and exactly once by two masks. The masks are the same
-    for every window, so that a score hangs on the window alone.
+    for every window, so that a score depends on the window alone.
     """
     generator = torch.Generator().manual_seed(_SEED)
     order = torch.rand(leads, patches, generator=generator).argsort(dim=1)

@@ -1,4 +1,4 @@
-"""How well scores tell abnormal recordings from normal ones, with intervals over patients."""
+"""Measures of scores that tell abnormal recordings from normal ones, with intervals."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from finetune.anomaly.evaluation.normals import Judged
+from finetune.anomaly.evaluation.normals import LabelledRecordings
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.settings import RuleName
 from lamae.statistics.interval import Interval
@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 def measure(
     scores: Mapping[str, Float[np.ndarray, " records"]],
-    judged: Judged,
+    labelled: LabelledRecordings,
     thresholds: Mapping[RuleName, Thresholds],
     *,
     chosen: str,
@@ -52,7 +52,7 @@ def measure(
 
     Args:
         scores: by name, of the evaluation recordings.
-        judged: those recordings.
+        labelled: those recordings.
         thresholds: of the chosen score, by rule.
         chosen: name of the score that decides.
         resamples: how often patients are drawn.
@@ -61,10 +61,10 @@ def measure(
     Raises InputError for a patient on whom a threshold was chosen, and as `measure_intervals`.
     """
     called = {
-        rule: decide(scores[chosen][:, None], found, judged.patients)[:, 0]
+        rule: decide(scores[chosen][:, None], found, labelled.patients)[:, 0]
         for rule, found in thresholds.items()
     }
-    abnormal = judged.abnormal
+    abnormal = labelled.abnormal
     options: dict[str, Any] = {
         "classes": (ABNORMAL,),
         "resamples": resamples,
@@ -74,7 +74,7 @@ def measure(
     ranking = measure_intervals(
         {name: partial(_ranked, abnormal, score) for name, score in scores.items()},
         abnormal[:, None],
-        judged.patients,
+        labelled.patients,
         measures=RANKING,
         generator=np.random.default_rng([seed, 2]),
         **options,
@@ -82,7 +82,7 @@ def measure(
     deciding = measure_intervals(
         {rule: partial(_decided, abnormal, calls) for rule, calls in called.items()},
         abnormal[:, None],
-        judged.patients,
+        labelled.patients,
         measures=DECIDING,
         generator=np.random.default_rng([seed, 2]),
         **options,

@@ -17,9 +17,9 @@ from finetune.comparison.run import compare_runs
 from finetune.comparison.settings import CompareSettings
 from finetune.cross_validation.run import cross_validate_cohort
 from finetune.cross_validation.settings import CrossValidateSettings
-from finetune.main import finetune
 from finetune.overwriting import clear_results
 from finetune.reports.results import baseline_predictions
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.statistics.metrics import auroc, class_scores, macro
@@ -54,8 +54,8 @@ def finish(corpus: Corpus, tmp_path: Path) -> Finish:
                 called=scores > 0.5, problems={"broken": "damaged"}, labels=labels[list(rows)],
             )  # fmt: skip
         config = {"data": str(corpus.folder), "mode": "probe", "seed": 0} | config
-        contenders = dict.fromkeys(["pretrained", *baselines])
-        summary = {"config": config, "contenders": contenders}
+        candidates = dict.fromkeys(["pretrained", *baselines])
+        summary = {"config": config, "candidates": candidates}
         (folder / "summary.json").write_text(json.dumps(summary))
         return folder
 
@@ -82,7 +82,7 @@ def test_runs_and_the_baselines_of_the_first_have_the_measures_that_they_had_alo
     whole = make_probe(run_dir=tmp_path / "whole")
     half = make_probe(run_dir=tmp_path / "half", label_fraction=0.5, seed=1)
     for settings in (whole, half):
-        finetune(settings, accelerator)
+        finetune(settings)
     found = compare([whole.run_dir, half.run_dir], tmp_path / "comparison")
     alone, other = (json.loads((r / "summary.json").read_text())
                     for r in (tmp_path / "whole", tmp_path / "half"))  # fmt: skip
@@ -270,7 +270,7 @@ def test_cross_validations_are_compared_on_the_same_folds_only(
     for name, changes in changed.items():
         runs[name] = tmp_path / name
         settings = CrossValidateSettings.model_validate(values | changes | {"run_dir": runs[name]})
-        cross_validate_cohort(settings, accelerator)
+        cross_validate_cohort(settings)
     found = compare({name: runs[name] for name in ("strong", "weak")}, tmp_path / "out")
     for name in ("strong", "weak"):
         alone = json.loads((runs[name] / "summary.json").read_text())["auroc_macro"]["estimate"]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from accelerate import Accelerator
 
-from finetune.main_process import from_main
+from finetune.processes import from_main
 from lamae.errors import InputError
 
 PROGRAM = """
 import sys
 from accelerate import Accelerator
-from finetune.main_process import from_main
+from finetune.processes import from_main
 from lamae.errors import InputError
 
 def refuse():
@@ -59,7 +59,7 @@ def test_a_second_process_does_not_work_itself(
         sent.extend(own)
         return ["of the main process"]
 
-    monkeypatch.setattr("finetune.main_process.broadcast_object_list", broadcast)
+    monkeypatch.setattr("finetune.processes.broadcast_object_list", broadcast)
     monkeypatch.setattr(Accelerator, "is_main_process", property(lambda _: False))
 
     def work() -> str:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from finetune.classifiers.folder import load_classifier
 from finetune.data.tasks import LabelledRows, make_task
 from finetune.evaluation.lead_masking import Leads, measure_lead_need, score_lead_sets, set_name
-from finetune.main import finetune
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
 from lamae.config import load_settings
@@ -61,7 +61,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory, accelerator: Accelerator) -
     places = [f"data={folder / 'shards'}", f"run_dir={folder / 'run'}"]
     asked = ["lead_masking=false", "resamples=100", "cpu_threads=1"]
     settings = load_settings(FinetuneSettings, [str(config), *places, *asked])
-    finetune(settings, accelerator)
+    finetune(settings)
     corpus = Corpus(folder / "shards")
     part = make_task(corpus, settings).evaluation
     classifier = load_classifier(folder / "run").classifier

@@ -1,4 +1,4 @@
-"""What a report says of leads: quartiles of those who show a class, and limits that are told."""
+"""Sections on leads: quartiles of the recordings with a class, and limits that are stated."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from finetune.data.tasks import LabelledRows, Task
 from finetune.evaluation.lead_masking import LeadNeed, lead_sets, measure_lead_need
-from finetune.experiment.train_and_score import Compared, Outcome
+from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.reports.lead_figures import PANELS
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.sections import Section, write_sections
@@ -19,12 +19,12 @@ LEADS_OF_THREE = ("I", "II", "V1")
 
 def compared(
     labels: np.ndarray, *, weights: np.ndarray | None = None, gate: np.ndarray | None = None
-) -> Compared:
+) -> ExperimentResults:
     classes = tuple(f"class {number}" for number in range(labels.shape[1]))
     patients = [str(number) for number in range(len(labels))]
     part = LabelledRows(np.arange(len(labels)), labels, patients, 0, 0, 0)
-    outcome = Outcome(np.zeros(labels.shape), np.zeros(len(classes)), {}, weights, gate)
-    return Compared({"lasan": outcome}, Task(classes, part, part), {})
+    result = CandidateResult(np.zeros(labels.shape), np.zeros(len(classes)), {}, weights, gate)
+    return ExperimentResults({"lasan": result}, Task(classes, part, part), {})
 
 
 def members_of(classes: int) -> np.ndarray:
@@ -115,7 +115,7 @@ def test_figures_hold_the_most_frequent_classes_and_tables_all(tmp_path: Path) -
         assert lost[0] == pytest.approx(max(of.values()), abs=1e-5)
 
 
-def need_of(leads: tuple[str, ...], labels: np.ndarray) -> tuple[Compared, LeadNeed]:
+def need_of(leads: tuple[str, ...], labels: np.ndarray) -> tuple[ExperimentResults, LeadNeed]:
     """Measure noise with all sets of leads."""
     generator = np.random.default_rng(0)
     sets, found = lead_sets(leads), compared(labels)

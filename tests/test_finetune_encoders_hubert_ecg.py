@@ -19,8 +19,8 @@ from finetune.classifiers.folder import load_classifier
 from finetune.encoders.hubert_ecg import HubertNetwork
 from finetune.encoders.opening import open_encoder
 from finetune.encoders.other_encoder import OtherEncoder
-from finetune.experiment.candidates import RANDOM, make_contest
-from finetune.main import finetune
+from finetune.experiment.candidates import RANDOM, make_candidates
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from finetune.training.layer_decay import decayed_adamw
 from lamae.ecg.leads import LEADS
@@ -149,9 +149,9 @@ def test_weights_that_do_not_fit_the_config_are_refused(folder: Path, descriptio
 def test_the_baseline_has_other_weights_of_the_same_sizes(
     description: Path, make_probe: MakeProbe
 ) -> None:
-    contest = make_contest(make_probe(encoder=description), ("A", "B"))
-    own, random = (contender.encoder for contender in contest.contenders.values())
-    assert list(contest.contenders)[1] == RANDOM
+    candidates = make_candidates(make_probe(encoder=description), ("A", "B"))
+    own, random = (candidate.encoder for candidate in candidates.by_name.values())
+    assert list(candidates.by_name)[1] == RANDOM
     assert own is not None and random is not None
     one, other = own.state_dict(), random.state_dict()
     assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
@@ -200,7 +200,7 @@ def test_a_trained_classifier_is_used_without_the_folder(
     training = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0.0}
     values = {"encoder": description, "mode": "full", "training": training, "pooling": "mean"}
     settings = make_probe(**values, baselines=())
-    finetune(settings, accelerator)
+    finetune(settings)
     before = open_encoder(description).encoder.state_dict()
     shutil.rmtree(folder)
     assert settings.run_dir is not None

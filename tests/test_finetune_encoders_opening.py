@@ -19,10 +19,10 @@ from finetune.classifiers.folder import load_classifier
 from finetune.classifiers.predict import PREDICTIONS, predict
 from finetune.classifiers.settings import PredictSettings
 from finetune.encoders.opening import open_encoder
-from finetune.main import finetune
 from finetune.protocols.published import Division, Rules
 from finetune.protocols.scores import ProtocolScorer
 from finetune.protocols.settings import ProtocolsSettings
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from lamae.ecg.leads import LEADS
@@ -157,7 +157,7 @@ def test_a_probe_of_a_file_is_reported_saved_and_used_without_the_file(
     shutil.copy(files / "tokens.onnx", tmp_path / "it.onnx")
     path = describe(tmp_path / "e.yaml", "it.onnx")
     settings = make_probe(encoder=path)
-    finetune(settings, accelerator)
+    finetune(settings)
     assert settings.run_dir is not None
     summary = json.loads((settings.run_dir / SUMMARY).read_text())
     assert "auroc_macro_random" not in summary
@@ -169,7 +169,7 @@ def test_a_probe_of_a_file_is_reported_saved_and_used_without_the_file(
     moved = shutil.move(settings.run_dir / "classifier", tmp_path / "moved")
     output = tmp_path / "again.csv"
     asked = {"classifier": moved, "data": settings.data, "output": output, "splits": ("val",)}
-    predict(PredictSettings.model_validate(asked | {"cpu_threads": 1}), accelerator)
+    predict(PredictSettings.model_validate(asked | {"cpu_threads": 1}))
     before, after = (
         np.genfromtxt(file, delimiter=",", skip_header=1, usecols=(1, 2, 3))
         for file in (settings.run_dir / PREDICTIONS, output)
@@ -198,7 +198,7 @@ def test_a_file_is_trained_where_it_can_be_and_the_mode_asks(
     path = describe(tmp_path / "e.yaml", files / file)
     values = {"encoder": path, "mode": mode, "training": training, "lasan": TINY_LASAN}
     settings = make_probe(**values, baselines=(), pooling="mean")
-    finetune(settings, accelerator)
+    finetune(settings)
     assert settings.run_dir is not None
     before = open_encoder(path).encoder.state_dict()
     after = load_classifier(settings.run_dir).classifier.model.get_submodule("encoder").state_dict()

@@ -50,7 +50,7 @@ def summary(**changes: Any) -> dict[str, Any]:
 
 
 class Page(HTMLParser):
-    """What a browser would see: tags, attributes, ids, table cells."""
+    """A page as a browser sees it: tags, attributes, ids, table cells."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -14,14 +14,15 @@ from pydantic import ValidationError
 from torch import nn
 
 from finetune.classifiers.folder import load_classifier
-from finetune.main import finetune
 from finetune.networks.channel_gate import ChannelGate
 from finetune.networks.differential_attention import SoftmaxAttention
 from finetune.networks.hierarchical_transformer import HierarchicalTransformer, PostNormLayer
 from finetune.networks.settings import HierarchicalTransformerSettings
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 from lamae.runs.tracking import SUMMARY
 
 MakeProbe = Callable[..., FinetuneSettings]
@@ -199,8 +200,8 @@ def test_what_stands_behind_a_recording_does_not_matter(changes: dict[str, Any])
     noisy = signal.clone()
     noisy[1, :, 1203:] = torch.nan
     with torch.no_grad():
-        expected = model(signal, samples=recorded).logits
-        torch.testing.assert_close(model(noisy, samples=recorded).logits, expected)
+        expected = model(signal, Recorded(samples=recorded)).logits
+        torch.testing.assert_close(model(noisy, Recorded(samples=recorded)).logits, expected)
         assert expected.shape == (2, 4)
         if not changes.get("gate"):
             cut = model(signal[1:, :, :1203]).logits
@@ -215,7 +216,9 @@ def test_every_switch_changes_the_logits_and_every_parameter_is_trained(
     with torch.no_grad():
         plain = make_model()(signal).logits
         assert torch.allclose(model(signal).logits, plain) == (not changes)
-    model.train()(signal, samples=torch.tensor([1000, 960, 1000])).logits.square().sum().backward()
+    model.train()(
+        signal, Recorded(samples=torch.tensor([1000, 960, 1000]))
+    ).logits.square().sum().backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or (p.grad == 0).all()]
     assert idle == [f"convolutions.norms.5.{name}" for name in ("weight", "bias")]  # as released
 
@@ -224,7 +227,10 @@ def test_as_released_the_length_of_a_recording_shows() -> None:
     model, signal = make_model(padding="as_released", samples=2000), torch.randn(1, 3, 1203)
     padded = torch.nn.functional.pad(signal, (0, 797))
     with torch.no_grad():
-        told, untold = model(padded, samples=torch.tensor([1203])).logits, model(padded).logits
+        told, untold = (
+            model(padded, Recorded(samples=torch.tensor([1203]))).logits,
+            model(padded).logits,
+        )
         assert torch.equal(told, untold)
         assert not torch.allclose(told, model(signal).logits, atol=1e-3)
 
@@ -235,7 +241,7 @@ def test_an_absent_lead_is_read_as_zeros() -> None:
     zeros = signal.clone()
     zeros[1, 1] = 0.0
     with torch.no_grad():
-        torch.testing.assert_close(model(signal, present=present).logits, model(zeros).logits)
+        torch.testing.assert_close(model(signal, Recorded(present)).logits, model(zeros).logits)
 
 
 def test_initial_weights_are_glorots_cls_included_and_the_gate_has_no_bias() -> None:
@@ -282,13 +288,19 @@ def test_the_mode_trains_needs_no_encoder_and_comes_back(
         encoder=None,
         preprocess={"leads": 8, "sampling_rate": 100, "duration_s": 10, "band_hz": None},
         hierarchical_transformer={"width": 16, "depth": 3, "heads": 2, "hidden": 16},
-        training={"epochs": 2, "batch_size": 16, "part_size": 16, "lr": 3e-3, "hold_out": 0.25},
-        supervised={"epochs": 1, "batch_size": 16, "part_size": 16, "hold_out": 0.25},
+        training={
+            "epochs": 2,
+            "batch_size": 16,
+            "micro_batch_size": 16,
+            "lr": 3e-3,
+            "hold_out": 0.25,
+        },
+        supervised={"epochs": 1, "batch_size": 16, "micro_batch_size": 16, "hold_out": 0.25},
         baselines=("random", "supervised"),
     )
-    finetune(settings, accelerator)
+    finetune(settings)
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
-    assert list(summary["contenders"]) == ["hierarchical_transformer", "supervised"]
+    assert list(summary["candidates"]) == ["hierarchical_transformer", "supervised"]
     loaded = load_classifier(tmp_path / "probe").classifier
     assert loaded.architecture.hierarchical_transformer == settings.hierarchical_transformer
     with torch.no_grad():
