@@ -34,6 +34,7 @@ from lamae.metrics import class_scores, macro
 from lamae.preprocess import Preprocessor
 
 L2_GRID = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 BATCH = 128
 
 
@@ -151,7 +152,7 @@ def main() -> None:
     corpus = Corpus(given.shards)
     task = make_task(
         corpus,
-        FinetuneSettings(encoder=given.run, data=given.shards, require_class=True),
+        FinetuneSettings(encoder=given.run, data=given.shards, require_class=True, classes=CLASSES),
     )
     train = task.train.only(task.train.rows[:: given.every])
     loaded = load_autoencoder(given.run)

@@ -41,6 +41,9 @@ class DecoderSettings(TransformerSettings):
     """Draw each lead from its own latents, as ST-MEM does, or from those of all leads.
 
     With `all`, leads meet in the decoder, whatever the method of the encoder."""
+    lead_scale: float = Field(1.0, gt=0)
+    """Deviation of the embedding of a lead's name at the start; a small one lets attention start on
+    the same time of all leads."""
 
 
 class AutoencoderSettings(Settings):
@@ -106,7 +109,9 @@ class Decoder(nn.Module):
         self.project = nn.Linear(encoder.width, width)
         self.from_embedding = nn.Linear(encoder.width, width)
         self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width))
+        names = torch.randn(len(LEADS), width) * settings.lead_scale
+        self.lead_embedding = nn.Parameter(names)
+        self.position_base = encoder.position_base
         self.transformer = Transformer(width=width, depth=settings.depth, heads=settings.heads)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, encoder.patch_size)
@@ -173,7 +178,9 @@ class Decoder(nn.Module):
             where = repeat(seen, "b s -> b s t d", t=patches + 1, d=d)
             every = unseen.scatter(1, where, torch.cat([cls, grid], dim=2))
             cls, grid = every[:, :, :1], every[:, :, 1:]
-        grid = grid + sincos_positions(patches, d, device=tokens.device)
+        grid = grid + sincos_positions(
+            patches, d, device=tokens.device, base=self.position_base
+        )
         grid = grid + rows_of_leads(self.lead_embedding, leads)[:, None]
         if own is None:
             cls = cls + self.from_embedding(latents.embedding)[:, None, None]

@@ -52,6 +52,9 @@ class EncoderSettings(TransformerSettings):
     """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
+    position_base: float = Field(10_000.0, gt=1)
+    """Span of the periods of the positions, of the decoder's too; about the number of patches tells
+    neighbours apart from the start."""
     millivolts: bool = False
     """Read mV, with preprocess.normalisation none: recordings are z-scored here, and amplitudes
     stand beside the tokens."""
@@ -228,7 +231,9 @@ class Encoder(nn.Module):
         b, _, n, p = patches.shape
         if seen is not None:
             patches = patches.gather(1, repeat(seen, "b s -> b s n p", n=n, p=p))
-        positions = sincos_positions(n, self.settings.width, device=signal.device)
+        positions = sincos_positions(
+            n, self.settings.width, device=signal.device, base=self.settings.position_base
+        )
         if visible is None:
             tokens = self.embed(patches) + positions
         else:
