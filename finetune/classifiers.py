@@ -9,7 +9,7 @@ from finetune.embeddings import patches_recorded
 from finetune.encoders.opening import new_encoder
 from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, leads_apart
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm, CnnAttentionBilstmSettings
-from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead
 from finetune.networks.hierarchical_transformer import (
     HierarchicalTransformer,
     HierarchicalTransformerSettings,
@@ -20,7 +20,7 @@ from finetune.networks.outputs import Outputs
 from finetune.settings import Mode
 from lamae.config import Settings
 from lamae.dataset import Batch
-from lamae.pooling import Pooling
+from lamae.pooling import Pooling, pooled_width
 from lamae.preprocess import Preprocessor
 
 

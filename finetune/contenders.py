@@ -17,6 +17,9 @@ from lamae.preprocess import Preprocessor
 PRETRAINED, RANDOM, SUPERVISED = "pretrained", "random", "supervised"
 """Names of contenders; one without an encoder goes by its mode."""
 
+KERNELS, KERNELS_AND_ENCODER = "kernels", "kernels_and_encoder"
+"""Names of probes that are no contender's: of untrained features, alone and beside an encoder's."""
+
 
 class Contender(NamedTuple):
     """A classifier before it is trained."""

@@ -10,9 +10,10 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifiers import Classifier, build_classifier
-from finetune.contenders import Contender, Contest
+from finetune.contenders import KERNELS, KERNELS_AND_ENCODER, Contender, Contest
 from finetune.embeddings import EmbeddingCache
-from finetune.evaluate import embed_all, fit_probe
+from finetune.evaluate import Features, embed_all, fit_probe
+from finetune.floor import Floor
 from finetune.hold_out import HeldOut, draw_hold_out
 from finetune.linear_probe import LinearProbe
 from finetune.main_process import from_main
@@ -101,6 +102,7 @@ class Comparison:
         self._progress = progress
         self._reading = reading_of(contest.preprocess, settings)
         min_leads = self._reading.min_leads
+        self._folder = cache
         self._cache = EmbeddingCache(
             corpus,
             contest.preprocess,
@@ -164,17 +166,30 @@ class Comparison:
         for name, (train, evaluation) in features.by_encoder.items():
             probe = self._fit_probe(train, task.train, task)
             classifier = self._as_classifier(contenders[name], probe)
-            thresholds = np.full(len(task.classes), np.nan)
-            if probe.held_out is not None:
-                thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
             facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
-            scores = probe.scores(evaluation)
-            outcomes[name] = Outcome(
-                scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
-            )
+            outcome = _probed(probe, evaluation, task, facts)
+            outcomes[name] = outcome._replace(classifier=classifier)
             if save is not None and name == next(iter(contenders)):
-                from_main(self._accelerator, partial(save, classifier, thresholds, facts))
+                from_main(self._accelerator, partial(save, classifier, outcome.thresholds, facts))
+        if KERNELS in self._settings.compared_with:
+            outcomes |= self._probe_floor(features)
         return UsableTask(task, features.unusable), outcomes
+
+    def _probe_floor(self, features: Features) -> dict[str, Outcome]:
+        """Probe what nothing was trained for, alone and beside the encoder in question."""
+        task, preprocess = features.task, self._contest.preprocess
+        places = {"accelerator": self._accelerator, "cache": self._folder}
+        floor = Floor(self._corpus, preprocess, self._settings, **places).features(task)
+        alone = floor.by_encoder["kernels"]
+        own = next(iter(features.by_encoder.values()))
+        beside = [np.concatenate(pair, axis=1) for pair in zip(alone, own, strict=True)]
+        outcomes = {}
+        for name, (train, evaluation) in ((KERNELS, alone), (KERNELS_AND_ENCODER, beside)):
+            probe = self._fit_probe(train, task.train, task)
+            size = probe.weight.size + probe.bias.size
+            facts = {"l2": probe.l2, "gradient": probe.gradient, "parameters": size}
+            outcomes[name] = _probed(probe, evaluation, task, facts)
+        return outcomes
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
         return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
@@ -265,6 +280,15 @@ class Comparison:
         part = task.train.only(task.train.rows[~held_out])
         embedded = self._cache.embed(contender.encoder, part.rows, name=f"{name}, to begin with")
         return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
+
+
+def _probed(
+    probe: LinearProbe, evaluation: np.ndarray, task: Task, facts: dict[str, Any]
+) -> Outcome:
+    thresholds = np.full(len(task.classes), np.nan)
+    if probe.held_out is not None:
+        thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
+    return Outcome(probe.scores(evaluation), thresholds, facts, held_out=probe.held_out)
 
 
 def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

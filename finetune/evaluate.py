@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from finetune.contenders import RANDOM, SUPERVISED
+from finetune.contenders import KERNELS, KERNELS_AND_ENCODER, RANDOM, SUPERVISED
 from finetune.embeddings import Embedded, EmbeddingCache
 from finetune.encoders.other_encoder import AnyEncoder
 from finetune.linear_probe import LinearProbe, fit_linear_probe
@@ -17,8 +17,15 @@ from lamae.errors import InputError
 
 T = TypeVar("T")
 
-DIFFERENCES = {RANDOM: "_difference", SUPERVISED: "_supervised_difference"}
+DIFFERENCES = {
+    RANDOM: "_difference",
+    SUPERVISED: "_supervised_difference",
+    KERNELS: "_kernels_difference",
+}
 """By baseline, what the summary appends to a measure for the paired difference over it."""
+
+ADDED = "added"
+"""Name of the difference of encoder and kernels together over kernels alone."""
 
 
 class Features(NamedTuple):
@@ -101,6 +108,17 @@ def measure(
 
     `scores` are by name, (records, classes), the classifier in question first.
     """
+    found = _bootstrap(scores, task, settings)
+    if KERNELS in scores and KERNELS_AND_ENCODER in scores:
+        pair = {name: scores[name] for name in (KERNELS_AND_ENCODER, KERNELS)}
+        added = _bootstrap(pair, task, settings).differences[KERNELS]
+        found = found._replace(differences=found.differences | {ADDED: added})
+    return found
+
+
+def _bootstrap(
+    scores: Mapping[str, np.ndarray], task: Task, settings: FinetuneSettings
+) -> BootstrapScores:
     return bootstrap_scores(
         task.evaluation.labels,
         scores,
@@ -116,7 +134,8 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
 
     `auroc_macro` is the classifier's, `auroc_macro_random` and `auroc_macro_supervised` are those
     of the baselines, `auroc_macro_difference` is over random weights and
-    `auroc_macro_supervised_difference` over the supervised network; likewise for each class.
+    `auroc_macro_supervised_difference` over the supervised network; `auroc_macro_added` is what
+    encoder and kernels together have over kernels; likewise for each class.
     """
     parts = by_suffix(measured.models, measured.differences)
     macros = {
@@ -151,6 +170,10 @@ def by_suffix(models: Mapping[str, T], differences: Mapping[str, T]) -> dict[str
         if baseline in differences:
             parts[f"_{baseline}"] = models[baseline]
             parts[difference] = differences[baseline]
+    if KERNELS_AND_ENCODER in models:
+        parts[f"_{KERNELS_AND_ENCODER}"] = models[KERNELS_AND_ENCODER]
+    if ADDED in differences:
+        parts[f"_{ADDED}"] = differences[ADDED]
     return parts
 
 

@@ -11,6 +11,7 @@ from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstmSettings
 from finetune.networks.hierarchical_transformer import HierarchicalTransformerSettings
 from finetune.networks.lasan import LasanSettings
 from lamae.config import FolderPath, Settings
+from lamae.kernels import KernelSettings
 from lamae.pooling import Pooling
 from lamae.preprocess import Preprocessor
 
@@ -30,10 +31,11 @@ probe_then_full: the same from a fitted probe (Kumar et al. 2022). lasan, cnn_at
 hierarchical_transformer: a network without an encoder. hybrid: gated fusion of encoder and LASAN,
 trained together."""
 
-Baseline = Literal["random", "supervised"]
+Baseline = Literal["random", "kernels", "supervised"]
 """random: the same mode with the encoder at random weights, trained as from scratch: its layer
-decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
-on the same recordings."""
+decay is 1, which slows no block down. kernels: for probes alone, features that nothing was trained
+for, by themselves and beside the encoder's. supervised: the small network cnn_attention_bilstm,
+trained on the same recordings."""
 
 Loss = Literal["bce", "cross_entropy", "focal"]
 """bce: one sigmoid for each class. cross_entropy: a softmax over classes. focal: either, by
@@ -125,6 +127,8 @@ class FinetuneSettings(Settings):
     cnn_attention_bilstm or hierarchical_transformer."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
     """What the classifier is compared with; those that the mode itself is are left out."""
+    kernels: KernelSettings = KernelSettings(count=84, quantiles=(0.9,))
+    """The baseline of untrained kernels."""
     preprocess: Preprocessor | None = None
     """From a recording to the array a model reads; by default the encoder's, from which it must
     not differ, and without an encoder twelve leads at 250 Hz."""
@@ -207,7 +211,9 @@ class FinetuneSettings(Settings):
     @property
     def compared_with(self) -> tuple[Baseline, ...]:
         """The baselines that the mode can be compared with."""
-        without = {"random"} if self.mode in WITHOUT_ENCODER else set()
+        without: set[Baseline] = {"random"} if self.mode in WITHOUT_ENCODER else set()
+        if self.mode != "probe":
+            without.add("kernels")
         if self.mode == "cnn_attention_bilstm":
             without.add("supervised")
         return tuple(name for name in dict.fromkeys(self.baselines) if name not in without)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from finetune.linear_probe import fit_linear_probe
-from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead
 from finetune.networks.outputs import Outputs
 from lamae.encoder import Encoder, EncoderSettings, Latents
 from lamae.errors import InputError
 from lamae.leads import LEADS
-from lamae.pooling import Pooling, pool
+from lamae.pooling import Pooling, pool, pooled_width
 
 WIDTH, PATCH = 16, 10
 HEADS = ["attention", "linear"]

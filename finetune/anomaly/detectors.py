@@ -15,11 +15,10 @@ from finetune.anomaly.masked_error import complementary_masks, masked_squares
 from finetune.anomaly.scores import Deviation, mean_over, vae_deviation
 from finetune.anomaly.settings import Architecture
 from finetune.anomaly.vae import Vae
-from finetune.networks.heads import pooled_width
 from lamae.autoencoder import LAMAE
 from lamae.dataset import Batch
 from lamae.masking import valid_patches
-from lamae.pooling import pool
+from lamae.pooling import pool, pooled_width
 
 AnomalyNetwork = Cae | Vae | BottleneckVae | LAMAE
 

@@ -12,11 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
-from finetune.networks.heads import pooled_width
 from finetune.networks.lasan import LasanBranch, LasanSettings, lasan_classifier
 from finetune.networks.outputs import Outputs
 from lamae.layers import initialise
-from lamae.pooling import Pooling, pool
+from lamae.pooling import Pooling, pool, pooled_width
 
 
 class Fused(NamedTuple):
