@@ -256,7 +256,7 @@ class LAMAE(nn.Module):
         )
         if self.features is not None:
             errors = self._feature_errors(
-                latents, tokens, signal, seen, present, valid, decoded, counted=counted
+                latents, tokens, signal, visible, seen, present, valid, decoded, counted=counted
             )
             penalties = penalties + _by_patches(errors, counted)
         return Reconstruction(error + penalties, predicted, hidden, latents, error)
@@ -266,6 +266,7 @@ class LAMAE(nn.Module):
         latents: Latents,
         tokens: Float[Tensor, "b l k d"],
         signal: Float[Tensor, "b l samples"],
+        visible: Tensor,
         seen: Tensor | None,
         present: Tensor | None,
         valid: Tensor | None,
@@ -286,16 +287,22 @@ class LAMAE(nn.Module):
             counts = counted if decoded is None else counted.gather(2, decoded)
             found = features.patch_error(tokens, targets, where=decoded, counted=counts)
             errors = errors + settings.patch_weight * found
-        if settings.lead_weight:
-            of_leads, there = targets.leads, present
-            if there is None:
-                there = torch.ones(of_leads.shape[:2], dtype=torch.bool, device=signal.device)
-            if seen is not None:
-                there = there.gather(1, seen)
-                of_leads = of_leads.gather(1, repeat(seen, "b s -> b s g", g=of_leads.shape[-1]))
-            found = features.lead_error(
-                mean_over_patches(latents), targets._replace(leads=of_leads), counted=there
+        there = present
+        if there is None:
+            there = torch.ones(signal.shape[:2], dtype=torch.bool, device=signal.device)
+        if seen is not None:  # what follows is of the leads that the encoder was shown
+            there = there.gather(1, seen)
+            targets = targets.of_leads(seen)
+        if settings.token_weight:
+            recorded = valid_tokens(visible, valid, leads=visible.shape[1])
+            counts = there[..., None].expand(-1, -1, visible.shape[2])
+            counts = counts if recorded is None else counts & recorded
+            found = features.token_error(
+                latents.tokens[:, :, 1:], targets, visible=visible, counted=counts
             )
+            errors = errors + settings.token_weight * found
+        if settings.lead_weight:
+            found = features.lead_error(mean_over_patches(latents), targets, counted=there)
             errors = errors + settings.lead_weight * found
         return errors
 

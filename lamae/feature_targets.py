@@ -27,13 +27,16 @@ class FeatureTargetSettings(Settings):
     """The features: shares of samples above levels of fixed kernels' responses."""
     patch_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of hidden patches, predicted by the decoder."""
+    token_weight: float = Field(0.0, ge=0)
+    """Weight in the loss of the features of visible patches, predicted from their own tokens, so
+    that means of tokens hold what untrained features would."""
     lead_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of whole leads, predicted from the encoder's tokens."""
 
     @property
     def wanted(self) -> bool:
         """Whether any of them is predicted."""
-        return self.patch_weight > 0 or self.lead_weight > 0
+        return max(self.patch_weight, self.token_weight, self.lead_weight) > 0
 
 
 class Targets(NamedTuple):
@@ -43,6 +46,13 @@ class Targets(NamedTuple):
     """Of each patch."""
     leads: Float[Tensor, "b l g"]
     """Of each lead; where the model knows the scale of recordings, amplitudes behind them."""
+
+    def of_leads(self, rows: Int[Tensor, "b s"]) -> "Targets":
+        """Return the targets of some leads."""
+        n, f = self.patches.shape[2:]
+        patches = self.patches.gather(1, rows[..., None, None].expand(-1, -1, n, f))
+        leads = self.leads.gather(1, rows[..., None].expand(-1, -1, self.leads.shape[-1]))
+        return Targets(patches, leads)
 
 
 class FeatureTargets(nn.Module):
@@ -60,6 +70,8 @@ class FeatureTargets(nn.Module):
         self.lead_norm = FixedNorm(count + AMPLITUDES)
         if settings.patch_weight:
             self.predict_patch = nn.Linear(decoder_width, count)
+        if settings.token_weight:
+            self.predict_token = nn.Linear(encoder_width, count)
         if settings.lead_weight:
             self.predict_lead = nn.Linear(encoder_width, count + AMPLITUDES)
 
@@ -103,10 +115,22 @@ class FeatureTargets(nn.Module):
         counted: Bool[Tensor, "b l k"],
     ) -> Float[Tensor, " b"]:
         """Return the mean squared error of each recording over the patches that count."""
-        wanted = targets.patches
-        if where is not None:
-            wanted = wanted.gather(2, where[..., None].expand(-1, -1, -1, wanted.shape[-1]))
+        wanted = _at(targets.patches, where)
         predicted = self.predict_patch(decoded).float()
+        squares = F.mse_loss(predicted, wanted, reduction="none").mean(dim=-1)
+        return _mean_of_each(squares, counted)
+
+    def token_error(
+        self,
+        tokens: Float[Tensor, "b l v d"],
+        targets: Targets,
+        *,
+        visible: Int[Tensor, "b l v"],
+        counted: Bool[Tensor, "b l v"],
+    ) -> Float[Tensor, " b"]:
+        """Return the mean squared error of each recording over the visible patches that count."""
+        predicted = self.predict_token(tokens).float()
+        wanted = _at(targets.patches, visible)
         squares = F.mse_loss(predicted, wanted, reduction="none").mean(dim=-1)
         return _mean_of_each(squares, counted)
 
@@ -144,6 +168,13 @@ class FixedNorm(nn.Module):
     def forward(self, values: Float[Tensor, "*any width"]) -> Float[Tensor, "*any width"]:
         """Return z-scored values."""
         return (values - self.mean) / self.scale
+
+
+def _at(values: Tensor, where: Tensor | None) -> Tensor:
+    """Take the patches of some numbers, or all."""
+    if where is None:
+        return values
+    return values.gather(2, where[..., None].expand(-1, -1, -1, values.shape[-1]))
 
 
 def _mean_of_each(values: Tensor, counted: Tensor) -> Float[Tensor, " b"]:
