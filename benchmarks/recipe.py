@@ -11,15 +11,12 @@ patients of it, and scored on the split val.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from finetune.linear_probe import fit_linear_probe
 from finetune.settings import FinetuneSettings
@@ -48,7 +45,7 @@ class Taps:
             for number, block in enumerate(transformer.blocks, start=1):
                 block.register_forward_hook(self._keep(f"{prefix}{number}"))
 
-    def _keep(self, name: str):  # noqa: ANN202
+    def _keep(self, name: str):
         def hook(_block: object, _given: object, tokens: torch.Tensor) -> None:
             self.tokens[name] = tokens
 
@@ -117,7 +114,7 @@ def kernel_features(
 
 def probe(
     train: np.ndarray, evaluation: np.ndarray, task: tuple[LabelledRows, LabelledRows], classes
-) -> dict[str, float]:  # noqa: ANN001
+) -> dict[str, float]:
     """Return AUROC, macro and by class, of a probe."""
     started = time.monotonic()
     fitted = fit_linear_probe(

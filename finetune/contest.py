@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifiers import Classifier, build_classifier
-from finetune.contenders import KERNELS, KERNELS_AND_ENCODER, Contender, Contest
+from finetune.contenders import KERNELS, Contender, Contest
 from finetune.embeddings import EmbeddingCache
 from finetune.evaluate import Features, embed_all, fit_probe
 from finetune.floor import Floor
@@ -166,11 +166,14 @@ class Comparison:
         for name, (train, evaluation) in features.by_encoder.items():
             probe = self._fit_probe(train, task.train, task)
             classifier = self._as_classifier(contenders[name], probe)
-            facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
-            outcome = _probed(probe, evaluation, task, facts)
-            outcomes[name] = outcome._replace(classifier=classifier)
+            outcome = _probed(probe, evaluation, task)
+            outcome = outcome._replace(
+                classifier=classifier, facts=outcome.facts | _size(classifier)
+            )
+            outcomes[name] = outcome
             if save is not None and name == next(iter(contenders)):
-                from_main(self._accelerator, partial(save, classifier, outcome.thresholds, facts))
+                kept = (classifier, outcome.thresholds, outcome.facts)
+                from_main(self._accelerator, partial(save, *kept))
         if KERNELS in self._settings.compared_with:
             outcomes |= self._probe_floor(features)
         return UsableTask(task, features.unusable), outcomes
@@ -179,17 +182,11 @@ class Comparison:
         """Probe what nothing was trained for, alone and beside the encoder in question."""
         task, preprocess = features.task, self._contest.preprocess
         places = {"accelerator": self._accelerator, "cache": self._folder}
-        floor = Floor(self._corpus, preprocess, self._settings, **places).features(task)
-        alone = floor.by_encoder["kernels"]
-        own = next(iter(features.by_encoder.values()))
-        beside = [np.concatenate(pair, axis=1) for pair in zip(alone, own, strict=True)]
-        outcomes = {}
-        for name, (train, evaluation) in ((KERNELS, alone), (KERNELS_AND_ENCODER, beside)):
-            probe = self._fit_probe(train, task.train, task)
-            size = probe.weight.size + probe.bias.size
-            facts = {"l2": probe.l2, "gradient": probe.gradient, "parameters": size}
-            outcomes[name] = _probed(probe, evaluation, task, facts)
-        return outcomes
+        floor = Floor(self._corpus, preprocess, self._settings, **places)
+        return {
+            name: _probed(self._fit_probe(sides[0], task.train, task), sides[1], task)
+            for name, sides in floor.features_beside(features).items()
+        }
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
         return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
@@ -282,12 +279,12 @@ class Comparison:
         return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
 
 
-def _probed(
-    probe: LinearProbe, evaluation: np.ndarray, task: Task, facts: dict[str, Any]
-) -> Outcome:
+def _probed(probe: LinearProbe, evaluation: np.ndarray, task: Task) -> Outcome:
     thresholds = np.full(len(task.classes), np.nan)
     if probe.held_out is not None:
         thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
+    size = probe.weight.size + probe.bias.size
+    facts = {"l2": probe.l2, "gradient": probe.gradient, "parameters": size}
     return Outcome(probe.scores(evaluation), thresholds, facts, held_out=probe.held_out)
 
 

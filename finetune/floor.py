@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from finetune.contenders import KERNELS, KERNELS_AND_ENCODER
 from finetune.embeddings import EmbeddingCache
 from finetune.encoders.untrained import Untrained, in_millivolts, untrained_for
 from finetune.evaluate import Features, embed_all
 from finetune.settings import FinetuneSettings
-from finetune.tasks import Task
 from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.dataset import Split
@@ -50,10 +50,17 @@ class Floor:
             workers=settings.data_workers,
         )
 
-    def features(self, task: Task) -> Features:
-        """Return the features of a task, of which every recording can be used."""
-        untrained = self._with_levels(task.train.rows)
-        return embed_all(self._cache, {"kernels": untrained}, task, max_unusable=0.0)
+    def features_beside(self, encoders: Features) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return untrained features alone, and beside those of the first encoder.
+
+        They are of the same recordings, those of training first.
+        """
+        task = encoders.task
+        untrained = {KERNELS: self._with_levels(task.train.rows)}
+        found = embed_all(self._cache, untrained, task, max_unusable=0.0)
+        alone, own = found.by_encoder[KERNELS], next(iter(encoders.by_encoder.values()))
+        train, evaluation = (np.concatenate(pair, axis=1) for pair in zip(alone, own, strict=True))
+        return {KERNELS: alone, KERNELS_AND_ENCODER: (train, evaluation)}
 
     def _with_levels(self, rows: np.ndarray) -> Untrained:
         untrained = untrained_for(self._preprocess, self._settings.kernels)

@@ -1,7 +1,7 @@
 """LAMAE: the masked autoencoder. `forward` is the method: encode, decode, compare."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -10,40 +10,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lamae.alignment import misalignment
-from lamae.amplitudes import AMPLITUDES
 from lamae.config import Settings
+from lamae.decoder import Decoder, DecoderSettings
 from lamae.encoder import Encoder, EncoderSettings, Latents
 from lamae.feature_targets import FeatureTargets, FeatureTargetSettings
-from lamae.layers import (
-    Transformer,
-    TransformerSettings,
-    attended,
-    initialise,
-    rows_of_leads,
-    sincos_positions,
-)
-from lamae.leads import LEADS
 from lamae.limb_algebra import limb_inconsistency
-from lamae.masking import MaskingSettings, counted_patches, hidden_patches, valid_tokens
-from lamae.pooling import mean_over_patches
-
-
-class DecoderSettings(TransformerSettings):
-    """Size and reach of the decoder."""
-
-    width: int = Field(256, gt=0)
-    """Width of a token."""
-    depth: int = Field(4, gt=0)
-    """Blocks."""
-    heads: int = Field(4, gt=0)
-    """Attention heads."""
-    attends: Literal["lead", "all"] = "lead"
-    """Draw each lead from its own latents, as ST-MEM does, or from those of all leads.
-
-    With `all`, leads meet in the decoder, whatever the method of the encoder."""
-    lead_scale: float = Field(1.0, gt=0)
-    """Deviation of the embedding of a lead's name at the start; a small one lets attention start on
-    the same time of all leads."""
+from lamae.masking import MaskingSettings, counted_patches, hidden_patches, mean_by_patches
 
 
 class AutoencoderSettings(Settings):
@@ -98,95 +70,6 @@ class Reconstruction(NamedTuple):
     """Mean squared error over the hidden patches that count: recorded, of leads present."""
 
 
-class Decoder(nn.Module):
-    """Predict every patch from the latents of the visible ones."""
-
-    def __init__(self, settings: DecoderSettings, encoder: EncoderSettings) -> None:
-        """Build a decoder for the latents of an encoder."""
-        super().__init__()
-        self.settings = settings
-        width = settings.width
-        self.project = nn.Linear(encoder.width, width)
-        self.from_embedding = nn.Linear(encoder.width, width)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        names = torch.randn(len(LEADS), width) * settings.lead_scale
-        self.lead_embedding = nn.Parameter(names)
-        self.position_base = encoder.position_base
-        self.transformer = Transformer(width=width, depth=settings.depth, heads=settings.heads)
-        self.norm = nn.LayerNorm(width)
-        self.predict = nn.Linear(width, encoder.patch_size)
-        self.apply(initialise)
-        self.transformer.attend_to_alike()
-        nn.init.zeros_(self.from_embedding.weight)
-
-    def forward(
-        self,
-        latents: Latents,
-        leads: Sequence[str],
-        patches: int,
-        *,
-        visible: Int[Tensor, "b s v"],
-        seen: Int[Tensor, "b s"] | None,
-        present: Bool[Tensor, "b l"] | None,
-        valid: Bool[Tensor, "b n"] | None,
-        decoded: Int[Tensor, "b l k"] | None = None,
-    ) -> Float[Tensor, "b l k d"]:
-        """Return a token for each patch of each lead, or for each decoded one.
-
-        Those that are neither visible nor decoded then cost nothing.
-        """
-        tokens = self._place(latents, leads, visible, seen, patches)
-        kept = None if decoded is None else torch.cat([visible, decoded], dim=2)
-        if kept is not None:
-            where = repeat(kept, "b l k -> b l k d", d=tokens.shape[-1])
-            tokens = torch.cat([tokens[:, :, :1], tokens[:, :, 1:].gather(2, where)], dim=2)
-        recorded = valid_tokens(kept, valid, leads=len(leads))
-        if self.settings.attends == "all":
-            sees = attended(recorded, present, tokens=tokens.shape[2])
-            tokens = self.transformer.all_leads(tokens, sees)
-        else:
-            sees = attended(recorded, None, tokens=tokens.shape[2])
-            tokens = self.transformer.each_lead(tokens, sees)
-        first = 1 if decoded is None else 1 + visible.shape[2]
-        return self.norm(tokens[:, :, first:])
-
-    def _place(
-        self,
-        latents: Latents,
-        leads: Sequence[str],
-        visible: Tensor,
-        seen: Tensor | None,
-        patches: int,
-    ) -> Float[Tensor, "b l t d"]:
-        """Put the latents where their patches are, mask tokens elsewhere, CLS in front.
-
-        The embedding of the whole recording enters through CLS, at zero weight to begin with:
-        so pooling over leads is learnt in pretraining, and step 0 is the independent autoencoder.
-        Where leads are kept apart, that of the lead alone enters.
-        """
-        tokens = self.project(latents.tokens)
-        b, s, _, d = tokens.shape
-        grid = repeat(self.mask_token, "d -> b s n d", b=b, s=s, n=patches).to(tokens.dtype)
-        where = repeat(visible, "b s v -> b s v d", d=d)
-        grid = grid.scatter(2, where, tokens[:, :, 1:])
-        cls, own = tokens[:, :, :1], latents.lead_embeddings
-        if own is not None:
-            cls = cls + self.from_embedding(own)[:, :, None]
-        if seen is not None:
-            shape = {"b": b, "l": len(leads)}
-            unseen = repeat(self.mask_token, "d -> b l t d", t=patches + 1, **shape).to(cls.dtype)
-            where = repeat(seen, "b s -> b s t d", t=patches + 1, d=d)
-            every = unseen.scatter(1, where, torch.cat([cls, grid], dim=2))
-            cls, grid = every[:, :, :1], every[:, :, 1:]
-        grid = grid + sincos_positions(
-            patches, d, device=tokens.device, base=self.position_base
-        )
-        grid = grid + rows_of_leads(self.lead_embedding, leads)[:, None]
-        if own is None:
-            cls = cls + self.from_embedding(latents.embedding)[:, None, None]
-        return torch.cat([cls, grid], dim=2)
-
-
 class LAMAE(nn.Module):
     """Latent attention masked autoencoder (arXiv 2603.26475; settings from docs/design.md)."""
 
@@ -200,6 +83,7 @@ class LAMAE(nn.Module):
         if settings.features.wanted:
             self.features = FeatureTargets(
                 settings.features,
+                window=settings.encoder.patch_size,
                 encoder_width=settings.encoder.width,
                 decoder_width=settings.decoder.width,
             )
@@ -255,56 +139,18 @@ class LAMAE(nn.Module):
             latents, difference, signal, leads, counted=counted, alignment_share=alignment_share
         )
         if self.features is not None:
-            errors = self._feature_errors(
-                latents, tokens, signal, visible, seen, present, valid, decoded, counted=counted
+            penalties = penalties + self.features.penalty(
+                latents,
+                tokens,
+                self.encoder.scaled(signal, present, valid),
+                visible=visible,
+                seen=seen,
+                present=present,
+                valid=valid,
+                decoded=decoded,
+                counted=counted,
             )
-            penalties = penalties + _by_patches(errors, counted)
         return Reconstruction(error + penalties, predicted, hidden, latents, error)
-
-    def _feature_errors(
-        self,
-        latents: Latents,
-        tokens: Float[Tensor, "b l k d"],
-        signal: Float[Tensor, "b l samples"],
-        visible: Tensor,
-        seen: Tensor | None,
-        present: Tensor | None,
-        valid: Tensor | None,
-        decoded: Tensor | None,
-        *,
-        counted: Bool[Tensor, "b l n"],
-    ) -> Float[Tensor, " b"]:
-        """Return for each recording what its features add to the loss."""
-        features = self.features
-        assert features is not None
-        settings = features.settings
-        scaled, amplitudes = self.encoder.scaled(signal, present, valid)
-        if amplitudes is None:
-            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
-        targets = features(scaled, amplitudes, valid, window=self.settings.encoder.patch_size)
-        errors = torch.zeros(len(signal), device=signal.device)
-        if settings.patch_weight:
-            counts = counted if decoded is None else counted.gather(2, decoded)
-            found = features.patch_error(tokens, targets, where=decoded, counted=counts)
-            errors = errors + settings.patch_weight * found
-        there = present
-        if there is None:
-            there = torch.ones(signal.shape[:2], dtype=torch.bool, device=signal.device)
-        if seen is not None:  # what follows is of the leads that the encoder was shown
-            there = there.gather(1, seen)
-            targets = targets.of_leads(seen)
-        if settings.token_weight:
-            recorded = valid_tokens(visible, valid, leads=visible.shape[1])
-            counts = there[..., None].expand(-1, -1, visible.shape[2])
-            counts = counts if recorded is None else counts & recorded
-            found = features.token_error(
-                latents.tokens[:, :, 1:], targets, visible=visible, counted=counts
-            )
-            errors = errors + settings.token_weight * found
-        if settings.lead_weight:
-            found = features.lead_error(mean_over_patches(latents), targets, counted=there)
-            errors = errors + settings.lead_weight * found
-        return errors
 
     @torch.no_grad()
     def set_statistics(
@@ -313,12 +159,7 @@ class LAMAE(nn.Module):
         """Set what the targets are normalised by, from some whole recordings."""
         if self.features is None:
             return
-        scaled, amplitudes = self.encoder.scaled(signal, present, None)
-        if amplitudes is None:
-            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
-        self.features.set_statistics(
-            scaled, amplitudes, present, window=self.settings.encoder.patch_size
-        )
+        self.features.set_statistics(self.encoder.scaled(signal, present, None), present)
 
     def _penalties(
         self,
@@ -341,7 +182,7 @@ class LAMAE(nn.Module):
                 difference = difference * self._patch_statistics(self.patches(signal))[1]
             unlawful = limb_inconsistency(difference, leads, counted=counted)
             each = each + settings.einthoven_weight * unlawful
-        return _by_patches(each, counted)
+        return mean_by_patches(each, counted)
 
     def patches(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, "b l n p"]:
         """Cut a signal into patches."""
@@ -376,10 +217,3 @@ class LAMAE(nn.Module):
     def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         return mean, (variance + 1e-6).sqrt()
-
-
-def _by_patches(
-    each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]
-) -> Float[Tensor, ""]:
-    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
-    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()

@@ -91,6 +91,20 @@ def model_config(model: LAMAE, preprocessor: Preprocessor) -> dict[str, Any]:
     }
 
 
+def as_of_now(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what `config.json` would hold now: settings that came later have their defaults.
+
+    One that this version cannot read is returned as it is.
+    """
+    try:
+        model = AutoencoderSettings.model_validate(config["model"])
+        preprocessor = Preprocessor.model_validate(config["preprocess"])
+    except (ValidationError, KeyError):
+        return config
+    dumped = {"model": model, "preprocess": preprocessor}
+    return config | {name: one.model_dump(mode="json") for name, one in dumped.items()}
+
+
 def write_model(folder: Path, model: LAMAE, preprocessor: Preprocessor) -> None:
     """Write configuration and weights into a folder that is being filled."""
     write_json(folder / CONFIG, model_config(model, preprocessor))

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -194,6 +194,11 @@ def counted_patches(
         hidden = torch.zeros_like(hidden).scatter(-1, decoded, True)
     counted = hidden if present is None else hidden & present[..., None]
     return counted if valid is None else counted & valid[:, None]
+
+
+def mean_by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
+    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
+    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()
 
 
 def valid_patches(

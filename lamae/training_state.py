@@ -12,7 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lamae.autoencoder import LAMAE
-from lamae.checkpoint import load_weights, model_config, read_json, read_tensors, write_model
+from lamae.checkpoint import (
+    as_of_now,
+    load_weights,
+    model_config,
+    read_json,
+    read_tensors,
+    write_model,
+)
 from lamae.errors import InputError
 from lamae.files import fresh_folder, write_json
 from lamae.preprocess import Preprocessor
@@ -72,7 +79,7 @@ def load_checkpoint(
     Raises InputError if the checkpoint is damaged, or has another architecture or preprocessor.
     """
     check_sealed(folder, needs=CHECKPOINT_FILES)
-    config = read_json(folder / CONFIG)
+    config = as_of_now(read_json(folder / CONFIG))
     expected = model_config(model, preprocessor)
     if config != expected:
         key, found, wanted = first_difference(config, expected)

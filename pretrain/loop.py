@@ -194,7 +194,7 @@ def start_training(
 
 
 def set_statistics(training: Training, data: Split) -> None:
-    """Normalise the targets by the first recordings that are trained on; weights hold the result."""
+    """Normalise targets by the first recordings trained on; the weights hold the result."""
     model, settings = training.bare_model, training.settings
     if model.features is None:
         return

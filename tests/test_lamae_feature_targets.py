@@ -35,9 +35,7 @@ def signal_of(seed: int, recordings: int = 4) -> torch.Tensor:
 def mask_of(share: float = 1.0, *, kind: str = "random") -> Mask:
     generator = torch.Generator().manual_seed(2)
     shape: dict[str, Any] = {"batch": 4, "leads": LEAD_COUNT, "patches": PATCHES}
-    return draw_mask(
-        kind, mask_ratio=0.75, generator=generator, decode_share=share, **shape
-    )  # type: ignore[arg-type]
+    return draw_mask(kind, mask_ratio=0.75, generator=generator, decode_share=share, **shape)  # type: ignore[arg-type]
 
 
 def call(model: LAMAE, signal: torch.Tensor, mask: Mask, **masks: Any) -> Any:
@@ -49,15 +47,18 @@ def test_statistics_make_targets_that_are_z_scored_and_weights_keep_them() -> No
     signal = signal_of(1, recordings=64)
     model.set_statistics(signal, None)
     assert model.features is not None
-    scaled, amplitudes = model.encoder.scaled(signal, None, None)
-    assert amplitudes is not None
-    targets = model.features(scaled, amplitudes, None, window=PATCH)
+    targets = model.features.targets(model.encoder.scaled(signal, None, None), None)
     for values in (targets.patches.flatten(0, 2), targets.leads.flatten(0, 1)):
-        torch.testing.assert_close(values.mean(dim=0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0)
-        torch.testing.assert_close(values.std(dim=0), torch.ones(values.shape[1]), atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            values.mean(dim=0), torch.zeros(values.shape[1]), atol=1e-4, rtol=0
+        )
+        torch.testing.assert_close(
+            values.std(dim=0), torch.ones(values.shape[1]), atol=1e-3, rtol=0
+        )
     other = make_model(patch_weight=1.0, lead_weight=1.0)
     other.load_state_dict(model.state_dict())
-    again = other.features(scaled, amplitudes, None, window=PATCH)  # type: ignore[misc]
+    assert other.features is not None
+    again = other.features.targets(other.encoder.scaled(signal, None, None), None)
     assert torch.equal(again.patches, targets.patches) and torch.equal(again.leads, targets.leads)
 
 
@@ -68,9 +69,7 @@ def test_the_loss_is_that_of_samples_and_of_features_by_their_weights() -> None:
     found = call(model, signal, mask)
     features = model.features
     assert features is not None
-    scaled, amplitudes = model.encoder.scaled(signal, None, None)
-    assert amplitudes is not None
-    targets = features(scaled, amplitudes, None, window=PATCH)
+    targets = features.targets(model.encoder.scaled(signal, None, None), None)
     by_lead = features.predict_lead(mean_over_patches(found.latents)) - targets.leads
     tokens = model.decoder(
         found.latents, INDEPENDENT_LEADS, PATCHES, visible=mask.visible, seen=None, present=None,
@@ -116,7 +115,9 @@ def test_an_absent_lead_is_in_no_loss_of_features() -> None:
     model.set_statistics(signal, None)
     other = signal.clone()
     other[:, 3] = 5.0
-    losses = [call(model, x * present[..., None], mask, present=present).loss for x in (signal, other)]
+    losses = [
+        call(model, x * present[..., None], mask, present=present).loss for x in (signal, other)
+    ]
     assert losses[0] == losses[1]
 
 

@@ -32,7 +32,9 @@ def test_a_feature_is_the_share_of_samples_at_which_a_response_is_above_its_leve
     for number, dilation in enumerate(SETTINGS.dilations):
         padded = np.pad(signal[1, 1].numpy(), 4 * dilation)
         for kernel, weight in enumerate(kernels.weight.numpy()):
-            response = np.array([padded[i : i + 9 * dilation : dilation] @ weight for i in range(60)])
+            response = np.array(
+                [padded[i : i + 9 * dilation : dilation] @ weight for i in range(60)]
+            )
             for quantile, level in enumerate(kernels.levels[number, :, kernel].numpy()):
                 expected = (response > level).reshape(3, 20).mean(axis=1)
                 found = by_part[1, 1, :, number, quantile, kernel].numpy()

@@ -51,7 +51,7 @@ class Untrained(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        leads: Sequence[str],  # noqa: ARG002 - encoders are called alike
+        leads: Sequence[str],
         *,
         present: Bool[Tensor, "b l"] | None = None,
         valid: Bool[Tensor, "b n"] | None = None,
