@@ -108,6 +108,11 @@ def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = No
     if architecture.mode == "attention_probe":
         head = AttentionHead(width, heads=heads, leads=rows, classes=classes)
     else:
-        features = pooled_width(architecture.pooling, width=width, leads=len(rows))
+        features = pooled_width(
+            architecture.pooling,
+            width=width,
+            leads=len(rows),
+            amplitudes=encoder.settings.amplitudes,
+        )
         head = LinearHead(features, classes=classes, pooling=architecture.pooling)
     return Classifier(EncoderClassifier(encoder, head, leads=leads), architecture)

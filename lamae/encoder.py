@@ -64,6 +64,11 @@ class EncoderSettings(TransformerSettings):
         """True where the encoder shows no lead to another."""
         return self.method in ("independent", "alignment")
 
+    @property
+    def amplitudes(self) -> int:
+        """Amplitudes that the encoder knows of each lead."""
+        return AMPLITUDES if self.millivolts else 0
+
 
 class Latents(NamedTuple):
     """What the encoder makes of a batch; of leads, those it was shown."""

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from lamae.encoder import Encoder, EncoderSettings, Latents
-from lamae.errors import InputError
 from lamae.leads import LEADS
 from lamae.pooling import Pooling, pool
 
 SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
-LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max"]
+LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max", "lead_summary"]
 
 
 def make_encoder(*, millivolts: bool = False) -> Encoder:
@@ -35,7 +34,7 @@ def test_each_pooling_is_what_its_name_says() -> None:
         "mean_max": [[3.0, 5.0], [9.0, 11.0]],
         "lead_mean": [[1.5, 4.5], [7.5, 10.5]],
         "lead_mean_max": [[1.5, 4.5, 2.0, 5.0], [7.5, 10.5, 8.0, 11.0]],
-        "lead_mean_amplitudes": [[1.5, 0.5, 4.5, 0.5], [7.5, 0.5, 10.5, 0.5]],
+        "lead_summary": [[1.5, 4.5, 0.0, 3.0, 0.5, 0.5], [7.5, 10.5, 6.0, 9.0, 0.5, 0.5]],
     }
     assert expected.keys() == set(get_args(Pooling))
     for pooling in get_args(Pooling):
@@ -60,10 +59,9 @@ def test_an_absent_lead_is_as_if_it_were_not_there(pooling: Pooling) -> None:
     torch.testing.assert_close(pooled, kept, atol=1e-5, rtol=1e-5)
 
 
-def test_amplitudes_are_asked_of_an_encoder_that_reads_millivolts() -> None:
+def test_a_summary_is_without_amplitudes_where_the_encoder_knows_none() -> None:
     latents = encode(torch.randn(2, 3, 250), LEADS[:3], None)
-    with pytest.raises(InputError, match="lead_mean_amplitudes"):
-        pool(latents, "lead_mean_amplitudes", None)
+    assert pool(latents, "lead_summary", None).shape == (2, 3 * 2 * 16)
 
 
 @pytest.mark.parametrize("pooling", LEAD_POOLINGS)
@@ -79,7 +77,7 @@ def test_an_absent_lead_is_zero_where_leads_are_concatenated(pooling: Pooling) -
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 def test_padding_is_as_if_it_were_not_there(pooling: Pooling) -> None:
     signal = torch.randn(2, 3, 500)
-    encoder = make_encoder(millivolts=pooling.endswith("amplitudes"))
+    encoder = make_encoder(millivolts=pooling == "lead_summary")
     valid = torch.arange(10).expand(2, 10) < 6
     with torch.no_grad():
         padded = pool(encoder(signal, LEADS[:3], valid=valid), pooling, None)

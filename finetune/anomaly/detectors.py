@@ -127,8 +127,9 @@ def _parts(architecture: Architecture, network: LAMAE | None) -> Parts:
         return Parts(BottleneckVae(vae, leads) if vae.bottleneck else Vae(vae, leads), None)
     assert architecture.autoencoder is not None, "kind lamae names its sizes"
     autoencoder = LAMAE(architecture.autoencoder) if network is None else network
-    width = architecture.autoencoder.encoder.width
-    features = pooled_width(architecture.pooling, width=width, leads=leads)
+    encoder = architecture.autoencoder.encoder
+    sizes = {"width": encoder.width, "amplitudes": encoder.amplitudes}
+    features = pooled_width(architecture.pooling, leads=leads, **sizes)
     return Parts(autoencoder, LatentNormals(features))
 
 

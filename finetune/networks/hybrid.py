@@ -76,7 +76,12 @@ class HybridLasan(nn.Module):
         self.pooling: Pooling = pooling
         self.branch = LasanBranch(settings, leads=leads)
         rows = leads_apart(encoder, leads)
-        features = pooled_width(pooling, width=encoder.settings.width, leads=len(rows))
+        features = pooled_width(
+            pooling,
+            width=encoder.settings.width,
+            leads=len(rows),
+            amplitudes=encoder.settings.amplitudes,
+        )
         self.fusion = GatedFusion(features, settings.width)
         self.classify = lasan_classifier(settings, classes=classes)
 
