@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finetune.contenders import Contest
-from finetune.contest import Compared, Outcome
 from finetune.decision_measures import Judged, measure_decisions, summarise_decisions
 from finetune.evaluate import measure, summarise
 from finetune.operating_points import Decisions, OperatingPoints, choose_operating_points, decide
+from finetune.outcomes import Compared, Outcome
 from finetune.reports.error_examples import error_section
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.score_sections import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from finetune.hold_out import HeldOut, draw_hold_out
 from finetune.linear_probe import LinearProbe
 from finetune.main_process import from_main
 from finetune.networks.heads import EncoderClassifier, LinearHead
+from finetune.outcomes import Compared, Outcome, facts_of, probed, size_of, thresholds_of
 from finetune.progress import Progress, digest_recordings
 from finetune.scoring import Scored, score_recordings
 from finetune.settings import FinetuneSettings
@@ -29,40 +30,9 @@ from finetune.usable import SPLITS, UsableTask, check_leads, check_task, usable_
 from finetune.windows import reading_of
 from lamae.corpus import Corpus
 from lamae.dataset import Split
-from lamae.thresholds import choose_thresholds
 
 Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
 """Is given a classifier, the threshold of each class (NaN for none), and facts about it."""
-
-
-class Outcome(NamedTuple):
-    """What came of one contender."""
-
-    probabilities: np.ndarray
-    """float64 (records, classes) of the evaluation split."""
-    thresholds: np.ndarray
-    """float64 (classes,), chosen on held-out patients of the training split; NaN for none."""
-    facts: dict[str, Any]
-    """Of a probe `l2` and `gradient`; else `best_epoch` and `epochs`; always `parameters`."""
-    lead_weights: np.ndarray | None = None
-    """float64 (records, leads); None where the classifier knows none."""
-    gate: np.ndarray | None = None
-    """float64 (records,); None where there is none."""
-    held_out: HeldOut | None = None
-    """Of the training split, what thresholds are chosen on; None where nothing was held out."""
-    classifier: Classifier | None = None
-    """What the outcome is of, with the weights that it was scored with."""
-
-
-class Compared(NamedTuple):
-    """What came of all contenders."""
-
-    outcomes: dict[str, Outcome]
-    """By name, the classifier in question first."""
-    task: Task
-    """What they learnt, of the recordings that could be used."""
-    unusable: dict[str, dict[str, list[str]]]
-    """By split and reason, keys of the recordings that could not."""
 
 
 def check_processes(contest: Contest, processes: int) -> None:
@@ -166,9 +136,9 @@ class Comparison:
         for name, (train, evaluation) in features.by_encoder.items():
             probe = self._fit_probe(train, task.train, task)
             classifier = self._as_classifier(contenders[name], probe)
-            outcome = _probed(probe, evaluation, task)
+            outcome = probed(probe, evaluation, task)
             outcome = outcome._replace(
-                classifier=classifier, facts=outcome.facts | _size(classifier)
+                classifier=classifier, facts=outcome.facts | size_of(classifier)
             )
             outcomes[name] = outcome
             if save is not None and name == next(iter(contenders)):
@@ -180,12 +150,22 @@ class Comparison:
 
     def _probe_floor(self, features: Features) -> dict[str, Outcome]:
         """Probe what nothing was trained for, alone and beside the encoder in question."""
-        task, preprocess = features.task, self._contest.preprocess
-        places = {"accelerator": self._accelerator, "cache": self._folder}
-        floor = Floor(self._corpus, preprocess, self._settings, **places)
+        task, own = features.task, next(iter(features.by_encoder.values()))
+        floor = Floor(
+            self._corpus,
+            self._contest.preprocess,
+            self._settings,
+            levels_from=task.train.rows,
+            accelerator=self._accelerator,
+            cache=self._folder,
+        )
+        train, evaluation = (
+            floor.features_beside(encoded, part.rows, name=f"{split} split")
+            for encoded, part, split in zip(own, task[1:], SPLITS, strict=True)
+        )
         return {
-            name: _probed(self._fit_probe(sides[0], task.train, task), sides[1], task)
-            for name, sides in floor.features_beside(features).items()
+            name: probed(self._fit_probe(train[name], task.train, task), evaluation[name], task)
+            for name in train
         }
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
@@ -231,8 +211,8 @@ class Comparison:
 
         def keep(reached: Reached) -> None:
             if save is not None:
-                thresholds = _thresholds(task, held_out, reached.held_out)
-                facts = _facts(classifier, reached)
+                thresholds = thresholds_of(task, held_out, reached.held_out)
+                facts = facts_of(classifier, reached)
                 from_main(self._accelerator, lambda: save(classifier, thresholds, facts))
 
         start = kept.newest(contender.training.epochs) if kept else None
@@ -244,8 +224,8 @@ class Comparison:
                 kept.save_scores(scored)
         return Outcome(
             scored.probabilities,
-            _thresholds(task, held_out, reached.held_out),
-            _facts(classifier, reached),
+            thresholds_of(task, held_out, reached.held_out),
+            facts_of(classifier, reached),
             scored.lead_weights,
             scored.gate,
             HeldOut(held_out, reached.held_out),
@@ -277,28 +257,3 @@ class Comparison:
         part = task.train.only(task.train.rows[~held_out])
         embedded = self._cache.embed(contender.encoder, part.rows, name=f"{name}, to begin with")
         return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
-
-
-def _probed(probe: LinearProbe, evaluation: np.ndarray, task: Task) -> Outcome:
-    thresholds = np.full(len(task.classes), np.nan)
-    if probe.held_out is not None:
-        thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
-    size = probe.weight.size + probe.bias.size
-    facts = {"l2": probe.l2, "gradient": probe.gradient, "parameters": size}
-    return Outcome(probe.scores(evaluation), thresholds, facts, held_out=probe.held_out)
-
-
-def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Choose for each class the threshold with the highest F1 on the held-out patients."""
-    patients = np.array(task.train.patients)[held_out].tolist()
-    labels = task.train.labels[held_out]
-    return choose_thresholds(labels, probabilities, patients, classes=task.classes).values
-
-
-def _facts(classifier: Classifier, reached: Reached) -> dict[str, Any]:
-    epochs = [epoch._asdict() for epoch in reached.history]
-    return {"best_epoch": reached.best, "epochs": epochs, **_size(classifier)}
-
-
-def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": sum(p.numel() for p in classifier.model.parameters())}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 from finetune.assessment import decided_sections, merge_measures
 from finetune.cross_validation import OutOfFold
 from finetune.decision_measures import Judged, measure_decisions, summarise_decisions
-from finetune.evaluate import summarise
+from finetune.evaluate import summarise, with_added
 from finetune.out_of_fold import fold_scores, fold_statistic
 from finetune.reports.findings import sentences
 from finetune.reports.page import diagnosis_section, write_report
 from finetune.reports.sections import Section
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Cohort
+from lamae.bootstrap import BootstrapScores
 from lamae.challenge_metric import ChallengeWeights
 from lamae.dataset import Split
 from lamae.files import open_whole, write_json
@@ -43,15 +45,19 @@ def write_results(
     """
     part = cohort.part
     _write_scores(run_dir / OUT_OF_FOLD, data, cohort, found)  # first: all fits are in it
-    measured = fold_scores(
-        part.labels,
-        found.scores,
-        found.fold,
-        part.patients,
-        classes=cohort.classes,
-        generator=np.random.default_rng([settings.seed, 1]),
-        resamples=settings.resamples,
-    )
+
+    def score(some: Mapping[str, np.ndarray]) -> BootstrapScores:
+        return fold_scores(
+            part.labels,
+            some,
+            found.fold,
+            part.patients,
+            classes=cohort.classes,
+            generator=np.random.default_rng([settings.seed, 1]),
+            resamples=settings.resamples,
+        )
+
+    measured = with_added(found.scores, score)
     judged = {name: Judged(own, found.decisions[name]) for name, own in found.scores.items()}
     decided = measure_decisions(
         judged,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from finetune.assessment import challenge_weights
 from finetune.audit import audit_leakage, check_copies
-from finetune.contenders import SUPERVISED, make_contest
+from finetune.contenders import KERNELS, SUPERVISED, make_contest
 from finetune.contest import Comparison, check_processes
 from finetune.cross_validation import (
     FitAndScore,
@@ -21,6 +21,7 @@ from finetune.cross_validation import (
 )
 from finetune.cross_validation_results import write_results
 from finetune.embeddings import EmbeddingCache
+from finetune.floor import Floor
 from finetune.fold_progress import FOLDS, keep_fits
 from finetune.hold_out import HeldOut
 from finetune.linear_probe import LinearProbe
@@ -214,6 +215,16 @@ class _Runner:
             for name, contender in self._contest.contenders.items()
             if contender.encoder is not None
         }
+        if KERNELS in settings.compared_with:
+            floor = Floor(
+                self._corpus,
+                self.preprocess,
+                settings,
+                levels_from=rows,
+                accelerator=self._accelerator,
+                cache=self._cache,
+            )
+            features |= floor.features_beside(next(iter(features.values())), rows, name="cohort")
 
         def fit(known: np.ndarray, task: Task, number: int) -> LinearProbe:
             return fit_nested_probe(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoder, AnyEncoderSettings, present_rows
+from finetune.encoders.untrained import Untrained, UntrainedSettings
 from finetune.main_process import from_main
 from finetune.windows import Reading, average_over_windows
 from lamae.corpus import Corpus
@@ -27,6 +28,10 @@ from lamae.preprocess import Preprocessor
 
 _LAYOUT = b"rows, features, unusable; without padding; mean over windows"
 """What a kept file holds: one of another layout has another name."""
+
+
+AnyEmbedder = AnyEncoder | Untrained
+"""What makes features of recordings: an encoder, or fixed kernels in its place."""
 
 
 class Embedded(NamedTuple):
@@ -74,7 +79,7 @@ class EmbeddingCache:
         self._workers = workers
 
     def embed(
-        self, encoder: AnyEncoder, rows: Int[np.ndarray, " records"], *, name: str
+        self, encoder: AnyEmbedder, rows: Int[np.ndarray, " records"], *, name: str
     ) -> Embedded:
         """Embed the usable recordings of `rows`, in their order; `name` is for the progress bar.
 
@@ -96,7 +101,7 @@ class EmbeddingCache:
         from_main(self._accelerator, partial(_write, kept, embedded))
         return embedded
 
-    def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
+    def _features(self, encoder: AnyEmbedder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
         present = None if batch.present is None else batch.present.to(device)
         valid = patches_recorded(batch, encoder.settings)
@@ -105,10 +110,10 @@ class EmbeddingCache:
             latents = encoder(
                 batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
             )
-            rows = present_rows(encoder, present)
+            rows = present if isinstance(encoder, Untrained) else present_rows(encoder, present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
 
-    def _fingerprint(self, encoder: AnyEncoder, rows: np.ndarray) -> str:
+    def _fingerprint(self, encoder: AnyEmbedder, rows: np.ndarray) -> str:
         """Name an embedding by all that it depends on."""
         digest = hashlib.sha256(_LAYOUT)
         for name, value in sorted(encoder.state_dict().items()):
@@ -126,7 +131,9 @@ class EmbeddingCache:
         return digest.hexdigest()[:32]
 
 
-def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
+def patches_recorded(
+    batch: Batch, encoder: AnyEncoderSettings | UntrainedSettings
+) -> Bool[Tensor, "b n"] | None:
     """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
     if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
         return None

@@ -1,13 +1,12 @@
 """Embeddings of several encoders on one task, measures of all contenders, and their summary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from finetune.contenders import KERNELS, KERNELS_AND_ENCODER, RANDOM, SUPERVISED
-from finetune.embeddings import Embedded, EmbeddingCache
-from finetune.encoders.other_encoder import AnyEncoder
+from finetune.embeddings import AnyEmbedder, Embedded, EmbeddingCache
 from finetune.linear_probe import LinearProbe, fit_linear_probe
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
@@ -40,7 +39,7 @@ class Features(NamedTuple):
 
 
 def embed_all(
-    cache: EmbeddingCache, encoders: Mapping[str, AnyEncoder], task: Task, *, max_unusable: float
+    cache: EmbeddingCache, encoders: Mapping[str, AnyEmbedder], task: Task, *, max_unusable: float
 ) -> Features:
     """Embed both splits with each encoder, and leave unusable recordings out of all.
 
@@ -66,7 +65,7 @@ def embed_all(
 
 def _embed_split(
     cache: EmbeddingCache,
-    encoders: Mapping[str, AnyEncoder],
+    encoders: Mapping[str, AnyEmbedder],
     part: LabelledRows,
     split: str,
     max_unusable: float,
@@ -108,25 +107,33 @@ def measure(
 
     `scores` are by name, (records, classes), the classifier in question first.
     """
-    found = _bootstrap(scores, task, settings)
-    if KERNELS in scores and KERNELS_AND_ENCODER in scores:
-        pair = {name: scores[name] for name in (KERNELS_AND_ENCODER, KERNELS)}
-        added = _bootstrap(pair, task, settings).differences[KERNELS]
-        found = found._replace(differences=found.differences | {ADDED: added})
-    return found
+
+    def score(some: Mapping[str, np.ndarray]) -> BootstrapScores:
+        return bootstrap_scores(
+            task.evaluation.labels,
+            some,
+            task.evaluation.patients,
+            classes=task.classes,
+            generator=np.random.default_rng([settings.seed, 1]),
+            resamples=settings.resamples,
+        )
+
+    return with_added(scores, score)
 
 
-def _bootstrap(
-    scores: Mapping[str, np.ndarray], task: Task, settings: FinetuneSettings
+def with_added(
+    scores: Mapping[str, np.ndarray], score: Callable[[Mapping[str, np.ndarray]], BootstrapScores]
 ) -> BootstrapScores:
-    return bootstrap_scores(
-        task.evaluation.labels,
-        scores,
-        task.evaluation.patients,
-        classes=task.classes,
-        generator=np.random.default_rng([settings.seed, 1]),
-        resamples=settings.resamples,
-    )
+    """Score all, and beside them what an encoder adds to untrained kernels, where both are there.
+
+    `score` must draw the same resamples each time.
+    """
+    found = score(scores)
+    if KERNELS not in scores or KERNELS_AND_ENCODER not in scores:
+        return found
+    pair = {name: scores[name] for name in (KERNELS_AND_ENCODER, KERNELS)}
+    added = score(pair).differences[KERNELS]
+    return found._replace(differences=found.differences | {ADDED: added})
 
 
 def summarise(measured: BootstrapScores) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from accelerate import Accelerator
 from finetune.contenders import KERNELS, KERNELS_AND_ENCODER
 from finetune.embeddings import EmbeddingCache
 from finetune.encoders.untrained import Untrained, in_millivolts, untrained_for
-from finetune.evaluate import Features, embed_all
 from finetune.settings import FinetuneSettings
 from finetune.windows import reading_of
 from lamae.corpus import Corpus
@@ -21,11 +20,11 @@ from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
 
 _LEVELS_FROM = 512
-"""Training recordings to whose responses the levels are set."""
+"""Recordings to whose responses the levels are set; no label is read."""
 
 
 class Floor:
-    """Features of fixed kernels and amplitudes, for a corpus and a preprocessor."""
+    """Features of fixed kernels and amplitudes, with levels set by some recordings."""
 
     def __init__(
         self,
@@ -33,15 +32,20 @@ class Floor:
         preprocess: Preprocessor,
         settings: FinetuneSettings,
         *,
+        levels_from: np.ndarray,
         accelerator: Accelerator,
         cache: Path,
     ) -> None:
-        """Read what the classifier reads, in mV; what is computed is kept in `cache`."""
-        self._corpus, self._settings = corpus, settings
-        self._preprocess = in_millivolts(preprocess)
+        """Read what the classifier reads, in mV; what is computed is kept in `cache`.
+
+        Levels are set by some of the rows `levels_from`, which can all be used. Raises InputError
+        where none of those is as long as the window.
+        """
+        reads = in_millivolts(preprocess)
+        self._untrained = _with_levels(corpus, reads, settings, levels_from)
         self._cache = EmbeddingCache(
             corpus,
-            self._preprocess,
+            reads,
             pooling="lead_mean",
             batch_size=settings.batch_size,
             accelerator=accelerator,
@@ -50,32 +54,33 @@ class Floor:
             workers=settings.data_workers,
         )
 
-    def features_beside(self, encoders: Features) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return untrained features alone, and beside those of the first encoder.
+    def features_beside(
+        self, encoded: np.ndarray, rows: np.ndarray, *, name: str
+    ) -> dict[str, np.ndarray]:
+        """Return untrained features of rows, alone and beside those of an encoder.
 
-        They are of the same recordings, those of training first.
+        Every one of the rows can be used; `name` is for the progress bar.
         """
-        task = encoders.task
-        untrained = {KERNELS: self._with_levels(task.train.rows)}
-        found = embed_all(self._cache, untrained, task, max_unusable=0.0)
-        alone, own = found.by_encoder[KERNELS], next(iter(encoders.by_encoder.values()))
-        train, evaluation = (np.concatenate(pair, axis=1) for pair in zip(alone, own, strict=True))
-        return {KERNELS: alone, KERNELS_AND_ENCODER: (train, evaluation)}
+        alone = self._cache.embed(self._untrained, rows, name=f"{KERNELS}, {name}").features
+        return {KERNELS: alone, KERNELS_AND_ENCODER: np.concatenate([alone, encoded], axis=1)}
 
-    def _with_levels(self, rows: np.ndarray) -> Untrained:
-        untrained = untrained_for(self._preprocess, self._settings.kernels)
-        chosen = rows[:: max(len(rows) // _LEVELS_FROM, 1)][:_LEVELS_FROM]
-        batch = Split(self._corpus, chosen, self._preprocess).batch(range(len(chosen)))
-        whole = np.ones(len(chosen), dtype=bool)
-        if batch.samples is not None:
-            whole = (batch.samples == batch.signal.shape[-1]).numpy()
-        if not whole.any():
-            raise InputError(
-                "baselines kernels",
-                value=f"no recording of {self._preprocess.duration_s} s to set levels by",
-                expected="some training recordings as long as preprocess.duration_s",
-                remedy="Leave kernels out of baselines.",
-            )
-        present = None if batch.present is None else batch.present[whole]
-        untrained.set_levels(batch.signal[whole], present)
-        return untrained
+
+def _with_levels(
+    corpus: Corpus, reads: Preprocessor, settings: FinetuneSettings, rows: np.ndarray
+) -> Untrained:
+    untrained = untrained_for(reads, settings.kernels)
+    chosen = rows[:: max(len(rows) // _LEVELS_FROM, 1)][:_LEVELS_FROM]
+    batch = Split(corpus, chosen, reads).batch(range(len(chosen)))
+    whole = np.ones(len(chosen), dtype=bool)
+    if batch.samples is not None:
+        whole = (batch.samples == batch.signal.shape[-1]).numpy()
+    if not whole.any():
+        raise InputError(
+            "baselines kernels",
+            value=f"no recording of {reads.duration_s} s to set levels by",
+            expected="some recordings as long as preprocess.duration_s",
+            remedy="Leave kernels out of baselines.",
+        )
+    present = None if batch.present is None else batch.present[whole]
+    untrained.set_levels(batch.signal[whole], present)
+    return untrained

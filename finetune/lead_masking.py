@@ -23,9 +23,9 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers import Classifier
-from finetune.contest import Compared
 from finetune.logits import probabilities
 from finetune.networks.convolution import recorded_steps
+from finetune.outcomes import Compared
 from finetune.settings import FinetuneSettings
 from finetune.tasks import Task
 from finetune.windows import Reading, average_over_windows

@@ -11,7 +11,7 @@ import torch
 from finetune.classifier_folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers import Classifier
 from finetune.contenders import Contest
-from finetune.contest import Compared
+from finetune.outcomes import Compared
 from finetune.predict import PREDICTIONS, called_positive, write_predictions
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
 from finetune.reports.reconstruction import draw_reconstruction

@@ -127,7 +127,7 @@ class FinetuneSettings(Settings):
     cnn_attention_bilstm or hierarchical_transformer."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
     """What the classifier is compared with; those that the mode itself is are left out."""
-    kernels: KernelSettings = KernelSettings(count=84, quantiles=(0.9,))
+    kernels: KernelSettings = KernelSettings(count=28)
     """The baseline of untrained kernels."""
     preprocess: Preprocessor | None = None
     """From a recording to the array a model reads; by default the encoder's, from which it must

@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from finetune.assessment import assess, challenge_weights, merge_measures
-from finetune.contest import Compared, Outcome
 from finetune.hold_out import HeldOut
+from finetune.outcomes import Compared, Outcome
 from finetune.settings import FinetuneSettings
 from finetune.tasks import LabelledRows, Task
 from lamae.challenge_metric import SINUS_RHYTHM, challenge_score, scored_decisions

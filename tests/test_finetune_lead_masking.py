@@ -15,7 +15,6 @@ from finetune import main as program
 from finetune.assessment import assess
 from finetune.classifiers import Classifier, build_classifier
 from finetune.contenders import make_contest
-from finetune.contest import Compared, Outcome
 from finetune.cross_validation_run import CrossValidateSettings
 from finetune.lead_masking import (
     check_lead_masking,
@@ -27,6 +26,7 @@ from finetune.lead_masking import (
 )
 from finetune.main import finetune
 from finetune.networks.lasan import Lasan, LasanSettings
+from finetune.outcomes import Compared, Outcome
 from finetune.predict import PREDICTIONS
 from finetune.scoring import score_recordings
 from finetune.settings import FinetuneSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.contest import Compared, Outcome
 from finetune.lead_masking import LeadNeed, lead_sets, measure_lead_need
+from finetune.outcomes import Compared, Outcome
 from finetune.reports.lead_figures import PANELS
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.sections import Section, write_sections

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from finetune.contest import Compared, Outcome
 from finetune.evaluate import DIFFERENCES
 from finetune.linear_probe import GRADIENT_TOLERANCE
+from finetune.outcomes import Compared, Outcome
 from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
 

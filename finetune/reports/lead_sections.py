@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.contest import Compared
 from finetune.lead_masking import LeadNeed, set_name
+from finetune.outcomes import Compared
 from finetune.reports.lead_figures import (
     PANELS,
     draw_by_class,
