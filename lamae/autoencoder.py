@@ -52,6 +52,11 @@ class AutoencoderSettings(Settings):
             )
         if self.encoder.millivolts and not self.norm_target:
             raise ValueError("encoder.millivolts needs norm_target, which is free of scale")
+        if self.features.wanted and self.encoder.patch_size % self.features.kernels.every:
+            raise ValueError(
+                f"features.kernels.every {self.features.kernels.every} must divide "
+                f"encoder.patch_size {self.encoder.patch_size}"
+            )
         return self
 
 

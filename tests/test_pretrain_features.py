@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from pydantic import ValidationError
 
 from lamae.checkpoint import load_autoencoder
 from lamae.run_folder import WEIGHTS
@@ -55,3 +56,9 @@ def test_an_interrupted_run_keeps_the_statistics_and_ends_as_one_that_was_not(
     main.pretrain(resumed, accelerator)
     ours, theirs = (run.run_dir / "model" / WEIGHTS for run in (resumed, whole))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_an_encoder_that_reads_millivolts_needs_them(make_settings: MakeSettings) -> None:
+    model = with_features(make_settings).model.model_dump()
+    with pytest.raises(ValidationError, match="normalisation to none"):
+        make_settings(model=model)
