@@ -33,6 +33,7 @@ from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
 
 L2_GRID = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 BATCH = 128
 
 
@@ -66,19 +67,22 @@ def embed(
 ) -> dict[str, np.ndarray]:
     """Return the features of recordings by name."""
     taps = Taps(model)
-    in_mv = Split(corpus, rows, preprocessor.model_copy(update={"normalisation": "none"}))
-    own = Split(corpus, rows, preprocessor)
+    data = Split(corpus, rows, preprocessor.model_copy(update={"normalisation": "none"}))
+    reads_mv = model.settings.millivolts
+    if not reads_mv and preprocessor.normalisation != "record":
+        raise SystemExit("the encoder must read mV, or z-scored recordings")
     found: dict[str, list[torch.Tensor]] = {}
     for start in range(0, len(rows), BATCH):
         positions = np.arange(start, min(start + BATCH, len(rows)))
-        batch = own.batch(positions)
-        latents = model(batch.signal, preprocessor.leads, recorded=Recorded(batch.present))
+        batch = data.batch(positions)
+        scaled = without_scale(batch.signal, Recorded(batch.present))
+        read = batch.signal if reads_mv else scaled.signal
+        latents = model(read, preprocessor.leads, recorded=Recorded(batch.present))
         shape = batch.signal.shape[:2]
         for name, values in taps.features(*shape):
             found.setdefault(name, []).append(values)
         found.setdefault("cls", []).append(latents.tokens[:, :, 0].flatten(1))
         found.setdefault("attention", []).append(latents.embedding)
-        scaled = without_scale(in_mv.batch(positions).signal, Recorded(batch.present))
         found.setdefault("amplitudes", []).append(scaled.amplitudes.flatten(1))
     whole = {name: torch.cat(parts).numpy() for name, parts in found.items()}
     last = "latent" + str(model.settings.latent_depth) if model.settings.latent_depth else None
@@ -150,7 +154,7 @@ def main() -> None:
     corpus = Corpus(given.shards)
     task = make_task(
         corpus,
-        FinetuneSettings(encoder=given.run, data=given.shards, require_class=True),
+        FinetuneSettings(encoder=given.run, data=given.shards, require_class=True, classes=CLASSES),
     )
     train = task.train.only(task.train.rows[:: given.every])
     loaded = load_autoencoder(given.run)

@@ -16,11 +16,13 @@ from finetune.run_settings import IntervalSettings, RunSettings
 from finetune.training.settings import ProbeSettings, TrainingSettings
 from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
+from lamae.model.settings import KernelSettings
 
-Baseline = Literal["random", "supervised"]
+Baseline = Literal["random", "kernels", "supervised"]
 """random: the same mode with the encoder at random weights, trained as from scratch: its layer
-decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
-on the same recordings."""
+decay is 1, which slows no block down. kernels: of a probe only, features that nothing was trained
+for, by themselves and beside the encoder's. supervised: the small network cnn_attention_bilstm,
+trained on the same recordings."""
 
 WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
@@ -51,7 +53,10 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     """Settings of single modes, such as {lasan: {training: {loss: focal}}}; one that is given
     outside as well is as given there."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
-    """Classifiers to compare with; one that is the mode itself is left out."""
+    """Classifiers to compare with; one that is the mode itself is left out, and kernels of all
+    modes but probe."""
+    kernels: KernelSettings = KernelSettings(count=28)
+    """The baseline of untrained kernels."""
     preprocess: Preprocessor | None = None
     """From a recording to the array a model reads; by default the encoder's, from which it must
     not differ, and without an encoder twelve leads at 250 Hz."""
@@ -81,7 +86,9 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     @property
     def compared_with(self) -> tuple[Baseline, ...]:
         """The baselines that the mode can be compared with."""
-        without = {"random"} if self.mode in WITHOUT_ENCODER else set()
+        without: set[Baseline] = {"random"} if self.mode in WITHOUT_ENCODER else set()
+        if self.mode != "probe":
+            without.add("kernels")
         if self.mode == "cnn_attention_bilstm":
             without.add("supervised")
         return tuple(name for name in dict.fromkeys(self.baselines) if name not in without)

@@ -176,6 +176,11 @@ class PretrainSettings(Settings):
             )
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
+        if self.model.encoder.millivolts and self.preprocess.normalisation != "none":
+            raise ValueError(
+                "model.encoder.millivolts z-scores recordings itself: set preprocess.normalisation "
+                "to none"
+            )
         limb = sum(lead in LEAD_GROUPS["limb"] for lead in self.preprocess.leads)
         if self.model.einthoven_weight and (limb < 3 or self.preprocess.normalisation == "lead"):
             raise ValueError(

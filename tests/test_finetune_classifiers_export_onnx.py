@@ -89,6 +89,22 @@ def test_the_file_of_every_mode_gives_the_logits_of_pytorch(mode: Mode, tmp_path
     np.testing.assert_allclose(exported.logits(signal), expected, atol=2e-5)
 
 
+def test_an_encoder_that_reads_millivolts_is_exported_with_its_own_z_score(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    reads = PREPROCESS.model_copy(update={"normalisation": "none"})
+    before = loaded("probe").classifier.architecture
+    assert isinstance(before.encoder, EncoderSettings)
+    encoder = before.encoder.model_copy(update={"millivolts": True})
+    changes = {"preprocess": reads, "pooling": "lead_summary", "encoder": encoder}
+    classifier = build_classifier(before.model_copy(update=changes))
+    classifier.model.eval()
+    path = tmp_path / "classifier.onnx"
+    path.write_bytes(to_onnx(LoadedClassifier(classifier, {}, {})))
+    signal = reads(record(reads, 5)).signal
+    expected = torch_logits(classifier, signal)
+    np.testing.assert_allclose(OnnxClassifier(path).logits(signal), expected, atol=2e-5)
+
+
 @pytest.fixture(scope="module")
 def published() -> LoadedClassifier:
     """Return the published network of nine classes, with random weights, on 10 s at 100 Hz."""

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, recall_score
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import LabelledRows, Task
 from finetune.evaluation.assessment import assess, challenge_weights, merge_measures
-from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
+from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.statistics.challenge_metric import SINUS_RHYTHM, challenge_score, scored_decisions

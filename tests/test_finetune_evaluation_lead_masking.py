@@ -26,8 +26,8 @@ from finetune.evaluation.lead_masking import (
     measure_lead_need,
     score_lead_sets,
 )
+from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.experiment.candidates import make_candidates
-from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.networks.lasan import Lasan
 from finetune.networks.settings import LasanSettings
 from finetune.run import finetune

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead
 from finetune.networks.outputs import Outputs
 from finetune.training.linear_probe import fit_linear_probe
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
-from lamae.model.pooling import pool
+from lamae.model.pooling import pool, pooled_width
 from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings, Pooling
 

@@ -8,7 +8,7 @@ import pytest
 
 from finetune.data.tasks import LabelledRows, Task
 from finetune.evaluation.lead_masking import LeadNeed, lead_sets, measure_lead_need
-from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
+from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.reports.lead_figures import PANELS
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.sections import Section, write_sections

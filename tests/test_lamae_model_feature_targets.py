@@ -141,3 +141,9 @@ def test_millivolts_need_a_target_without_scale() -> None:
     encoder = SIZES["encoder"] | {"millivolts": True}
     with pytest.raises(ValidationError, match="norm_target"):
         AutoencoderSettings.model_validate({"encoder": encoder, "norm_target": False})
+
+
+def test_counted_samples_must_divide_a_patch() -> None:
+    features = {"kernels": {"every": 3}, "lead_weight": 1.0}
+    with pytest.raises(ValidationError, match="every 3 must divide"):
+        AutoencoderSettings.model_validate(SIZES | {"features": features})

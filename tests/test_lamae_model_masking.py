@@ -22,7 +22,7 @@ from lamae.model.masking import (
     hidden_patches,
     visible_count,
 )
-from lamae.model.recorded import Recorded, valid_patches
+from lamae.model.recorded import WHOLE, Recorded, valid_patches
 from lamae.model.settings import MaskingSettings, MaskKind
 
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
@@ -241,3 +241,39 @@ def test_the_masks_of_some_recordings_are_those_of_the_whole_batch(kind: MaskKin
     assert (some.seen is None) == (kind != "lead")
     if some.seen is not None and all_.seen is not None:
         assert torch.equal(some.seen, all_.seen)
+
+
+@pytest.mark.parametrize("kind", ["random", "tube"])
+def test_a_share_of_the_hidden_patches_is_decoded_and_the_visible_ones_stay(kind: MaskKind) -> None:
+    whole, part = draw(kind), draw(kind, decode_share=0.4)
+    assert whole.decoded is None and part.decoded is not None
+    assert torch.equal(part.visible, whole.visible)
+    assert part.decoded.shape == (50, 12, 6) and (part.decoded.diff(dim=-1) > 0).all()
+    assert hidden_of(part).gather(2, part.decoded).all()
+    counts = torch.zeros(20).index_add(0, part.decoded.flatten(), torch.ones(part.decoded.numel()))
+    assert (counts > 0).all()  # none is left out always
+
+
+def test_padding_is_not_decoded_before_what_was_recorded() -> None:
+    valid = (torch.arange(20) < 12).expand(50, 20)
+    decoded = draw("random", decode_share=0.4, recorded=Recorded(valid=valid)).decoded
+    assert decoded is not None and (decoded < 12).all()
+
+
+def test_of_whole_leads_all_patches_are_decoded() -> None:
+    assert draw("lead", decode_share=0.4).decoded is None
+
+
+def test_decoded_patches_are_taken_along() -> None:
+    mask = draw("random", decode_share=0.4)
+    taken = mask.take(torch.tensor([3, 1]))
+    assert mask.decoded is not None and taken.decoded is not None
+    assert torch.equal(taken.decoded, mask.decoded[[3, 1]])
+    assert taken.seen is None
+
+
+def test_only_decoded_patches_are_counted() -> None:
+    mask = draw("random", decode_share=0.4)
+    counted = counted_patches(hidden_of(mask), WHOLE, decoded=mask.decoded)
+    assert mask.decoded is not None
+    assert (counted.sum(dim=-1) == 6).all() and counted.gather(2, mask.decoded).all()

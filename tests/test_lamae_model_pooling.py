@@ -12,12 +12,13 @@ from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings, Pooling
 
 SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
-LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max"]
+LEAD_POOLINGS: list[Pooling] = ["lead_mean", "lead_mean_max", "lead_summary"]
 
 
-def make_encoder() -> Encoder:
+def make_encoder(*, millivolts: bool = False) -> Encoder:
     torch.manual_seed(0)
-    return Encoder(EncoderSettings(patch_size=50, width=16, depth=1, heads=2, latent_depth=1))
+    sizes = {"patch_size": 50, "width": 16, "depth": 1, "heads": 2, "latent_depth": 1}
+    return Encoder(EncoderSettings.model_validate({**sizes, "millivolts": millivolts}))
 
 
 def encode(signal: torch.Tensor, leads: tuple[str, ...], present: torch.Tensor | None) -> Latents:
@@ -27,13 +28,15 @@ def encode(signal: torch.Tensor, leads: tuple[str, ...], present: torch.Tensor |
 
 def test_each_pooling_is_what_its_name_says() -> None:
     tokens = torch.arange(2 * 2 * 3 * 1).reshape(2, 2, 3, 1).float()
-    latents = Latents(tokens, torch.ones(2, 4), torch.ones(2, 2) / 2)
+    amplitudes = torch.full((2, 2, 1), 0.5)
+    latents = Latents(tokens, torch.ones(2, 4), torch.ones(2, 2) / 2, amplitudes=amplitudes)
     expected = {
         "attention": [[1.0, 1, 1, 1], [1, 1, 1, 1]],
         "mean": [[3.0], [9.0]],  # of 1, 2 and 4, 5: the first token is CLS, and no patch
         "mean_max": [[3.0, 5.0], [9.0, 11.0]],
         "lead_mean": [[1.5, 4.5], [7.5, 10.5]],
         "lead_mean_max": [[1.5, 4.5, 2.0, 5.0], [7.5, 10.5, 8.0, 11.0]],
+        "lead_summary": [[1.5, 4.5, 0.0, 3.0, 0.5, 0.5], [7.5, 10.5, 6.0, 9.0, 0.5, 0.5]],
     }
     assert expected.keys() == set(get_args(Pooling))
     for pooling in get_args(Pooling):
@@ -58,6 +61,11 @@ def test_an_absent_lead_is_as_if_it_were_not_there(pooling: Pooling) -> None:
     torch.testing.assert_close(pooled, kept, atol=1e-5, rtol=1e-5)
 
 
+def test_a_summary_is_without_amplitudes_where_the_encoder_knows_none() -> None:
+    latents = encode(torch.randn(2, 3, 250), LEADS[:3], None)
+    assert pool(latents, "lead_summary", None).shape == (2, 3 * 2 * 16)
+
+
 @pytest.mark.parametrize("pooling", LEAD_POOLINGS)
 def test_an_absent_lead_is_zero_where_leads_are_concatenated(pooling: Pooling) -> None:
     signal = torch.randn(2, 3, 250)
@@ -70,7 +78,8 @@ def test_an_absent_lead_is_zero_where_leads_are_concatenated(pooling: Pooling) -
 
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 def test_padding_is_as_if_it_were_not_there(pooling: Pooling) -> None:
-    signal, encoder = torch.randn(2, 3, 500), make_encoder()
+    signal = torch.randn(2, 3, 500)
+    encoder = make_encoder(millivolts=pooling == "lead_summary")
     valid = torch.arange(10).expand(2, 10) < 6
     with torch.no_grad():
         padded = pool(encoder(signal, LEADS[:3], recorded=Recorded(valid=valid)), pooling, None)

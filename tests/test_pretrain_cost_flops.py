@@ -18,6 +18,12 @@ TINY: dict[str, Any] = {
     "encoder": {"patch_size": P, "width": 32, "depth": 2, "heads": 2, "latent_depth": 1},
     "decoder": {"width": 16, "depth": 2, "heads": 2},
 }
+FEATURES = {
+    "kernels": {"count": 3, "dilations": (1, 2), "quantiles": (0.3, 0.7), "every": 2},
+    "patch_weight": 1.0,
+    "token_weight": 1.0,
+    "lead_weight": 1.0,
+}
 
 
 def make_settings(**changes: Any) -> AutoencoderSettings:
@@ -36,6 +42,7 @@ def count(settings: AutoencoderSettings, kind: MaskKind) -> int:
         patches=N,
         mask_ratio=settings.mask_ratio,
         generator=torch.Generator().manual_seed(0),
+        decode_share=settings.decode_share,
     )
     signal = torch.randn(BATCH, 12, N * P)
     counter = FlopCounterMode(display=False)
@@ -58,6 +65,11 @@ def count(settings: AutoencoderSettings, kind: MaskKind) -> int:
         ("random", {"encoder": {"latent_depth": 0, "depth": 4}}),
         ("random", {"decoder": {"attends": "all"}}),
         ("random", {"decoder": {"width": 64, "depth": 1}}),
+        ("random", {"decode_share": 0.4}),
+        ("lead", {"decode_share": 0.4, "masking": {"random": 0, "lead": 1}}),
+        ("random", {"features": FEATURES}),
+        ("random", {"features": FEATURES, "decode_share": 0.4}),
+        ("lead", {"features": FEATURES, "masking": {"random": 0, "lead": 1}}),
     ],
 )
 def test_operations_are_those_that_torch_counts(kind: MaskKind, changes: dict[str, Any]) -> None:

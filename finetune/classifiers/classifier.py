@@ -14,7 +14,7 @@ from finetune.encoders.other_encoder import (
     recorded_of,
 )
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm
-from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
+from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead
 from finetune.networks.hierarchical_transformer import HierarchicalTransformer
 from finetune.networks.hybrid import HybridLasan
 from finetune.networks.lasan import Lasan
@@ -27,6 +27,7 @@ from finetune.networks.settings import (
 from lamae.batches.dataset import Batch
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
+from lamae.model.pooling import pooled_width
 from lamae.model.settings import Pooling
 
 
@@ -108,6 +109,11 @@ def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = No
     if architecture.mode == "attention_probe":
         head = AttentionHead(width, heads=heads, leads=rows, classes=classes)
     else:
-        features = pooled_width(architecture.pooling, width=width, leads=len(rows))
+        features = pooled_width(
+            architecture.pooling,
+            width=width,
+            leads=len(rows),
+            amplitudes=encoder.settings.amplitudes,
+        )
         head = LinearHead(features, classes=classes, pooling=architecture.pooling)
     return Classifier(EncoderClassifier(encoder, head, leads=leads), architecture)

@@ -1,6 +1,6 @@
 """Results of a cross-validation as files: out-of-fold predictions, a report, a summary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from finetune.evaluation.decision_measures import (
     measure_decisions,
     summarise_decisions,
 )
-from finetune.evaluation.ranking_measures import summarise
+from finetune.evaluation.ranking_measures import summarise, with_added
 from finetune.reports.assessment_sections import decided_sections
 from finetune.reports.findings import sentences
 from finetune.reports.page import diagnosis_section, write_report
@@ -26,6 +26,7 @@ from lamae.files import write_csv, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.metrics import macro
+from lamae.statistics.score_intervals import BootstrapScores
 
 OUT_OF_FOLD = "out_of_fold.csv"
 """File of out-of-fold predictions: each recording scored by a model not trained on its patient."""
@@ -47,15 +48,19 @@ def write_results(
     """
     part = cohort.part
     _write_scores(run_dir / OUT_OF_FOLD, data, cohort, found)  # first: all fits are in it
-    measured = fold_scores(
-        part.labels,
-        found.scores,
-        found.fold,
-        part.patients,
-        classes=cohort.classes,
-        generator=np.random.default_rng([settings.seed, 1]),
-        resamples=settings.resamples,
-    )
+
+    def score(some: Mapping[str, np.ndarray]) -> BootstrapScores:
+        return fold_scores(
+            part.labels,
+            some,
+            found.fold,
+            part.patients,
+            classes=cohort.classes,
+            generator=np.random.default_rng([settings.seed, 1]),
+            resamples=settings.resamples,
+        )
+
+    measured = with_added(found.scores, score)
     predictions = {
         name: ClassifierPredictions(own, found.decisions[name])
         for name, own in found.scores.items()

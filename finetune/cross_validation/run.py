@@ -24,7 +24,8 @@ from finetune.data.usable import usable_task
 from finetune.data.windows import loader_options
 from finetune.evaluation.assessment import challenge_weights
 from finetune.evaluation.operating_points import choose_operating_points, decide
-from finetune.experiment.candidates import SUPERVISED, make_candidates
+from finetune.experiment.candidates import KERNELS, SUPERVISED, make_candidates
+from finetune.experiment.kernel_baseline import KernelBaseline
 from finetune.experiment.resume import SavedProgress, about_run, digest, digest_recordings
 from finetune.experiment.train_and_score import Experiment, check_processes
 from finetune.overwriting import check_free, clear_results
@@ -184,6 +185,16 @@ class _Runner:
             for name, candidate in self._candidates.by_name.items()
             if candidate.encoder is not None
         }
+        if KERNELS in settings.compared_with:
+            kernels = KernelBaseline(
+                self._corpus,
+                self.preprocess,
+                settings,
+                levels_from=rows,
+                accelerator=self._accelerator,
+                cache=self._cache,
+            )
+            features |= kernels.features_beside(next(iter(features.values())), rows, name="cohort")
 
         def fit(known: np.ndarray, task: Task, number: int) -> LinearProbe:
             return fit_nested_probe(

@@ -6,4 +6,5 @@ onnx_file.py         ONNX
 opening.py           opened for a run, and kept with a classifier
 other_encoder.py     such an encoder, called as LAMAE's is
 torchscript_file.py  TorchScript
+untrained.py         fixed kernels and amplitudes, in an encoder's place
 """

@@ -74,6 +74,11 @@ class OtherEncoderSettings(Settings):
             return 0
         return int(str(self.hubert.get("num_hidden_layers", _HUBERT_BLOCKS)))
 
+    @property
+    def amplitudes(self) -> int:
+        """None are known beside its embedding."""
+        return 0
+
     @model_validator(mode="before")
     @classmethod
     def _as_hubert_ecg(cls, values: Any) -> Any:

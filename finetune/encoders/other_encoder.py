@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from finetune.encoders.description import OtherEncoderSettings
+from finetune.encoders.untrained import Untrained, UntrainedSettings
 from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
@@ -98,6 +99,9 @@ AnyEncoder = Encoder | OtherEncoder
 AnyEncoderSettings = EncoderSettings | OtherEncoderSettings
 """Settings of such an encoder."""
 
+AnyEmbedder = AnyEncoder | Untrained
+"""A source of features: an encoder, or fixed kernels in its place."""
+
 
 def between_minus_one_and_one(signal: Float[Tensor, "b l s"]) -> Float[Tensor, "b l s"]:
     """Scale each lead from -1 at its lowest to 1 at its highest; a flat one is -1.
@@ -114,13 +118,13 @@ def leads_apart(encoder: AnyEncoder, leads: Sequence[str]) -> tuple[str, ...]:
 
 
 def present_rows(
-    encoder: AnyEncoder, present: Bool[Tensor, "b l"] | None
+    encoder: AnyEmbedder, present: Bool[Tensor, "b l"] | None
 ) -> Bool[Tensor, "b l"] | None:
     """Return which rows of an encoder's tokens count; None for all."""
     return None if isinstance(encoder, OtherEncoder) else present
 
 
-def recorded_of(batch: Batch, encoder: AnyEncoderSettings | None) -> Recorded:
+def recorded_of(batch: Batch, encoder: AnyEncoderSettings | UntrainedSettings | None) -> Recorded:
     """Return what was recorded of a batch; patches for an encoder that has them."""
     if encoder is None or isinstance(encoder, OtherEncoderSettings):
         return Recorded(batch.present, samples=batch.samples)

@@ -18,7 +18,7 @@ from finetune.evaluation.operating_points import (
     decide,
 )
 from finetune.evaluation.ranking_measures import measure, summarise
-from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
+from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.statistics.challenge_metric import (

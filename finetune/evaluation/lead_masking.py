@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Int
 from finetune.classifiers.classifier import Classifier
 from finetune.data.tasks import Task
 from finetune.data.windows import LoaderOptions, average_over_windows
-from finetune.experiment.train_and_score import ExperimentResults
+from finetune.experiment.candidate_results import ExperimentResults
 from finetune.networks.convolution import recorded_steps
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split

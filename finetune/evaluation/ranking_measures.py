@@ -1,20 +1,27 @@
 """Ranking measures of all candidates with intervals, and their summary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from finetune.data.tasks import Task
-from finetune.experiment.candidates import RANDOM, SUPERVISED
+from finetune.experiment.candidates import KERNELS, KERNELS_AND_ENCODER, RANDOM, SUPERVISED
 from finetune.settings import FinetuneSettings
 from lamae.statistics.interval import Interval
 from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 
 T = TypeVar("T")
 
-DIFFERENCES = {RANDOM: "_difference", SUPERVISED: "_supervised_difference"}
+DIFFERENCES = {
+    RANDOM: "_difference",
+    SUPERVISED: "_supervised_difference",
+    KERNELS: "_kernels_difference",
+}
 """By baseline, what the summary appends to a measure for the paired difference over it."""
+
+ADDED = "added"
+"""Name of the difference of encoder and kernels together over kernels by themselves."""
 
 
 def measure(
@@ -24,14 +31,33 @@ def measure(
 
     `scores` are by name, (records, classes), the classifier in question first.
     """
-    return bootstrap_scores(
-        task.evaluation.labels,
-        scores,
-        task.evaluation.patients,
-        classes=task.classes,
-        generator=np.random.default_rng([settings.seed, 1]),
-        resamples=settings.resamples,
-    )
+
+    def score(some: Mapping[str, np.ndarray]) -> BootstrapScores:
+        return bootstrap_scores(
+            task.evaluation.labels,
+            some,
+            task.evaluation.patients,
+            classes=task.classes,
+            generator=np.random.default_rng([settings.seed, 1]),
+            resamples=settings.resamples,
+        )
+
+    return with_added(scores, score)
+
+
+def with_added(
+    scores: Mapping[str, np.ndarray], score: Callable[[Mapping[str, np.ndarray]], BootstrapScores]
+) -> BootstrapScores:
+    """Score all and, where both are there, the gain of kernels and encoder over kernels.
+
+    `score` must draw the same resamples each time.
+    """
+    found = score(scores)
+    if KERNELS not in scores or KERNELS_AND_ENCODER not in scores:
+        return found
+    pair = {name: scores[name] for name in (KERNELS_AND_ENCODER, KERNELS)}
+    added = score(pair).differences[KERNELS]
+    return found._replace(differences=found.differences | {ADDED: added})
 
 
 def summarise(measured: BootstrapScores) -> dict[str, Any]:
@@ -39,7 +65,8 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
 
     `auroc_macro` is the classifier's, `auroc_macro_random` and `auroc_macro_supervised` are those
     of the baselines, `auroc_macro_difference` is over random weights and
-    `auroc_macro_supervised_difference` over the supervised network; likewise for each class.
+    `auroc_macro_supervised_difference` over the supervised network; `auroc_macro_added` is what
+    encoder and kernels together have over kernels; likewise for each class.
     """
     parts = by_suffix(measured.models, measured.differences)
     macros = {
@@ -74,6 +101,10 @@ def by_suffix(models: Mapping[str, T], differences: Mapping[str, T]) -> dict[str
         if baseline in differences:
             parts[f"_{baseline}"] = models[baseline]
             parts[difference] = differences[baseline]
+    if KERNELS_AND_ENCODER in models:
+        parts[f"_{KERNELS_AND_ENCODER}"] = models[KERNELS_AND_ENCODER]
+    if ADDED in differences:
+        parts[f"_{ADDED}"] = differences[ADDED]
     return parts
 
 

@@ -24,6 +24,9 @@ from lamae.model.checkpoint import Loaded
 PRETRAINED, RANDOM, SUPERVISED = "pretrained", "random", "supervised"
 """Names of candidates; one without an encoder goes by its mode."""
 
+KERNELS, KERNELS_AND_ENCODER = "kernels", "kernels_and_encoder"
+"""Names of probes of untrained features, by themselves and beside the encoder's."""
+
 
 class Candidate(NamedTuple):
     """A classifier before it is trained."""

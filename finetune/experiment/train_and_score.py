@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,17 @@ from finetune.data.hold_out import HeldOut, draw_hold_out
 from finetune.data.tasks import LabelledRows, Task
 from finetune.data.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
 from finetune.data.windows import loader_options
-from finetune.experiment.candidates import Candidate, Candidates
-from finetune.experiment.probe_features import embed_all, fit_probe
+from finetune.experiment.candidate_results import (
+    CandidateResult,
+    ExperimentResults,
+    facts_of,
+    probe_result,
+    size_of,
+    thresholds_of,
+)
+from finetune.experiment.candidates import KERNELS, Candidate, Candidates
+from finetune.experiment.kernel_baseline import KernelBaseline
+from finetune.experiment.probe_features import Features, embed_all, fit_probe
 from finetune.experiment.resume import SavedProgress, digest_recordings
 from finetune.experiment.resume_training import TrainingProgress
 from finetune.networks.heads import EncoderClassifier, LinearHead
@@ -27,41 +36,10 @@ from finetune.training.embeddings import EmbeddingCache
 from finetune.training.fine_tuning import Reached, Training, TrainingData
 from finetune.training.linear_probe import LinearProbe
 from lamae.batches.dataset import Split
-from lamae.statistics.thresholds import choose_thresholds
 from lamae.storage.corpus import Corpus
 
 Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
 """Is given a classifier, the threshold of each class (NaN for none), and facts about it."""
-
-
-class CandidateResult(NamedTuple):
-    """Predictions of one candidate for the evaluation split, and facts on its training."""
-
-    probabilities: np.ndarray
-    """float64 (records, classes) of the evaluation split."""
-    thresholds: np.ndarray
-    """float64 (classes,), chosen on held-out patients of the training split; NaN for none."""
-    facts: dict[str, Any]
-    """Of a probe `l2` and `gradient`; else `best_epoch` and `epochs`; always `parameters`."""
-    lead_weights: np.ndarray | None = None
-    """float64 (records, leads); None where the classifier knows none."""
-    gate: np.ndarray | None = None
-    """float64 (records,); None where there is none."""
-    held_out: HeldOut | None = None
-    """Of the training split, what thresholds are chosen on; None where nothing was held out."""
-    classifier: Classifier | None = None
-    """The classifier, with the weights that it was scored with."""
-
-
-class ExperimentResults(NamedTuple):
-    """Results of all candidates on the same recordings."""
-
-    by_candidate: dict[str, CandidateResult]
-    """By name, the classifier in question first."""
-    task: Task
-    """The task, of the recordings that could be used."""
-    unusable: dict[str, dict[str, list[str]]]
-    """By split and reason, keys of the recordings that could not."""
 
 
 def check_processes(candidates: Candidates, processes: int) -> None:
@@ -101,6 +79,7 @@ class Experiment:
         self._progress = progress
         self._reading = loader_options(candidates.preprocess, settings)
         min_leads = self._reading.min_leads
+        self._folder = cache
         self._cache = EmbeddingCache(
             corpus,
             candidates.preprocess,
@@ -164,17 +143,39 @@ class Experiment:
         for name, (train, evaluation) in features.by_encoder.items():
             probe = self._fit_probe(train, task.train, task)
             classifier = self._as_classifier(candidates[name], probe)
-            thresholds = np.full(len(task.classes), np.nan)
-            if probe.held_out is not None:
-                thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
-            facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
-            scores = probe.scores(evaluation)
-            by_candidate[name] = CandidateResult(
-                scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
+            result = probe_result(probe, evaluation, task)
+            result = result._replace(
+                classifier=classifier, facts=result.facts | size_of(classifier)
             )
+            by_candidate[name] = result
             if save is not None and name == next(iter(candidates)):
-                from_main(self._accelerator, partial(save, classifier, thresholds, facts))
+                kept = (classifier, result.thresholds, result.facts)
+                from_main(self._accelerator, partial(save, *kept))
+        if KERNELS in self._settings.compared_with:
+            by_candidate |= self._probe_kernels(features)
         return UsableTask(task, features.unusable), by_candidate
+
+    def _probe_kernels(self, features: Features) -> dict[str, CandidateResult]:
+        """Probe untrained features, by themselves and beside those of the encoder in question."""
+        task, own = features.task, next(iter(features.by_encoder.values()))
+        kernels = KernelBaseline(
+            self._corpus,
+            self._candidates.preprocess,
+            self._settings,
+            levels_from=task.train.rows,
+            accelerator=self._accelerator,
+            cache=self._folder,
+        )
+        train, evaluation = (
+            kernels.features_beside(encoded, part.rows, name=f"{split} split")
+            for encoded, part, split in zip(own, task[1:], SPLITS, strict=True)
+        )
+        return {
+            name: probe_result(
+                self._fit_probe(train[name], task.train, task), evaluation[name], task
+            )
+            for name in train
+        }
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
         return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
@@ -221,8 +222,8 @@ class Experiment:
 
         def keep(reached: Reached) -> None:
             if save is not None:
-                thresholds = _thresholds(task, held_out, reached.held_out)
-                facts = _facts(classifier, reached)
+                thresholds = thresholds_of(task, held_out, reached.held_out)
+                facts = facts_of(classifier, reached)
                 from_main(self._accelerator, lambda: save(classifier, thresholds, facts))
 
         start = kept.newest(candidate.training.epochs) if kept else None
@@ -234,8 +235,8 @@ class Experiment:
                 kept.save_scores(scored)
         return CandidateResult(
             scored.probabilities,
-            _thresholds(task, held_out, reached.held_out),
-            _facts(classifier, reached),
+            thresholds_of(task, held_out, reached.held_out),
+            facts_of(classifier, reached),
             scored.lead_weights,
             scored.gate,
             HeldOut(held_out, reached.held_out),
@@ -267,19 +268,3 @@ class Experiment:
         part = task.train.only(task.train.rows[~held_out])
         embedded = self._cache.embed(candidate.encoder, part.rows, name=f"{name}, to begin with")
         return self._as_classifier(candidate, self._fit_probe(embedded.features, part, task))
-
-
-def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Choose for each class the threshold with the highest F1 on the held-out patients."""
-    patients = np.array(task.train.patients)[held_out].tolist()
-    labels = task.train.labels[held_out]
-    return choose_thresholds(labels, probabilities, patients, classes=task.classes).values
-
-
-def _facts(classifier: Classifier, reached: Reached) -> dict[str, Any]:
-    epochs = [epoch._asdict() for epoch in reached.history]
-    return {"best_epoch": reached.best, "epochs": epochs, **_size(classifier)}
-
-
-def _size(classifier: Classifier) -> dict[str, int]:
-    return {"parameters": sum(p.numel() for p in classifier.model.parameters())}

@@ -65,7 +65,7 @@ class LinearHead(nn.Module):
     """Each feature is divided by it; 1 unless a probe gave it."""
 
     def __init__(self, features: int, *, classes: int, pooling: Pooling) -> None:
-        """Build with small random weights; `features` as `pooled_width` tells."""
+        """Build with small random weights; `features` as lamae.model.pooling.pooled_width says."""
         super().__init__()
         self.pooling: Pooling = pooling
         self.register_buffer("mean", torch.zeros(features))
@@ -156,15 +156,6 @@ class AttentionHead(nn.Module):
         vector = vector + self.mlp(self.norm_query(vector))
         shares = reduce(weights, "b h (l t) -> b h l", "sum", l=leads).mean(dim=1)
         return Outputs(self.linear(vector), shares)
-
-
-def pooled_width(pooling: Pooling, *, width: int, leads: int) -> int:
-    """Return how many features `lamae.model.pooling.pool` makes of the tokens of so many leads.
-
-    0 leads are those of an encoder that has one row of tokens for all.
-    """
-    parts = 2 if pooling.endswith("max") else 1
-    return parts * width * (max(leads, 1) if pooling.startswith("lead") else 1)
 
 
 def _ignored(latents: Latents, present: Tensor | None) -> list[Bool[Tensor, "b l t"]]:

@@ -12,12 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
-from finetune.networks.heads import pooled_width
 from finetune.networks.lasan import LasanBranch, lasan_classifier
 from finetune.networks.outputs import Outputs
 from finetune.networks.settings import LasanSettings
 from lamae.model.layers import initialise
-from lamae.model.pooling import pool
+from lamae.model.pooling import pool, pooled_width
 from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import Pooling
 
@@ -80,7 +79,12 @@ class HybridLasan(nn.Module):
         self.pooling: Pooling = pooling
         self.branch = LasanBranch(settings, leads=leads)
         rows = leads_apart(encoder, leads)
-        features = pooled_width(pooling, width=encoder.settings.width, leads=len(rows))
+        features = pooled_width(
+            pooling,
+            width=encoder.settings.width,
+            leads=len(rows),
+            amplitudes=encoder.settings.amplitudes,
+        )
         self.fusion = GatedFusion(features, settings.width)
         self.classify = lasan_classifier(settings, classes=classes)
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from finetune.evaluation.assessment import Assessment
 from finetune.evaluation.decision_measures import ClassifierPredictions
+from finetune.experiment.candidate_results import ExperimentResults
 from finetune.experiment.candidates import Candidates
-from finetune.experiment.train_and_score import ExperimentResults
 from finetune.reports.error_examples import error_section
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.score_sections import (

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from finetune.evaluation.ranking_measures import DIFFERENCES
-from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
+from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
 from finetune.training.linear_probe import GRADIENT_TOLERANCE
@@ -25,6 +25,7 @@ MODES = {
 
 _BASELINES = {
     "random": "The same with the encoder at random weights",
+    "kernels": "A probe of fixed kernels and amplitudes, for which nothing was trained",
     "supervised": "The CNN-Attention-BiLSTM trained on the same recordings but those held out to "
     "choose its epoch, which a probe is fitted to in the end",
 }
@@ -91,6 +92,11 @@ def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[st
                 f"Not compared with {baseline} weights: this encoder is a file that holds its "
                 "weights together with the network, so that none can be drawn for it."
             )
+    if "auroc_macro_added" in summary:
+        found.append(
+            f"Those and the encoder's together: {written('auroc_macro_kernels_and_encoder')}; "
+            f"the encoder adds {written('auroc_macro_added')}."
+        )
     left_out = summary["classes_left_out"]
     if left_out:
         found.append(f"Classes that no mean holds, for want of recordings: {', '.join(left_out)}.")

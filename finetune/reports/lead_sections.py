@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from finetune.evaluation.lead_masking import LeadNeed, set_name
-from finetune.experiment.train_and_score import ExperimentResults
+from finetune.experiment.candidate_results import ExperimentResults
 from finetune.reports.lead_figures import (
     PANELS,
     draw_by_class,

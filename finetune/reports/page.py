@@ -15,8 +15,15 @@ from lamae.statistics.interval import Interval
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"
+KERNELS, KERNELS_DIFFERENCE = "untrained kernels", "difference to kernels"
+KERNELS_AND_ENCODER, ADDED = "kernels and encoder", "added to kernels"
 
-SHOWN_AS = {"random": RANDOM, "supervised": SUPERVISED}
+SHOWN_AS = {
+    "random": RANDOM,
+    "supervised": SUPERVISED,
+    "kernels": KERNELS,
+    "kernels_and_encoder": KERNELS_AND_ENCODER,
+}
 """Names of the baselines on a page."""
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
@@ -26,7 +33,12 @@ _SUFFIXES = {
     DIFFERENCE: "_difference",
     SUPERVISED: "_supervised",
     SUPERVISED_DIFFERENCE: "_supervised_difference",
+    KERNELS: "_kernels",
+    KERNELS_DIFFERENCE: "_kernels_difference",
+    KERNELS_AND_ENCODER: "_kernels_and_encoder",
+    ADDED: "_added",
 }
+_DIFFERENCES = (DIFFERENCE, SUPERVISED_DIFFERENCE, KERNELS_DIFFERENCE, ADDED)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _MOST_CLASSES = 24
 
@@ -191,7 +203,7 @@ def capitalised(text: str) -> str:
 
 def _forest(table: NamedTable, summary: Mapping[str, Any]) -> NamedFigure:
     """Draw the means and the most frequent classes of a table, without its differences."""
-    differences = {capitalised(column) for column in (DIFFERENCE, SUPERVISED_DIFFERENCE)}
+    differences = {capitalised(column) for column in _DIFFERENCES}
     models = [i for i, column in enumerate(table.columns) if i > 1 and column not in differences]
     shown = table.rows[: table.leading + _MOST_CLASSES]
     rows = [

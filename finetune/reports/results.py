@@ -12,8 +12,8 @@ from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers.predict import PREDICTIONS, write_predictions
 from finetune.classifiers.scoring import called_positive
+from finetune.experiment.candidate_results import ExperimentResults
 from finetune.experiment.candidates import Candidates
-from finetune.experiment.train_and_score import ExperimentResults
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
 from finetune.reports.reconstruction import draw_reconstruction
 from finetune.reports.sections import NamedFigure, Section

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from finetune.data.windows import LoaderOptions, average_over_windows
-from finetune.encoders.other_encoder import AnyEncoder, present_rows, recorded_of
+from finetune.encoders.other_encoder import AnyEmbedder, present_rows, recorded_of
 from finetune.processes import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
@@ -72,7 +72,7 @@ class EmbeddingCache:
         self._workers = workers
 
     def embed(
-        self, encoder: AnyEncoder, rows: Int[np.ndarray, " records"], *, name: str
+        self, encoder: AnyEmbedder, rows: Int[np.ndarray, " records"], *, name: str
     ) -> Embedded:
         """Embed the usable recordings of `rows`, in their order; `name` is for the progress bar.
 
@@ -94,7 +94,7 @@ class EmbeddingCache:
         from_main(self._accelerator, partial(_write, kept, embedded))
         return embedded
 
-    def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
+    def _features(self, encoder: AnyEmbedder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
         recorded = recorded_of(batch, encoder.settings).to(device)
         with torch.inference_mode(), self._accelerator.autocast():
@@ -102,7 +102,7 @@ class EmbeddingCache:
             rows = present_rows(encoder, recorded.present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
 
-    def _fingerprint(self, encoder: AnyEncoder, rows: np.ndarray) -> str:
+    def _fingerprint(self, encoder: AnyEmbedder, rows: np.ndarray) -> str:
         """Name an embedding by all that it depends on."""
         digest = hashlib.sha256(_LAYOUT)
         for name, value in sorted(encoder.state_dict().items()):

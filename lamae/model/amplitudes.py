@@ -9,9 +9,6 @@ from torch import Tensor
 
 from lamae.model.recorded import Recorded
 
-AMPLITUDES = 5
-"""Numbers for each lead."""
-
 _SMALLEST_MV = 1e-4
 """A recording with a smaller deviation is flat, and is not scaled."""
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.model.amplitudes import AMPLITUDES, without_scale
+from lamae.model.amplitudes import without_scale
 from lamae.model.layers import Transformer, attended, initialise, rows_of_leads, sincos_positions
 from lamae.model.masking import Mask, valid_tokens
 from lamae.model.recorded import WHOLE, Recorded
-from lamae.model.settings import EncoderSettings
+from lamae.model.settings import AMPLITUDES, EncoderSettings
 
 
 class Latents(NamedTuple):

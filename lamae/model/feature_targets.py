@@ -13,14 +13,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from lamae.model.amplitudes import AMPLITUDES
 from lamae.model.decoder import Decoded
 from lamae.model.encoder import Latents
 from lamae.model.kernels import Kernels, over_windows
 from lamae.model.masking import Mask, mean_by_patches, valid_tokens
 from lamae.model.pooling import mean_over_patches
 from lamae.model.recorded import Recorded
-from lamae.model.settings import FeatureTargetSettings
+from lamae.model.settings import AMPLITUDES, FeatureTargetSettings
 
 _SMALLEST_DEVIATION = 1e-3
 

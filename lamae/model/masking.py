@@ -42,6 +42,11 @@ def visible_count(patches: int, mask_ratio: float) -> int:
     return min(max(round(patches * (1 - mask_ratio)), 1), patches - 1)
 
 
+def decoded_count(patches: int, visible: int, decode_share: float) -> int:
+    """Return how many hidden patches of a lead are decoded; at least one."""
+    return max(round((patches - visible) * decode_share), 1)
+
+
 def draw_kind(settings: MaskingSettings, generator: torch.Generator) -> MaskKind:
     """Draw the kind of a batch's masks; where there is only one, the generator is left as it is."""
     weights: dict[MaskKind, float] = {
@@ -99,7 +104,7 @@ def draw_mask(
     visible = order[..., :count].sort(dim=-1).values
     if decode_share == 1:
         return Mask(visible)
-    decoded = order[..., -max(round((patches - count) * decode_share), 1) :]
+    decoded = order[..., -decoded_count(patches, count, decode_share) :]
     return Mask(visible, decoded=decoded.sort(dim=-1).values)
 
 

@@ -18,17 +18,42 @@ def pool(
     """
     if pooling == "attention":
         return latents.embedding
-    mean, largest = mean_over_patches(latents), _largest_over_patches(latents)
+    mean = mean_over_patches(latents)
     if present is None:
         present = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
     absent = ~present[..., None]
     if pooling.startswith("lead"):
-        parts = [x.masked_fill(absent, 0.0) for x in (mean, largest)]
-        parts = [rearrange(x, "b l d -> b (l d)") for x in parts]
-    else:
-        over_leads = mean.masked_fill(absent, 0.0).sum(dim=1) / present.sum(dim=1, keepdim=True)
-        parts = [over_leads, largest.masked_fill(absent, float("-inf")).amax(dim=1)]
-    return torch.cat(parts, dim=1) if pooling.endswith("max") else parts[0]
+        parts = [mean, *_beside_mean(latents, pooling)]
+        return torch.cat(
+            [rearrange(x.masked_fill(absent, 0.0), "b l d -> b (l d)") for x in parts], dim=1
+        )
+    over_leads = mean.masked_fill(absent, 0.0).sum(dim=1) / present.sum(dim=1, keepdim=True)
+    if pooling == "mean":
+        return over_leads
+    largest = _largest_over_patches(latents).masked_fill(absent, float("-inf")).amax(dim=1)
+    return torch.cat([over_leads, largest], dim=1)
+
+
+def pooled_width(pooling: Pooling, *, width: int, leads: int, amplitudes: int = 0) -> int:
+    """Return how many features `pool` makes of the tokens of so many leads.
+
+    0 leads are those of an encoder that has one row of tokens for all; `amplitudes` are those that
+    it knows of each lead.
+    """
+    rows = max(leads, 1) if pooling.startswith("lead") else 1
+    if pooling == "lead_summary":
+        return (2 * width + amplitudes) * rows
+    return (2 if pooling.endswith("max") else 1) * width * rows
+
+
+def _beside_mean(latents: Latents, pooling: Pooling) -> list[Float[Tensor, "b l _"]]:
+    """Return what a pooling of leads has beside the mean over the patches of each."""
+    if pooling == "lead_mean_max":
+        return [_largest_over_patches(latents)]
+    if pooling == "lead_mean":
+        return []
+    cls = latents.tokens[:, :, 0]
+    return [cls] if latents.amplitudes is None else [cls, latents.amplitudes]
 
 
 def mean_over_patches(latents: Latents) -> Float[Tensor, "b l d"]:

@@ -15,9 +15,13 @@ behind the blocks that see one lead."""
 MaskKind = Literal["random", "tube", "lead"]
 """random: patches of each lead alone; tube: the same patches in all leads; lead: whole leads."""
 
-Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max"]
+Pooling = Literal["attention", "mean", "mean_max", "lead_mean", "lead_mean_max", "lead_summary"]
 """attention: the encoder's own pooling over leads. mean, max: over all patches of all leads, a set.
-lead_*: over the patches of each lead, concatenated in the order of leads."""
+lead_*: over the patches of each lead, concatenated in the order of leads. lead_summary: of each
+lead the mean over its patches, its CLS token and, where the encoder reads mV, its amplitudes."""
+
+AMPLITUDES = 5
+"""Numbers that hold the voltages of a lead."""
 
 ALL_KERNELS = 84
 """Ways to choose the three places of weight 2."""
@@ -70,6 +74,11 @@ class EncoderSettings(TransformerSettings):
     def keeps_leads_apart(self) -> bool:
         """True where the encoder shows no lead to another."""
         return self.method in ("independent", "alignment")
+
+    @property
+    def amplitudes(self) -> int:
+        """Amplitudes that the encoder knows of each lead."""
+        return AMPLITUDES if self.millivolts else 0
 
 
 class MaskingSettings(Settings):
@@ -179,4 +188,9 @@ class AutoencoderSettings(Settings):
             )
         if self.encoder.millivolts and not self.norm_target:
             raise ValueError("encoder.millivolts needs norm_target, which is free of scale")
+        if self.features.wanted and self.encoder.patch_size % self.features.kernels.every:
+            raise ValueError(
+                f"features.kernels.every {self.features.kernels.every} must divide "
+                f"encoder.patch_size {self.encoder.patch_size}"
+            )
         return self

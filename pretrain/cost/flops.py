@@ -6,8 +6,9 @@ does not count, nor do norms, softmax and activations.
 
 from typing import get_args
 
-from lamae.model.masking import visible_count
-from lamae.model.settings import AutoencoderSettings, EncoderSettings, MaskKind
+from lamae.model.kernels import LENGTH
+from lamae.model.masking import decoded_count, visible_count
+from lamae.model.settings import AMPLITUDES, AutoencoderSettings, EncoderSettings, MaskKind
 
 _STEM_CHANNELS, _STEM_WIDTH = 16, 7
 
@@ -22,9 +23,10 @@ def step_flops(settings: AutoencoderSettings, *, batch: int, leads: int, patches
     mean = 0.0
     for share, seen, visible in _shown(settings, leads, patches):
         first, others = _encoder_flops(settings.encoder, leads=seen, visible=visible)
-        others += _decoder_flops(settings, leads=leads, patches=patches, seen=seen, visible=visible)
+        shape = {"leads": leads, "patches": patches, "seen": seen, "visible": visible}
+        others += _decoder_flops(settings, **shape) + _predictor_flops(settings, **shape)
         mean += share * (2 * first + 3 * others)
-    return batch * mean
+    return batch * (mean + _target_flops(settings, leads=leads, patches=patches))
 
 
 def visible_patches(settings: AutoencoderSettings, *, leads: int, patches: int) -> float:
@@ -73,14 +75,48 @@ def _decoder_flops(
     settings: AutoencoderSettings, *, leads: int, patches: int, seen: int, visible: int
 ) -> float:
     decoder, encoder = settings.decoder, settings.encoder
-    width, tokens = decoder.width, patches + 1
+    decoded = _decoded(settings, patches=patches, visible=visible)
+    width, tokens = decoder.width, 1 + (patches if decoded is None else visible + decoded)
     embeddings = seen if encoder.keeps_leads_apart else 1
     flops = _linear(seen * (visible + 1) + embeddings, encoder.width, width)
     shape = {"sequences": leads, "tokens": tokens}
     if decoder.attends == "all":
         shape = {"sequences": 1, "tokens": leads * tokens}
     flops += decoder.depth * _blocks(width, **shape)
-    return flops + _linear(leads * patches, width, encoder.patch_size)
+    return flops + _linear(leads * (decoded or patches), width, encoder.patch_size)
+
+
+def _decoded(settings: AutoencoderSettings, *, patches: int, visible: int) -> int | None:
+    """Return how many patches of a lead are decoded; None for all."""
+    if settings.decode_share == 1 or visible == patches:  # of whole leads all are
+        return None
+    return decoded_count(patches, visible, settings.decode_share)
+
+
+def _predictor_flops(
+    settings: AutoencoderSettings, *, leads: int, patches: int, seen: int, visible: int
+) -> float:
+    """Return the operations of the layers that predict features."""
+    features, width = settings.features, settings.encoder.width
+    count, flops = features.kernels.features, 0.0
+    if features.patch_weight:
+        rows = leads * (_decoded(settings, patches=patches, visible=visible) or patches)
+        flops += _linear(rows, settings.decoder.width, count)
+    if features.token_weight:
+        flops += _linear(seen * visible, width, count)
+    if features.lead_weight:
+        flops += _linear(seen, width, count + AMPLITUDES)
+    return flops
+
+
+def _target_flops(settings: AutoencoderSettings, *, leads: int, patches: int) -> float:
+    """Return the operations of the features themselves, which have no backward."""
+    if not settings.features.wanted:
+        return 0.0
+    kernels = settings.features.kernels
+    counted = leads * patches * settings.encoder.patch_size // kernels.every
+    responses = _linear(counted, LENGTH, kernels.count) * len(kernels.dilations)
+    return responses + _linear(counted, 1, kernels.features)
 
 
 def _blocks(width: int, *, sequences: int, tokens: int) -> float:

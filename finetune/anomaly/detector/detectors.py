@@ -15,10 +15,9 @@ from finetune.anomaly.networks.bottleneck import BottleneckVae
 from finetune.anomaly.networks.cae import Cae
 from finetune.anomaly.networks.vae import Vae
 from finetune.anomaly.settings import Architecture
-from finetune.networks.heads import pooled_width
 from lamae.batches.dataset import Batch
 from lamae.model.autoencoder import LAMAE
-from lamae.model.pooling import pool
+from lamae.model.pooling import pool, pooled_width
 from lamae.model.recorded import Recorded, recorded_parts
 
 AnomalyNetwork = Cae | Vae | BottleneckVae | LAMAE
@@ -126,8 +125,9 @@ def _parts(architecture: Architecture, network: LAMAE | None) -> Parts:
         return Parts(BottleneckVae(vae, leads) if vae.bottleneck else Vae(vae, leads), None)
     assert architecture.autoencoder is not None, "kind lamae names its sizes"
     autoencoder = LAMAE(architecture.autoencoder) if network is None else network
-    width = architecture.autoencoder.encoder.width
-    features = pooled_width(architecture.pooling, width=width, leads=leads)
+    encoder = architecture.autoencoder.encoder
+    sizes = {"width": encoder.width, "amplitudes": encoder.amplitudes}
+    features = pooled_width(architecture.pooling, leads=leads, **sizes)
     return Parts(autoencoder, LatentNormals(features))
 
 
