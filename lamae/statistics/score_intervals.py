@@ -29,7 +29,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from lamae.errors import InputError
 from lamae.statistics.interval import (
@@ -38,13 +38,12 @@ from lamae.statistics.interval import (
     shortfall_interval,
     symmetric_interval,
 )
-from lamae.statistics.metrics import (
-    ClassScores,
-    left_out,
-    macro,
-    weighted_class_scores,
+from lamae.statistics.metrics import macro, weighted_class_scores
+from lamae.statistics.patient_resampling import (
+    PatientStrata,
+    resample_statistics,
+    stratify_patients,
 )
-from lamae.statistics.patient_resampling import resample_statistics, stratify_patients
 
 
 class ScoreIntervals(NamedTuple):
@@ -123,33 +122,47 @@ def bootstrap_scores(
         resamples=resamples,
         generator=generator,
     )
-    draws = {
-        model: ClassScores(values[:, : len(classes)], values[:, len(classes) :])
-        for model, values in drawn.values.items()
-    }
-    first, *others = scores
-    differences = {
-        other: ClassScores(*(a - b for a, b in zip(draws[first], draws[other], strict=True)))
-        for other in others
-    }
+    return arrange_scores(
+        drawn.values, labels, strata, classes=classes, redrawn=drawn.redrawn, level=level
+    )
+
+
+def arrange_scores(
+    draws: Mapping[str, Float[np.ndarray, "all_then_resamples measures"]],
+    labels: Bool[np.ndarray, "records classes"],
+    strata: PatientStrata,
+    *,
+    classes: Sequence[str],
+    redrawn: int,
+    level: float,
+) -> BootstrapScores:
+    """Arrange AUROC and then average precision of each class on resamples as intervals.
+
+    Draws are by model, in one row on all records, then in a row for each resample. A measure that
+    is not defined on a resample has no part in its interval.
+    """
+    first, *others = draws
+    undefined = np.isnan(draws[first][0]).reshape(2, -1).any(axis=0)
     return BootstrapScores(
         models={
-            m: _intervals(draws[m], classes, partial(shortfall_interval, level=level))
-            for m in scores
+            model: _intervals(own, classes, partial(shortfall_interval, level=level))
+            for model, own in draws.items()
         },
         differences={
-            other: _intervals(differences[other], classes, partial(symmetric_interval, level=level))
+            other: _intervals(
+                draws[first] - draws[other], classes, partial(symmetric_interval, level=level)
+            )
             for other in others
         },
         positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
         positive_patients={
             name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
         },
-        left_out=tuple(left_out(labels, classes)),
+        left_out=tuple(name for name, lacks in zip(classes, undefined, strict=True) if lacks),
         records=len(labels),
         patients=len(strata.stratum),
-        resamples=resamples,
-        redrawn=drawn.redrawn,
+        resamples=len(draws[first]) - 1,
+        redrawn=redrawn,
         level=level,
     )
 
@@ -160,18 +173,18 @@ def _mean_over_runs(labels: np.ndarray, runs: np.ndarray, weights: np.ndarray) -
 
 
 def _intervals(
-    draws: ClassScores, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
+    draws: np.ndarray, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
 ) -> ScoreIntervals:
-    means = [interval(macro(values)) for values in draws]
+    parts = np.split(draws, 2, axis=1)
+
+    def of(values: np.ndarray) -> Interval:
+        return interval(values[np.isfinite(values)])
+
     by_class = [
-        {
-            name: interval(values[:, i])
-            for i, name in enumerate(classes)
-            if not np.isnan(values[0, i])
-        }
-        for values in draws
+        {name: of(part[:, i]) for i, name in enumerate(classes) if np.isfinite(part[0, i])}
+        for part in parts
     ]
-    return ScoreIntervals(means[0], means[1], by_class[0], by_class[1])
+    return ScoreIntervals(of(macro(parts[0])), of(macro(parts[1])), by_class[0], by_class[1])
 
 
 def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:
