@@ -132,8 +132,8 @@ class Training:
             while not self._is_over(reached):
                 number = len(history) + 1
                 stretch = (ends[number - 1], ends[number], ends[-1])
-                losses = self._epoch(ahead, optimizer, loss, steps, stretch, number)
-                found = self._score()
+                losses = self.train_epoch(ahead, optimizer, loss, steps, stretch, number)
+                found = self.score_held_out()
                 auroc = float(macro(class_scores(self.data.held_out_labels, found).auroc))
                 history.append(Epoch(number, losses, auroc))
                 if reached is None or auroc > history[reached.best - 1].hold_out_auroc:
@@ -181,7 +181,7 @@ class Training:
         epochs, settings = len(reached.history), self.settings
         return epochs == settings.epochs or epochs - reached.best >= settings.patience
 
-    def _epoch(
+    def train_epoch(
         self,
         ahead: Iterator[list[Part]],
         optimizer: torch.optim.Optimizer,
@@ -241,7 +241,8 @@ class Training:
         optimizer.zero_grad()
         return float(total)
 
-    def _score(self) -> np.ndarray:
+    def score_held_out(self) -> np.ndarray:
+        """Return float64 (held_out, classes): probabilities of the held-out recordings."""
         scored = score_recordings(
             self.classifier, self.data.held_out, self.reading, accelerator=self.accelerator
         )
