@@ -227,5 +227,7 @@ def test_processes_that_cannot_share_the_parts_are_refused(
     training = make()
     data, settings = training.data, training.settings
     monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 3))
-    with pytest.raises(InputError, match="in 2 parts of 8; expected a number of parts that 3"):
+    with pytest.raises(
+        InputError, match="in 2 micro-batches of 8; expected a number of micro-batches that 3"
+    ):
         Steps(data.train, data.train_labels, settings, accelerator=accelerator, seed=0)
