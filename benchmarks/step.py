@@ -166,7 +166,8 @@ def measure_waiting(settings: PretrainSettings, batch: int) -> float:
     """Return the share of a run's last steps in which it waits for a batch."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     with tempfile.TemporaryDirectory() as scratch:
         recordings, shards = Path(scratch) / "recordings", Path(scratch) / "shards"

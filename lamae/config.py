@@ -128,6 +128,6 @@ def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict
     values = {schema.renamed.get(key, key): value for key, value in saved.items()}
     for name, field in schema.model_fields.items():
         section = section_of(field)
-        if isinstance(values.get(name), dict) and section and issubclass(section, Settings):
+        if isinstance(values.get(name), Mapping) and section and issubclass(section, Settings):
             values[name] = with_present_names(section, values[name])
     return values

@@ -10,7 +10,7 @@ from lamae.ecg.record import MISSING, Reading, Record
 from lamae.errors import InputError, RecordError
 from lamae.files import printable
 from lamae.readers.any_file import read_file
-from shards.build.read import options_of, read_entry
+from shards.build.read import read_entry
 from shards.checks.examine import examine
 from shards.entries import Entry, Listing
 from shards.rejects import by_reason, not_read
@@ -73,10 +73,9 @@ def _label_lines(entries: Sequence[Entry]) -> Iterator[str]:
         more = [f"{len(counts) - len(shown)} others"] if len(counts) > len(shown) else []
         none = sum(classes == () for classes in cells)
         unlabelled = sum(classes is None for classes in cells)
-        rest = [f"none of them {none}"] * bool(none) + [f"unlabelled {unlabelled}"] * bool(
-            unlabelled
-        )
-        yield printable(f"label set {name}: {', '.join([*shown, *more, *rest])}")
+        rest = {"none of them": none, "unlabelled": unlabelled}
+        more += [f"{what} {number}" for what, number in rest.items() if number]
+        yield printable(f"label set {name}: {', '.join([*shown, *more])}")
 
 
 def _row(entry: Entry, settings: InspectSettings) -> tuple[str, ...]:
@@ -142,14 +141,14 @@ def _file_lines(settings: InspectSettings) -> Iterator[str]:
     """Yield a single file as it is read, or why it is not."""
     path = settings.source
     try:
-        reading = read_file(path, options_of(settings))
-        leads, rate, seconds, amplitude, notes = _measured(reading, settings)
+        reading = read_file(path, settings.read_options)
+        _, rate, seconds, amplitude, notes = _measured(reading, settings)
     except InputError as error:
         yield f"not read: {printable(str(error))}"
         return
     about = reading.record.about
     yield f"{path.name}: one recording"
-    yield f"leads: {', '.join(reading.record.leads)} ({leads})"
+    yield f"leads: {', '.join(reading.record.leads)}"
     yield f"sampling rate: {rate} Hz; {seconds} s"
     yield f"amplitude: {amplitude} mV, the median of its leads from the lowest to the highest"
     stated = (about.patient_id, about.age, about.sex, about.start)

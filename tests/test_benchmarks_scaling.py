@@ -26,7 +26,7 @@ from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_mask
 from lamae.training.optim import adamw
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "scaling.md"
 
 
 def count_kept(model: LAMAE, batch: int, leads: int, patches: int, *, bf16: bool) -> int:

@@ -10,7 +10,6 @@ from lamae.config import (
     Settings,
     as_yaml,
     load_settings,
-    settings_from_command_line,
 )
 
 
@@ -167,6 +166,15 @@ def test_a_renamed_key_is_refused_with_its_new_name(tmp_path: Path) -> None:
     assert problems("inner.size=1").startswith("inner.size: now named inner.depth.")
 
 
+def test_keys_that_a_base_renamed_are_known_beside_those_of_another() -> None:
+    class Both(Inner, Outer):
+        """Settings of two mixins."""
+
+    for old in ("size", "rate"):
+        with pytest.raises(ConfigError, match=f"{old}: now named"):
+            load_settings(Both, [f"{old}=1"])
+
+
 def test_a_rule_of_a_section_is_told_without_its_settings() -> None:
     assert problems("inner.depth=13") == "inner: 13 brings bad luck."
     assert problems("lr=13") == "13 brings bad luck."
@@ -230,21 +238,3 @@ def test_settings_come_back_from_their_yaml(tmp_path: Path) -> None:
     settings = Outer(lr=3e-4, folder=tmp_path, inner=Inner(depth=9))
     (tmp_path / "a.yaml").write_text(as_yaml(settings))
     assert load_settings(Outer, [str(tmp_path / "a.yaml")]) == settings
-
-
-def test_a_program_ends_with_2_on_a_bad_config(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        settings_from_command_line(Outer, ["lrr=1"])
-    assert caught.value.code == 2
-    assert "Did you mean lr?" in capsys.readouterr().err
-
-
-def test_print_config_shows_every_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        settings_from_command_line(Outer, ["inner.depth=5", "--print-config"])
-    assert caught.value.code == 0
-    assert (
-        capsys.readouterr().out
-        == "lr: 0.001\nfolder: data\nmaybe: null\ninner:\n  depth: 5\n  place: here\n"
-        "over_write: false\neither: 0.5\n"
-    )

@@ -94,7 +94,7 @@ def test_recordings_are_named_by_their_ids_or_numbered(
 
 
 def test_ids_of_another_number_or_type_are_refused(tmp_path: Path) -> None:
-    for ids, reason in (([1, 2], "wrong_shape"), (["a", "b", "c"], "unsupported_type")):
+    for ids, reason in (([1, 2], "wrong_shape"), ([1j, 2j, 3j], "unsupported_type")):
         path = write(tmp_path / f"{reason}.h5")
         with h5py.File(path, "a") as file:
             del file["ids"]
@@ -102,6 +102,19 @@ def test_ids_of_another_number_or_type_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RecordError) as caught:
             recording_names(path, LAYOUT)
         assert caught.value.reason == reason
+
+
+def test_ids_may_be_texts_of_any_length_but_not_without_a_bound(tmp_path: Path) -> None:
+    def named(name: str, ids: list[str]) -> list[str]:
+        path = write(tmp_path / name)
+        with h5py.File(path, "a") as file:
+            del file["ids"]
+            file.create_dataset("ids", data=ids, dtype=h5py.string_dtype())
+        return recording_names(path, LAYOUT)
+
+    assert named("a.h5", ["a", "b\u00f6", " c "]) == ["a", "b\u00f6", "c"]
+    with pytest.raises(RecordError, match="bytes of ids"):
+        named("b.h5", ["a", "b" * 2**23, "c" * 2**23 + "c"])
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:

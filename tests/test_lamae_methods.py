@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.masking import Mask, draw_mask
-from lamae.model.recorded import Recorded, valid_patches
+from lamae.model.recorded import WHOLE, Recorded, valid_patches
 from lamae.model.settings import AutoencoderSettings, MaskKind, Method
 from pretrain.cost.parameters import parameter_report
 
@@ -38,7 +38,7 @@ def make_signal() -> torch.Tensor:
     return torch.randn(BATCH, 12, PATCH * PATCHES, generator=torch.Generator().manual_seed(1))
 
 
-def make_mask(kind: MaskKind = "random", **given: Recorded) -> Mask:
+def make_mask(kind: MaskKind = "random", recorded: Recorded = WHOLE) -> Mask:
     return draw_mask(
         kind,
         batch=BATCH,
@@ -46,7 +46,7 @@ def make_mask(kind: MaskKind = "random", **given: Recorded) -> Mask:
         patches=PATCHES,
         mask_ratio=0.75,
         generator=torch.Generator().manual_seed(2),
-        **given,
+        recorded=recorded,
     )
 
 

@@ -16,7 +16,7 @@ from lamae.runs.checksums import write_checksums
 from lamae.runs.run_folder import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
 from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
-from pretrain import main
+from pretrain import run as main
 from pretrain.batches import Reader, step_batches
 from pretrain.loop import Training, train_step
 from pretrain.settings import PretrainSettings

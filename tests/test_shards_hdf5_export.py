@@ -18,8 +18,8 @@ from lamae.errors import InputError
 from lamae.readers.hdf5_files import read_hdf5
 from lamae.storage.corpus import Corpus
 from lamae.storage.samples import Sample
-from shards.build.plan import BUILDING
 from shards.build.run import build_shards
+from shards.entries import BUILDING
 from shards.hdf5 import import_file as import_hdf5
 from shards.hdf5.export import export_shards
 from shards.hdf5.import_file import import_shards

@@ -17,8 +17,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from lamae.errors import InputError
 from lamae.storage.corpus import MANIFEST, Corpus
-from shards.build.plan import BUILDING
 from shards.build.run import build_shards
+from shards.entries import BUILDING
 from shards.remote import store as remote_store
 from shards.remote.build import UPLOADING, build_remote_part, build_remote_shards
 from shards.remote.store import Store

@@ -37,7 +37,7 @@ def listing(folder: Path, kind: str = "folder", **settings: object) -> Listing:
 
 
 def label_table(path: Path, **settings: object) -> LabelTable:
-    return read_label_table(path, settings_of(path.parent, **settings))
+    return read_label_table(path, settings_of(path.parent, "folder", **settings))
 
 
 def write_arrays(folder: Path) -> None:

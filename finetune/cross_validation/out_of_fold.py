@@ -17,10 +17,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lamae.errors import InputError
-from lamae.statistics.interval import check_request
+from lamae.statistics.interval import (
+    check_request,
+)
 from lamae.statistics.metrics import weighted_class_scores
 from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
-from lamae.statistics.score_intervals import BootstrapScores, arrange_scores
+from lamae.statistics.score_intervals import BootstrapScores, score_intervals
 
 _log = logging.getLogger(__name__)
 
@@ -92,8 +94,8 @@ def fold_scores(
         generator=generator,
     )
     values = _whole(drawn.values, next(iter(drawn.values)))
-    return arrange_scores(
-        values, labels, strata, classes=classes, redrawn=drawn.redrawn, level=level
+    return score_intervals(
+        values, labels, strata, classes=classes, level=level, redrawn=drawn.redrawn
     )
 
 

@@ -126,9 +126,9 @@ class SavedProgress:
     def _check_same(self, before: dict[str, Any]) -> None:
         """Raise InputError where a piece is of other settings or data than this run."""
         known = {name: before.get(name) for name in self._about}
-        saved = known.get("settings")
-        if isinstance(saved, Mapping):
-            known["settings"] = with_present_names(FinetuneSettings, saved)
+        settings = known.get("settings")
+        if isinstance(settings, Mapping):
+            known["settings"] = with_present_names(FinetuneSettings, settings)
         if known != self._about:
             name, found, wanted = first_difference(known, self._about)
             raise InputError(

@@ -1,8 +1,8 @@
 """Training of a classifier: steps, early stopping on held-out patients, the best epoch kept.
 
-A step is divided into micro-batches of fixed size, whichever process computes which: dropout is
-drawn from (seed, step, micro-batch), batch statistics are those of a micro-batch, and the running
-statistics move by the mean over micro-batches. So any number of processes gives the same classifier, to rounding.
+A step is divided into micro-batches of fixed size: dropout is drawn from (seed, step, micro-batch),
+batch statistics are those of a micro-batch, and the running statistics move by the mean over
+micro-batches. So any number of processes gives the same classifier, to rounding.
 """
 
 import math

@@ -45,7 +45,7 @@ class Reconstruction(NamedTuple):
 
 
 class LAMAE(nn.Module):
-    """Latent attention masked autoencoder (arXiv 2603.26475; settings from docs/design.md)."""
+    """Latent attention masked autoencoder (arXiv 2603.26475; docs/explanation/lamae.md)."""
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         """Build an autoencoder with random weights."""

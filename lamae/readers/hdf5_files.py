@@ -4,7 +4,6 @@ A file is taken as a stranger's: a dataset may not lead out of it, nor claim muc
 stores, and recordings are read one at a time.
 """
 
-import itertools
 import math
 import zlib
 from collections.abc import Mapping
@@ -20,6 +19,16 @@ from lamae.errors import RecordError
 from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
 from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
 from lamae.readers.array_layout import Reason as LayoutReason
+from lamae.readers.hdf5_chunks import (
+    CACHE_BYTES,
+    CHECKSUM_BYTES,
+    FILTERS,
+    FLETCHER32,
+    GZIP,
+    CheckedData,
+    ChunkError,
+    read_packed,
+)
 
 Reason = Literal[
     "missing_file",
@@ -38,11 +47,11 @@ MAX_COMPRESSION = 100
 MAX_CHUNK_BYTES = 2**27
 """Largest chunk of a dataset that is read: it is in memory whole."""
 
+MAX_TEXT_BYTES = 2**24
+"""Most bytes of all ids of a file, where they are texts of variable length."""
+
 _OPEN_FILES = 2  # a build takes one after the other, and each has a cache
-_CACHE_BYTES, _CACHE_SLOTS = 2**27, 10_007  # chunks may cross recordings: unpack them once
-_GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
-_FILTERS = (_SHUFFLE, _GZIP, _FLETCHER32)
-_CHECKSUM_BYTES = 4
+_CACHE_SLOTS = 10_007
 
 # What h5py raises where a file is not what it expects.
 _H5PY_ERRORS = (
@@ -64,15 +73,6 @@ class _Version(NamedTuple):
     inode: int
     modified_ns: int
     size: int
-
-
-class _Checked(NamedTuple):
-    """A dataset whose claims its file can keep."""
-
-    data: h5py.Dataset
-    filters: tuple[int, ...]
-    unpacked: dict[tuple[int, ...], np.ndarray]
-    """By corner, the chunks that were unpacked last."""
 
 
 def read_hdf5(
@@ -122,10 +122,26 @@ def recording_names(path: Path, layout: ArrayLayout) -> list[str]:
     if ids.data.shape not in ((shape[0],), (shape[0], 1)):
         value = f"shape {ids.data.shape} of {layout.ids}"
         _refuse(str(path), "wrong_shape", value, f"an id for each of {shape[0]} recordings")
+    if ids.data.dtype.kind == "O":
+        return _texts(ids.data, str(path))
     values = _read(ids, (), str(path)).ravel()
     if values.dtype.kind == "S":
         return [value.decode(errors="replace").strip() for value in values]
     return [str(value) for value in values]
+
+
+def _texts(ids: h5py.Dataset, name: str) -> list[str]:
+    """Read texts of variable length, which a file may all let point at one long text."""
+    found: list[str] = []
+    room = MAX_TEXT_BYTES
+    for place in range(len(ids)):
+        content = bytes(np.ravel(ids[place])[0])
+        room -= len(content)
+        if room < 0:
+            value = f"more than {MAX_TEXT_BYTES} bytes of ids"
+            _refuse(name, "claims_more_than_it_stores", value, "an id for each recording")
+        found.append(content.decode(errors="replace").strip())
+    return found
 
 
 def read_array(
@@ -135,8 +151,8 @@ def read_array(
     return _read(_dataset(path, place, text=text), item, str(path))
 
 
-def _dataset(path: Path, place: str, *, text: bool = False) -> _Checked:
-    """Return a dataset of numbers, or of text of fixed length where that is allowed."""
+def _dataset(path: Path, place: str, *, text: bool = False) -> CheckedData:
+    """Return a dataset of numbers, or of text where that is allowed."""
     try:
         found = path.stat()
         version = _Version(path, found.st_ino, found.st_mtime_ns, found.st_size)
@@ -156,21 +172,21 @@ def _dataset(path: Path, place: str, *, text: bool = False) -> _Checked:
 def _opened(version: _Version) -> h5py.File:
     """Open a file that nobody writes; some disks cannot lock."""
     return h5py.File(
-        version.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS
+        version.path, "r", locking=False, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS
     )
 
 
 @lru_cache(2 * _OPEN_FILES)
-def _checked(version: _Version, place: str, text: bool) -> _Checked:
+def _checked(version: _Version, place: str, text: bool) -> CheckedData:
     data, name = _found(version, place), str(version.path)
     if data.is_virtual or data.external:
         value = f"{place} is stored in other files"
         _refuse(name, "leads_out_of_the_file", value, "data in the file itself")
-    if not (text and data.dtype.kind == "S"):
+    if not (text and h5py.check_string_dtype(data.dtype)):
         check_type(data.dtype, name)
     filters = _filters(data, name)
     _check_storage(data, filters, version.size, name)
-    return _Checked(data, filters, unpacked={})
+    return CheckedData(data, filters, unpacked={})
 
 
 def _found(version: _Version, place: str) -> h5py.Dataset:
@@ -195,12 +211,12 @@ def _filters(data: h5py.Dataset, name: str) -> tuple[int, ...]:
     created = data.id.get_create_plist()
     found = [created.get_filter(place) for place in range(created.get_nfilters())]
     codes = tuple(one[0] for one in found)
-    if codes != tuple(code for code in _FILTERS if code in codes):
+    if codes != tuple(code for code in FILTERS if code in codes):
         value = f"filters {[one[3].decode(errors='replace') for one in found]}"
         expected = "shuffle, gzip and fletcher32, in this order, or some of them"
         remedy = "Write it again, compressed with gzip."
         _refuse(name, "unsupported_compression", value, expected, remedy)
-    if _GZIP in codes and data.id.get_type() != h5py.h5t.py_create(data.dtype):
+    if GZIP in codes and data.id.get_type() != h5py.h5t.py_create(data.dtype):
         _refuse(name, "unsupported_type", f"values of an unusual {data.dtype}", "numpy's own types")
     return codes
 
@@ -212,15 +228,15 @@ def _check_storage(
     item = data.dtype.itemsize
     claimed, chunk = math.prod(data.shape) * item, math.prod(data.chunks or ()) * item
     stored = min(data.id.get_storage_size(), file_bytes)
-    bare = chunk + _CHECKSUM_BYTES * (_FLETCHER32 in filters)
+    bare = chunk + CHECKSUM_BYTES * (FLETCHER32 in filters)
     sizes: list[int] = []
 
     def measure(info: h5py.h5d.StoreInfo) -> None:
-        sizes.append(bare + 1 if info.filter_mask and _GZIP not in filters else info.size)
+        sizes.append(bare + 1 if info.filter_mask and GZIP not in filters else info.size)
 
     if data.chunks:
         data.id.chunk_iter(measure)
-    low, high = (1, bare + bare // 100 + 64) if _GZIP in filters else (bare, bare)
+    low, high = (1, bare + bare // 100 + 64) if GZIP in filters else (bare, bare)
     honest = (
         0 < claimed <= stored * (MAX_COMPRESSION if data.chunks else 1)
         and chunk <= MAX_CHUNK_BYTES
@@ -232,64 +248,15 @@ def _check_storage(
         _refuse(name, "claims_more_than_it_stores", value, expected)
 
 
-def _read(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
+def _read(found: CheckedData, place: tuple[int, ...], name: str) -> np.ndarray:
     try:
-        if _GZIP in found.filters:
-            return _read_packed(found, place, name)
+        if GZIP in found.filters:
+            return read_packed(found, place)
         return np.asarray(found.data[place])
-    except RecordError:
-        raise
+    except ChunkError as error:
+        _refuse(name, "claims_more_than_it_stores", error.value, error.expected)
     except (*_H5PY_ERRORS, zlib.error) as error:
         _refuse_unreadable(name, error)
-
-
-def _read_packed(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
-    """Put a recording, or all of a dataset, together from its chunks.
-
-    HDF5's own filter allocates what a chunk inflates to, and reads beyond one that is short.
-    """
-    data = found.data
-    wanted = [range(p, p + 1) for p in place] + [range(n) for n in data.shape[len(place) :]]
-    values = np.empty([len(one) for one in wanted], data.dtype)
-    steps = [
-        range(one.start // step * step, one.stop, step)
-        for one, step in zip(wanted, data.chunks, strict=True)
-    ]
-    for corner in itertools.product(*steps):
-        source, target = [], []
-        for first, step, one in zip(corner, data.chunks, wanted, strict=True):
-            low, high = max(first, one.start), min(first + step, one.stop)
-            source.append(slice(low - first, high - first))
-            target.append(slice(low - one.start, high - one.start))
-        values[tuple(target)] = _chunk(found, corner, name)[tuple(source)]
-    return values.reshape(data.shape[len(place) :])
-
-
-def _chunk(found: _Checked, corner: tuple[int, ...], name: str) -> np.ndarray:
-    """Return a chunk, unpacked; one that was never written holds the fill value."""
-    if corner in found.unpacked:
-        return found.unpacked[corner]
-    data = found.data
-    if not data.id.get_chunk_info_by_coord(corner).size:
-        return np.full(data.chunks, data.fillvalue)
-    skipped, packed = data.id.read_direct_chunk(corner)
-    done = {code for place, code in enumerate(found.filters) if not skipped >> place & 1}
-    size = math.prod(data.chunks) * data.dtype.itemsize
-    if _FLETCHER32 in done:
-        packed = packed[:-_CHECKSUM_BYTES]  # gzip has a checksum of its own
-    if _GZIP in done:
-        packed = zlib.decompressobj().decompress(packed, size + 1)
-    if len(packed) != size:
-        value = f"a chunk at {corner} of {len(packed)} bytes or more"
-        _refuse(name, "claims_more_than_it_stores", value, f"{size} bytes")
-    if _SHUFFLE in done:
-        planes = np.frombuffer(packed, np.uint8).reshape(data.dtype.itemsize, -1)
-        packed = planes.T.tobytes()
-    values = np.frombuffer(packed, data.dtype).reshape(data.chunks)
-    while found.unpacked and (len(found.unpacked) + 1) * size > _CACHE_BYTES:
-        del found.unpacked[next(iter(found.unpacked))]
-    found.unpacked[corner] = values
-    return values
 
 
 def _refuse_unreadable(name: str, error: Exception) -> NoReturn:

@@ -29,7 +29,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from lamae.errors import InputError
 from lamae.statistics.interval import (
@@ -38,7 +38,10 @@ from lamae.statistics.interval import (
     shortfall_interval,
     symmetric_interval,
 )
-from lamae.statistics.metrics import macro, weighted_class_scores
+from lamae.statistics.metrics import (
+    macro,
+    weighted_class_scores,
+)
 from lamae.statistics.patient_resampling import (
     PatientStrata,
     resample_statistics,
@@ -122,31 +125,37 @@ def bootstrap_scores(
         resamples=resamples,
         generator=generator,
     )
-    return arrange_scores(
-        drawn.values, labels, strata, classes=classes, redrawn=drawn.redrawn, level=level
+    return score_intervals(
+        drawn.values, labels, strata, classes=classes, level=level, redrawn=drawn.redrawn
     )
 
 
-def arrange_scores(
-    draws: Mapping[str, Float[np.ndarray, "all_then_resamples measures"]],
+def score_intervals(
+    draws: Mapping[str, np.ndarray],
     labels: Bool[np.ndarray, "records classes"],
     strata: PatientStrata,
     *,
     classes: Sequence[str],
-    redrawn: int,
     level: float,
+    redrawn: int,
 ) -> BootstrapScores:
-    """Arrange AUROC and then average precision of each class on resamples as intervals.
+    """Return intervals of models and of their differences, from draws on the same resamples.
 
-    Draws are by model, in one row on all records, then in a row for each resample. A measure that
-    is not defined on a resample has no part in its interval.
+    Args:
+        draws: by model, (1 + resamples, 2 * classes): AUROC, then average precision, of all
+            records first; NaN for a class without a value.
+        labels: True where a record is positive for a class.
+        strata: the patients of the records.
+        classes: names of the columns of `labels`.
+        level: probability with which an interval is meant to cover.
+        redrawn: resamples that were drawn again.
     """
     first, *others = draws
     undefined = np.isnan(draws[first][0]).reshape(2, -1).any(axis=0)
     return BootstrapScores(
         models={
-            model: _intervals(own, classes, partial(shortfall_interval, level=level))
-            for model, own in draws.items()
+            model: _intervals(values, classes, partial(shortfall_interval, level=level))
+            for model, values in draws.items()
         },
         differences={
             other: _intervals(
@@ -158,7 +167,7 @@ def arrange_scores(
         positive_patients={
             name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
         },
-        left_out=tuple(name for name, lacks in zip(classes, undefined, strict=True) if lacks),
+        left_out=tuple(np.array(classes)[undefined].tolist()),
         records=len(labels),
         patients=len(strata.stratum),
         resamples=len(draws[first]) - 1,
@@ -175,16 +184,21 @@ def _mean_over_runs(labels: np.ndarray, runs: np.ndarray, weights: np.ndarray) -
 def _intervals(
     draws: np.ndarray, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
 ) -> ScoreIntervals:
-    parts = np.split(draws, 2, axis=1)
-
-    def of(values: np.ndarray) -> Interval:
-        return interval(values[np.isfinite(values)])
-
+    measures = np.split(draws, 2, axis=1)
+    means = [interval(_defined(macro(values))) for values in measures]
     by_class = [
-        {name: of(part[:, i]) for i, name in enumerate(classes) if np.isfinite(part[0, i])}
-        for part in parts
+        {
+            name: interval(_defined(values[:, i]))
+            for i, name in enumerate(classes)
+            if not np.isnan(values[0, i])
+        }
+        for values in measures
     ]
-    return ScoreIntervals(of(macro(parts[0])), of(macro(parts[1])), by_class[0], by_class[1])
+    return ScoreIntervals(means[0], means[1], by_class[0], by_class[1])
+
+
+def _defined(draws: np.ndarray) -> np.ndarray:
+    return draws[~np.isnan(draws)]
 
 
 def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:

@@ -14,9 +14,9 @@ from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import INDEX, MANIFEST, merge_indexes
 from shards.build.blocks import Built, disk_errors_as_input_errors, exclusive_lock, read_block
 from shards.build.duplicates import settle_duplicates
-from shards.build.plan import BUILDING, GIVEN, read_plan
+from shards.build.plan import GIVEN, read_plan
 from shards.build.report import COUNTED, Counts, write_checked_summary, write_manifest
-from shards.entries import Reject
+from shards.entries import BUILDING, Reject
 from shards.rejects import (
     REJECTS,
     by_reason,

@@ -36,9 +36,10 @@ from shards.build.blocks import (
     write_block,
 )
 from shards.build.encode import encode_sample
-from shards.build.plan import BUILDING, PLAN, locked
+from shards.build.plan import PLAN, locked
 from shards.build.report import seal_manifest, write_checked_summary
 from shards.build.writer import ShardWriter
+from shards.entries import BUILDING
 from shards.hdf5.export import METADATA, SIGNALS
 from shards.hdf5.settings import ImportSettings
 from shards.processes import map_tasks

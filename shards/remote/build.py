@@ -17,9 +17,10 @@ from lamae.errors import InputError
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import MANIFEST
 from shards.build.blocks import build_block
-from shards.build.plan import BUILDING, PLAN, locked, make_plan, plan_digest
+from shards.build.plan import PLAN, locked, make_plan, plan_digest
 from shards.build.report import write_checked_summary
 from shards.build.run import BuildBlock, PartBuilt, build_part, build_shards
+from shards.entries import BUILDING
 from shards.remote.source import Mirror, build_fetched_block, fetch_listing
 from shards.remote.store import Store
 from shards.settings import CommandSettings, ShardsSettings

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from lamae.files import printable
+from lamae.readers.regular_files import decoded
 from shards.entries import Reject
 from shards.rejects import NOT_READ
 
@@ -52,11 +54,7 @@ def _beginning(path: Path) -> str:
         return f"nothing that can be read: {error.strerror}"
     if not start:
         return "nothing: it is empty"
-    for encoding in ("utf-8-sig", "utf-16"):
-        try:
-            line = start.decode(encoding).split("\n")[0].strip()
-        except UnicodeDecodeError:
-            continue
-        if line.isprintable():
-            return repr(line)
+    line = decoded(start).split("\n")[0].strip()
+    if line and printable(line) == line:
+        return repr(line)
     return f"the bytes {start[:16].hex(' ')}"

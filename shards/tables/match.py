@@ -93,8 +93,8 @@ class _Ends:
         for last in dict.fromkeys((plain.name, whole)):
             parts = (*plain.parts[:-1], last)
             found = [(own, path) for own, path in self._by_name[last] if _one_ends(own, parts)]
-            if len(found) > 1 and PurePosixPath(name).suffix:
-                found = [f for f in found if f[1].casefold().endswith(name.casefold())] or found
+            if len(found) > 1:
+                found = [f for f in found if _ending(f[1]) == _ending(name)] or found
             if found:
                 return tuple(path for _, path in found)
         return ()
@@ -135,6 +135,10 @@ def _plain(name: str) -> str:
     """Return a path with slashes, without blanks around or the letter of a drive."""
     plain = name.strip().strip("\"'").replace("\\", "/")
     return _DRIVE.sub("", plain, count=1) if _DRIVE.match(plain) else plain
+
+
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.casefold()
 
 
 def _without_ending(path: str, endings: Collection[str]) -> str:
