@@ -243,9 +243,8 @@ class Training:
 
     def score_held_out(self) -> np.ndarray:
         """Return float64 (held_out, classes): probabilities of the held-out recordings."""
-        scored = score_recordings(
-            self.classifier, self.data.held_out, self.reading, accelerator=self.accelerator
-        )
+        held_out, accelerator = self.data.held_out, self.accelerator
+        scored = score_recordings(self.classifier, held_out, self.reading, accelerator=accelerator)
         if scored.unusable or not np.isfinite(scored.probabilities).all():
             raise InputError(
                 "held-out patients",
