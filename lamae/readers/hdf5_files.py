@@ -4,13 +4,10 @@ A file is taken as a stranger's: a dataset may not lead out of it, nor claim muc
 stores, and recordings are read one at a time.
 """
 
-import itertools
-import math
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn, get_args
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -19,42 +16,22 @@ from lamae.ecg.record import Reading
 from lamae.errors import RecordError
 from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
 from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
-from lamae.readers.array_layout import Reason as LayoutReason
+from lamae.readers.hdf5_storage import (
+    CACHE_BYTES,
+    H5PY_ERRORS,
+    CheckedDataset,
+    check_storage,
+    read_values,
+    refuse,
+    refuse_unreadable,
+)
+from lamae.readers.hdf5_storage import REASONS as STORAGE_REASONS
 
-Reason = Literal[
-    "missing_file",
-    "unreadable_file",
-    "no_such_dataset",
-    "leads_out_of_the_file",
-    "unsupported_compression",
-    "claims_more_than_it_stores",
-    "no_such_recording",
-]
-REASONS: tuple[str, ...] = (*get_args(Reason), *LAYOUT_REASONS)
+REASONS: tuple[str, ...] = (*STORAGE_REASONS, *LAYOUT_REASONS)
 """Every reason that a RecordError of this module can have."""
 
-MAX_COMPRESSION = 100
-"""Datasets that claim more than so many times the bytes they store are refused."""
-MAX_CHUNK_BYTES = 2**27
-"""Largest chunk of a dataset that is read: it is in memory whole."""
-
 _OPEN_FILES = 2  # a build takes one after the other, and each has a cache
-_CACHE_BYTES, _CACHE_SLOTS = 2**27, 10_007  # chunks may cross recordings: unpack them once
-_GZIP, _SHUFFLE, _FLETCHER32 = 1, 2, 3
-_FILTERS = (_SHUFFLE, _GZIP, _FLETCHER32)
-_CHECKSUM_BYTES = 4
-
-# What h5py raises where a file is not what it expects.
-_H5PY_ERRORS = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    RuntimeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-)
+_CACHE_SLOTS = 10_007
 
 
 class _Version(NamedTuple):
@@ -64,15 +41,6 @@ class _Version(NamedTuple):
     inode: int
     modified_ns: int
     size: int
-
-
-class _Checked(NamedTuple):
-    """A dataset whose claims its file can keep."""
-
-    data: h5py.Dataset
-    filters: tuple[int, ...]
-    unpacked: dict[tuple[int, ...], np.ndarray]
-    """By corner, the chunks that were unpacked last."""
 
 
 def read_hdf5(
@@ -97,9 +65,9 @@ def read_hdf5(
         recording, place = shape[1:], (item,)
         if len(shape) != 3 or not 0 <= item < shape[0]:
             value = f"number {item} of shape {shape}"
-            _refuse(name, "no_such_recording", value, "a recording of the file")
+            refuse(name, "no_such_recording", value, "a recording of the file")
     by_lead = leads_first(recording, layout, leads=len(layout.leads), name=name)
-    values = _read(found, place, name)
+    values = read_values(found, place, name)
     signal = values if by_lead else values.T
     files = (path,) if item is None else ()
     return array_reading(
@@ -115,62 +83,66 @@ def recording_names(path: Path, layout: ArrayLayout) -> list[str]:
     shape = _dataset(path, layout.dataset).data.shape
     if len(shape) != 3:
         expected = "three axes: recordings, and the two of each"
-        _refuse(str(path), "wrong_shape", f"shape {shape} of {layout.dataset}", expected)
+        refuse(str(path), "wrong_shape", f"shape {shape} of {layout.dataset}", expected)
     if layout.ids is None:
         return [str(number) for number in range(shape[0])]
     ids = _dataset(path, layout.ids, text=True)
     if ids.data.shape not in ((shape[0],), (shape[0], 1)):
         value = f"shape {ids.data.shape} of {layout.ids}"
-        _refuse(str(path), "wrong_shape", value, f"an id for each of {shape[0]} recordings")
-    values = _read(ids, (), str(path)).ravel()
-    if values.dtype.kind == "S":
-        return [value.decode(errors="replace").strip() for value in values]
-    return [str(value) for value in values]
+        refuse(str(path), "wrong_shape", value, f"an id for each of {shape[0]} recordings")
+    return [_identifier(value) for value in read_values(ids, (), str(path)).ravel()]
+
+
+def _identifier(value: object) -> str:
+    """Return an id as text; a float that is a whole number is that number, as pandas loses it."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace").strip()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def read_array(
     path: Path, place: str, item: tuple[int, ...] = (), *, text: bool = False
 ) -> np.ndarray:
     """Return a dataset of a file, or one item of it; raises RecordError as `read_hdf5` does."""
-    return _read(_dataset(path, place, text=text), item, str(path))
+    return read_values(_dataset(path, place, text=text), item, str(path))
 
 
-def _dataset(path: Path, place: str, *, text: bool = False) -> _Checked:
-    """Return a dataset of numbers, or of text of fixed length where that is allowed."""
+def _dataset(path: Path, place: str, *, text: bool = False) -> CheckedDataset:
+    """Return a dataset of numbers, or of text where that is allowed."""
     try:
         found = path.stat()
         version = _Version(path, found.st_ino, found.st_mtime_ns, found.st_size)
         if not path.is_file():
             raise ValueError("no file")
     except (OSError, ValueError):
-        _refuse(str(path), "missing_file", f"no {path.name}", "an HDF5 file")
+        refuse(str(path), "missing_file", f"no {path.name}", "an HDF5 file")
     try:
         return _checked(version, place, text)
     except RecordError:
         raise
-    except _H5PY_ERRORS as error:
-        _refuse_unreadable(str(path), error)
+    except H5PY_ERRORS as error:
+        refuse_unreadable(str(path), error)
 
 
 @lru_cache(_OPEN_FILES)
 def _opened(version: _Version) -> h5py.File:
     """Open a file that nobody writes; some disks cannot lock."""
     return h5py.File(
-        version.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS
+        version.path, "r", locking=False, rdcc_nbytes=CACHE_BYTES, rdcc_nslots=_CACHE_SLOTS
     )
 
 
 @lru_cache(2 * _OPEN_FILES)
-def _checked(version: _Version, place: str, text: bool) -> _Checked:
+def _checked(version: _Version, place: str, text: bool) -> CheckedDataset:
     data, name = _found(version, place), str(version.path)
     if data.is_virtual or data.external:
         value = f"{place} is stored in other files"
-        _refuse(name, "leads_out_of_the_file", value, "data in the file itself")
-    if not (text and data.dtype.kind == "S"):
+        refuse(name, "leads_out_of_the_file", value, "data in the file itself")
+    if not (text and (data.dtype.kind == "S" or h5py.check_string_dtype(data.dtype))):
         check_type(data.dtype, name)
-    filters = _filters(data, name)
-    _check_storage(data, filters, version.size, name)
-    return _Checked(data, filters, unpacked={})
+    return check_storage(data, version.size, name)
 
 
 def _found(version: _Version, place: str) -> h5py.Dataset:
@@ -181,129 +153,10 @@ def _found(version: _Version, place: str) -> h5py.Dataset:
         if link is None:
             break
         if not isinstance(link, h5py.HardLink):
-            _refuse(name, "leads_out_of_the_file", f"{place} is a link", "data in the file itself")
+            refuse(name, "leads_out_of_the_file", f"{place} is a link", "data in the file itself")
         node = node[part]
     else:
         if isinstance(node, h5py.Dataset) and node.shape:
             return node
     remedy = "Set arrays.dataset and arrays.ids."
-    _refuse(name, "no_such_dataset", f"no array {place}", "an array there", remedy)
-
-
-def _filters(data: h5py.Dataset, name: str) -> tuple[int, ...]:
-    """Return the codes of a dataset's filters, which are among those that are undone here."""
-    created = data.id.get_create_plist()
-    found = [created.get_filter(place) for place in range(created.get_nfilters())]
-    codes = tuple(one[0] for one in found)
-    if codes != tuple(code for code in _FILTERS if code in codes):
-        value = f"filters {[one[3].decode(errors='replace') for one in found]}"
-        expected = "shuffle, gzip and fletcher32, in this order, or some of them"
-        remedy = "Write it again, compressed with gzip."
-        _refuse(name, "unsupported_compression", value, expected, remedy)
-    if _GZIP in codes and data.id.get_type() != h5py.h5t.py_create(data.dtype):
-        _refuse(name, "unsupported_type", f"values of an unusual {data.dtype}", "numpy's own types")
-    return codes
-
-
-def _check_storage(
-    data: h5py.Dataset, filters: tuple[int, ...], file_bytes: int, name: str
-) -> None:
-    """Hold what a dataset claims against what it stores; HDF5 reads beyond chunks too short."""
-    item = data.dtype.itemsize
-    claimed, chunk = math.prod(data.shape) * item, math.prod(data.chunks or ()) * item
-    stored = min(data.id.get_storage_size(), file_bytes)
-    bare = chunk + _CHECKSUM_BYTES * (_FLETCHER32 in filters)
-    sizes: list[int] = []
-
-    def measure(info: h5py.h5d.StoreInfo) -> None:
-        sizes.append(bare + 1 if info.filter_mask and _GZIP not in filters else info.size)
-
-    if data.chunks:
-        data.id.chunk_iter(measure)
-    low, high = (1, bare + bare // 100 + 64) if _GZIP in filters else (bare, bare)
-    honest = (
-        0 < claimed <= stored * (MAX_COMPRESSION if data.chunks else 1)
-        and chunk <= MAX_CHUNK_BYTES
-        and all(low <= size <= high for size in sizes)
-    )
-    if not honest:
-        value = f"{claimed} bytes, of which {stored} are stored, in chunks of {chunk}"
-        expected = f"at most {MAX_COMPRESSION} times as many, in chunks of {MAX_CHUNK_BYTES}"
-        _refuse(name, "claims_more_than_it_stores", value, expected)
-
-
-def _read(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
-    try:
-        if _GZIP in found.filters:
-            return _read_packed(found, place, name)
-        return np.asarray(found.data[place])
-    except RecordError:
-        raise
-    except (*_H5PY_ERRORS, zlib.error) as error:
-        _refuse_unreadable(name, error)
-
-
-def _read_packed(found: _Checked, place: tuple[int, ...], name: str) -> np.ndarray:
-    """Put a recording, or all of a dataset, together from its chunks.
-
-    HDF5's own filter allocates what a chunk inflates to, and reads beyond one that is short.
-    """
-    data = found.data
-    wanted = [range(p, p + 1) for p in place] + [range(n) for n in data.shape[len(place) :]]
-    values = np.empty([len(one) for one in wanted], data.dtype)
-    steps = [
-        range(one.start // step * step, one.stop, step)
-        for one, step in zip(wanted, data.chunks, strict=True)
-    ]
-    for corner in itertools.product(*steps):
-        source, target = [], []
-        for first, step, one in zip(corner, data.chunks, wanted, strict=True):
-            low, high = max(first, one.start), min(first + step, one.stop)
-            source.append(slice(low - first, high - first))
-            target.append(slice(low - one.start, high - one.start))
-        values[tuple(target)] = _chunk(found, corner, name)[tuple(source)]
-    return values.reshape(data.shape[len(place) :])
-
-
-def _chunk(found: _Checked, corner: tuple[int, ...], name: str) -> np.ndarray:
-    """Return a chunk, unpacked; one that was never written holds the fill value."""
-    if corner in found.unpacked:
-        return found.unpacked[corner]
-    data = found.data
-    if not data.id.get_chunk_info_by_coord(corner).size:
-        return np.full(data.chunks, data.fillvalue)
-    skipped, packed = data.id.read_direct_chunk(corner)
-    done = {code for place, code in enumerate(found.filters) if not skipped >> place & 1}
-    size = math.prod(data.chunks) * data.dtype.itemsize
-    if _FLETCHER32 in done:
-        packed = packed[:-_CHECKSUM_BYTES]  # gzip has a checksum of its own
-    if _GZIP in done:
-        packed = zlib.decompressobj().decompress(packed, size + 1)
-    if len(packed) != size:
-        value = f"a chunk at {corner} of {len(packed)} bytes or more"
-        _refuse(name, "claims_more_than_it_stores", value, f"{size} bytes")
-    if _SHUFFLE in done:
-        planes = np.frombuffer(packed, np.uint8).reshape(data.dtype.itemsize, -1)
-        packed = planes.T.tobytes()
-    values = np.frombuffer(packed, data.dtype).reshape(data.chunks)
-    while found.unpacked and (len(found.unpacked) + 1) * size > _CACHE_BYTES:
-        del found.unpacked[next(iter(found.unpacked))]
-    found.unpacked[corner] = values
-    return values
-
-
-def _refuse_unreadable(name: str, error: Exception) -> NoReturn:
-    value = f"{type(error).__name__}: {error}"
-    _refuse(name, "unreadable_file", value, "an HDF5 file, whole")
-
-
-def _refuse(
-    name: str,
-    reason: Reason | LayoutReason,
-    value: str,
-    expected: str,
-    remedy: str = "Leave it out.",
-) -> NoReturn:
-    raise RecordError(
-        f"recording {name}", reason=reason, value=value, expected=expected, remedy=remedy
-    )
+    refuse(name, "no_such_dataset", f"no array {place}", "an array there", remedy)
