@@ -3,7 +3,7 @@
 .venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--arms ARM ...] [--seeds 3] [--json FILE]
 Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, about nine
 minutes each on one core, then fits the superclass probe of
-configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the same for all, and
+configs/finetune/ptbxl_superclass.yaml on some patients of that split, the same for all, and
 scores it on the validation split. All arms have equal steps, order of recordings and decoder, and,
 arms of masking aside, differ in `encoder.method` alone. An interrupted run goes on where it was.
 
@@ -33,14 +33,14 @@ from lamae.config import load_settings
 from lamae.model.checkpoint import load_autoencoder
 from lamae.model.encoder import Encoder
 from lamae.runs.tracking import SUMMARY, read_summary
+from lamae.statistics.interval import Interval
 from lamae.statistics.metrics import class_scores, macro
-from lamae.statistics.score_intervals import BootstrapScores, Interval, bootstrap_scores
+from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN, PROBE = (
-    ROOT / "configs" / name
-    for name in ("pretrain/cpu.yaml", "finetune/ptbxl_superclass_probe.yaml")
+    ROOT / "configs" / name for name in ("pretrain/cpu.yaml", "finetune/ptbxl_superclass.yaml")
 )
 ARMS = {
     "lamae": [],

@@ -27,12 +27,12 @@ from finetune.anomaly.detector.training import learn, windows_to_learn
 from finetune.anomaly.evaluation.normals import Judged, make_anomaly_task
 from finetune.anomaly.run import windows_of_500
 from finetune.anomaly.settings import AnomalyTraining, Architecture
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import Windows
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
-from lamae.statistics.score_intervals import Interval
 from lamae.statistics.thresholds import choose_thresholds, f_beta, weighted_confusion
 from lamae.storage.corpus import Corpus
 
@@ -41,7 +41,7 @@ ARMS = ("windows at random", "by patient")
 
 
 class Scale(NamedTuple):
-    """How large the experiment is."""
+    """Size of the experiment."""
 
     recordings: int
     """Normal recordings to learn from, and of each kind to test and to validate on, at most."""
@@ -59,7 +59,7 @@ class Tested(NamedTuple):
     score: np.ndarray
     """float (windows,)"""
     patients: list[str]
-    """Who each is from."""
+    """Patient of each."""
 
 
 QUICK, FULL = Scale(300, 60, 500), Scale(5000, 3000, 1000)
@@ -182,7 +182,7 @@ def scored(
     if windows is None:
         windows = Windows(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64))
     preprocess = detector.architecture.preprocess
-    reading = Reading(32, len(preprocess.leads))
+    reading = LoaderOptions(32, len(preprocess.leads))
     found = score_windows(detector, Split(corpus, rows, preprocess), windows, reading)
     patients = corpus.patients[rows[found.positions]].tolist()
     return Tested(np.full(len(patients), abnormal), found.scores[:, 0], patients)
@@ -207,7 +207,7 @@ def compare(test: Tested, validation: Tested, scale: Scale) -> dict[str, dict[st
         f1 = [f_beta(weighted_confusion(labels, each[:, None], weights)) for each in called]
         return np.concatenate([ranks.auroc, ranks.average_precision, *f1], axis=1)
 
-    found = bootstrap_statistics(
+    found = measure_intervals(
         {"cae": measured},
         test.abnormal[:, None],
         test.patients,

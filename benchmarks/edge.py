@@ -32,7 +32,7 @@ from finetune.classifiers.export_onnx import calibration_windows, to_onnx
 from finetune.classifiers.folder import LoadedClassifier, load_classifier, save_classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.tasks import make_task
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.leads import LEADS
@@ -209,7 +209,7 @@ def evaluate(run: Path, data: Path, folder: Path, rounds: int) -> dict[str, Any]
     scored = score_recordings(
         loaded.classifier,
         Split(corpus, part.rows, preprocess),
-        Reading(settings.batch_size, len(preprocess.leads)),
+        LoaderOptions(settings.batch_size, len(preprocess.leads)),
         accelerator=Accelerator(cpu=True),
     )
     part = part.only(part.rows[scored.positions])

@@ -1,4 +1,4 @@
-"""What exploding labels does to a result: rows of one recording on both sides of a split.
+"""The effect of exploded labels on a result: rows of one recording on both sides of a split.
 
 .venv/bin/python benchmarks/exploded_labels.py SHARDS [--recordings 4000] [--epochs 6] [--json FILE]
 The released experiment of CNN-Attention-BiLSTM makes one row of each label of a recording, trains
@@ -26,14 +26,15 @@ from accelerate import Accelerator
 from finetune.classifiers.classifier import Architecture, build_classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.tasks import LabelledRows, make_task
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.settings import FinetuneSettings
 from finetune.training.fine_tuning import Training, TrainingData
 from finetune.training.settings import TrainingSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
-from lamae.statistics.measure_intervals import bootstrap_statistics
-from lamae.statistics.score_intervals import bootstrap_scores, symmetric_interval
+from lamae.statistics.interval import symmetric_interval
+from lamae.statistics.measure_intervals import measure_intervals
+from lamae.statistics.score_intervals import bootstrap_scores
 from lamae.statistics.thresholds import choose_thresholds, decide, f_beta, weighted_confusion
 from lamae.storage.corpus import Corpus
 
@@ -45,7 +46,7 @@ ARMS = ("as released", "by patient", "repaired")
 
 
 class Rows(NamedTuple):
-    """What is learnt from and tested: recordings, or rows of them with one label each."""
+    """Training or test set: recordings, or rows of them with one label each."""
 
     recordings: np.ndarray
     """(rows,): the row of each in the corpus."""
@@ -203,7 +204,7 @@ def fit_and_score(
     torch.manual_seed(settings.seed)
     classifier, accelerator = build_classifier(architecture), Accelerator(cpu=True)
     splits = [Split(corpus, part.recordings, PREPROCESS) for part in (learnt, chosen_on, tested)]
-    reading = Reading(settings.batch_size, len(PREPROCESS.leads))
+    reading = LoaderOptions(settings.batch_size, len(PREPROCESS.leads))
     data = TrainingData(splits[0], learnt.labels, splits[1], chosen_on.labels)
     training = Training(
         classifier, data, settings.training, accelerator, seed=settings.seed, reading=reading
@@ -226,7 +227,7 @@ def measures(
     def macro_f1(weights: np.ndarray) -> np.ndarray:
         return f_beta(weighted_confusion(tested.labels, decisions, weights)).mean(axis=1)[:, None]
 
-    f1 = bootstrap_statistics(
+    f1 = measure_intervals(
         {"": macro_f1},
         tested.labels,
         patients,

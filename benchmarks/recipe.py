@@ -27,6 +27,7 @@ from lamae.model.amplitudes import without_scale
 from lamae.model.checkpoint import load_autoencoder
 from lamae.model.encoder import Encoder
 from lamae.model.kernels import Kernels, over_windows
+from lamae.model.recorded import Recorded
 from lamae.model.settings import KernelSettings
 from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
@@ -71,13 +72,13 @@ def embed(
     for start in range(0, len(rows), BATCH):
         positions = np.arange(start, min(start + BATCH, len(rows)))
         batch = own.batch(positions)
-        latents = model(batch.signal, preprocessor.leads, present=batch.present)
+        latents = model(batch.signal, preprocessor.leads, recorded=Recorded(batch.present))
         shape = batch.signal.shape[:2]
         for name, values in taps.features(*shape):
             found.setdefault(name, []).append(values)
         found.setdefault("cls", []).append(latents.tokens[:, :, 0].flatten(1))
         found.setdefault("attention", []).append(latents.embedding)
-        scaled = without_scale(in_mv.batch(positions).signal, batch.present, None)
+        scaled = without_scale(in_mv.batch(positions).signal, Recorded(batch.present))
         found.setdefault("amplitudes", []).append(scaled.amplitudes.flatten(1))
     whole = {name: torch.cat(parts).numpy() for name, parts in found.items()}
     last = "latent" + str(model.settings.latent_depth) if model.settings.latent_depth else None
@@ -100,7 +101,7 @@ def kernel_features(
         data, batches = Split(corpus, rows, in_mv), []
         for start in range(0, len(rows), BATCH):
             batch = data.batch(np.arange(start, min(start + BATCH, len(rows))))
-            signal = without_scale(batch.signal, batch.present, None).signal
+            signal = without_scale(batch.signal, Recorded(batch.present)).signal
             if not found and not batches:
                 kernels.set_levels(signal, batch.present)
             shares = kernels(signal, signal.shape[-1])

@@ -48,7 +48,7 @@ LEAD_COUNTS, PATCH_COUNTS = (1, 2, 4, 8, 12), (25, 50, 100, 200, 300)  # 5 to 60
 KEPT_FP32, KEPT_BF16 = 64, 36  # bytes for each token, block and unit of width
 Key = tuple[str, str, int]  # what grows, what it costs, how large
 
-# Measured on one core, how is told in docs/scaling.md; the last two by benchmarks/shards.py.
+# Measured on one core (docs/explanation/scaling.md); the last two by benchmarks/shards.py.
 ORDER_S, DRAW_S, SORT_S = {800_035: 0.015, 10_000_000: 0.42}, 1.7e-6, 18e-6
 INDEX_BYTES, READ_PER_S, BUILD_PER_S = 295, 9_998, 450
 # bf16 peak (H200 reported, A100 nominal), bytes, nominal bytes/s to the other GPUs of a node.
@@ -128,7 +128,8 @@ def measure_records(rounds: int) -> dict[Key, float]:
     """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
     with tempfile.TemporaryDirectory() as place:
@@ -191,8 +192,7 @@ def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], No
 
     def train(batch: int, leads: int, patches: int) -> None:
         signal = torch.randn(batch, leads, patches * bare.settings.encoder.patch_size)
-        visible = masks(batch, leads, patches, batch).visible
-        model(signal, LEADS[:leads], visible=visible).loss.backward()
+        model(signal, LEADS[:leads], mask=masks(batch, leads, patches, batch)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

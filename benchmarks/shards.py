@@ -78,7 +78,8 @@ def main() -> None:
 
 def measure(scratch: Path, given: str | None, records: int) -> dict[str, Any]:
     """Return everything that is measured, and on what."""
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     results: dict[str, Any] = {
         "processor": platform.processor() or platform.machine(),
@@ -101,7 +102,8 @@ def measure(scratch: Path, given: str | None, records: int) -> dict[str, Any]:
 
 def measure_memory(scratch: Path) -> dict[str, float]:
     """Return what a build holds at most, and by how much that grows with its recordings."""
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     peaks = []
     for records in FEW_AND_MORE:

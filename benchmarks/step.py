@@ -25,12 +25,12 @@ from accelerate import Accelerator
 
 from lamae.config import load_settings
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import draw_mask
+from lamae.model.masking import Mask, draw_mask
 from lamae.runs.tracking import read_metrics
 from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops
 from pretrain.cost.peak import matmul_peak
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"
@@ -100,9 +100,9 @@ def measure_steps(
         if ON_GPU:
             model.compile(dynamic=False)
         optimizer = adamw(model, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95))
-        work[method] = partial(train_once, model, optimizer, signal, leads, mask.visible)
+        work[method] = partial(train_once, model, optimizer, signal, leads, mask)
     encoder = LAMAE(settings.model).to(DEVICE).encoder
-    work["visible"] = partial(encode_once, encoder, signal, leads, mask.visible)
+    work["visible"] = partial(encode_once, encoder, signal, leads, mask)
     work["all"] = partial(encode_once, encoder, signal, leads, None)
     seconds = best_seconds(work, rounds)
     flops = step_flops(settings.model, batch=batch, leads=len(leads), patches=settings.patches)
@@ -119,11 +119,11 @@ def train_once(
     optimizer: torch.optim.Optimizer,
     signal: torch.Tensor,
     leads: tuple[str, ...],
-    visible: torch.Tensor,
+    mask: Mask,
 ) -> None:
     """Do one step."""
     with torch.autocast(DEVICE.type, torch.bfloat16, enabled=ON_GPU):
-        loss = model(signal, leads, visible=visible).loss
+        loss = model(signal, leads, mask=mask).loss
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
@@ -133,11 +133,11 @@ def encode_once(
     encoder: torch.nn.Module,
     signal: torch.Tensor,
     leads: tuple[str, ...],
-    visible: torch.Tensor | None,
+    mask: Mask | None,
 ) -> None:
     """Encode forward and backward."""
     with torch.autocast(DEVICE.type, torch.bfloat16, enabled=ON_GPU):
-        latents = encoder(signal, leads, visible=visible)
+        latents = encoder(signal, leads, mask=mask)
     latents.tokens.float().square().mean().backward()
     encoder.zero_grad()
 
@@ -166,7 +166,8 @@ def measure_waiting(settings: PretrainSettings, batch: int) -> float:
     """Return the share of a run's last steps in which it waits for a batch."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import SimulateSettings, simulate
+    from shards.simulator.data_set import simulate
+    from shards.simulator.settings import SimulateSettings
 
     with tempfile.TemporaryDirectory() as scratch:
         recordings, shards = Path(scratch) / "recordings", Path(scratch) / "shards"

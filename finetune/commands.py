@@ -1,103 +1,63 @@
-"""What finetune/main.py does beside one run: each command by its name."""
+"""The verbs of finetune/main.py: settings, function and example of each."""
 
-from collections.abc import Callable, Sequence
+from lamae.commands import Verb
 
-from accelerate import Accelerator
-
-from finetune.anomaly.evaluate import evaluate_detector
-from finetune.anomaly.run import detect
-from finetune.anomaly.run_settings import (
-    AnomalyEvaluateSettings,
-    AnomalyScoreSettings,
-    AnomalySettings,
-)
-from finetune.anomaly.score_file import score_file
-from finetune.classifiers.export_onnx import ExportSettings, export
-from finetune.classifiers.predict import PredictSettings, precision_of, predict
-from finetune.comparison.run import compare_runs
-from finetune.comparison.settings import CompareSettings
-from finetune.cross_validation.run import CrossValidateSettings, cross_validate_cohort
-from finetune.protocols.scores import ProtocolsSettings
-from finetune.protocols.table import tabulate_protocols
-from lamae.config import settings_from_command_line
-from lamae.errors import InputError
-from lamae.training.threads import use_cores
-
-
-def start(precision: str) -> Accelerator:
-    """Return the accelerator of a precision, fp32 or bf16."""
-    return Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[precision])
-
-
-def _cross_validate(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(CrossValidateSettings, arguments)
-    cross_validate_cohort(settings, start(settings.precision))
-    return []
-
-
-def _protocols(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(ProtocolsSettings, arguments)
-    tabulate_protocols(settings, start(settings.precision))
-    return []
-
-
-def _compare(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(CompareSettings, arguments)
-    _alone(cpu_threads=None)
-    return compare_runs(settings)
-
-
-def _predict(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(PredictSettings, arguments)
-    accelerator = start(precision_of(settings))
-    use_cores(accelerator, settings.cpu_threads)
-    told = predict(settings, accelerator)
-    return [told] if accelerator.is_main_process else []
-
-
-def _export(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(ExportSettings, arguments)
-    _alone(cpu_threads=None)
-    return [export(settings)]
-
-
-def _anomaly(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(AnomalySettings, arguments)
-    return detect(settings, _alone(settings.cpu_threads).device)
-
-
-def _anomaly_evaluate(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(AnomalyEvaluateSettings, arguments)
-    return evaluate_detector(settings, _alone(settings.cpu_threads).device)
-
-
-def _anomaly_score(arguments: Sequence[str]) -> list[str]:
-    settings = settings_from_command_line(AnomalyScoreSettings, arguments)
-    return [score_file(settings, _alone(settings.cpu_threads).device)]
-
-
-def _alone(cpu_threads: int | None) -> Accelerator:
-    """Start one process; raises InputError where there are several."""
-    accelerator = start("fp32")
-    if accelerator.num_processes > 1:
-        raise InputError(
-            "processes",
-            value=str(accelerator.num_processes),
-            expected="one",
-            remedy="Launch with --num_processes 1; a GPU or several threads serve it.",
-        )
-    use_cores(accelerator, cpu_threads)
-    return accelerator
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], list[str]]] = {
-    "cross_validate": _cross_validate,
-    "compare": _compare,
-    "protocols": _protocols,
-    "predict": _predict,
-    "export": _export,
-    "anomaly": _anomaly,
-    "anomaly_evaluate": _anomaly_evaluate,
-    "anomaly_score": _anomaly_score,
+VERBS: dict[str, Verb] = {
+    "train": Verb(
+        settings="finetune.settings:FinetuneSettings",
+        run="finetune.run:finetune",
+        summary="Train a classifier and evaluate it beside its baselines.",
+        example="configs/finetune/local.yaml encoder=<run> data=<shards> run_dir=<folder>",
+    ),
+    "cross_validate": Verb(
+        settings="finetune.cross_validation.settings:CrossValidateSettings",
+        run="finetune.cross_validation.run:cross_validate_cohort",
+        summary="Cross-validate a classifier and its baselines by patient.",
+        example="configs/finetune/brugada_huca_probe.yaml encoder=<run> data=<shards> "
+        "run_dir=<folder>",
+    ),
+    "compare": Verb(
+        settings="finetune.comparison.settings:CompareSettings",
+        run="finetune.comparison.run:compare_runs",
+        summary="Compare finished runs on the recordings that all evaluated.",
+        example="runs=[<run>,<another>] run_dir=<folder>",
+    ),
+    "protocols": Verb(
+        settings="finetune.protocols.settings:ProtocolsSettings",
+        run="finetune.protocols.table:tabulate_protocols",
+        summary="Probe an encoder under the protocols of published studies.",
+        example="encoder=<run> data=<shards> run_dir=<folder>",
+    ),
+    "predict": Verb(
+        settings="finetune.classifiers.settings:PredictSettings",
+        run="finetune.classifiers.predict:predict",
+        summary="Write what a saved classifier predicts for the recordings of any shards.",
+        example="classifier=<run> data=<shards> output=<file.csv>",
+    ),
+    "export": Verb(
+        settings="finetune.classifiers.settings:ExportSettings",
+        run="finetune.classifiers.export_onnx:export",
+        summary="Write a saved classifier as an ONNX file, in float32 or 8 bits.",
+        example="classifier=<run> output=<file.onnx> int8=true data=<shards>",
+    ),
+    "anomaly": Verb(
+        settings="finetune.anomaly.run_settings:AnomalySettings",
+        run="finetune.anomaly.run:detect",
+        summary="Train a detector of abnormal recordings on normal ones, and evaluate it.",
+        example="configs/finetune/anomaly_cae.yaml data=<shards>",
+    ),
+    "anomaly_evaluate": Verb(
+        settings="finetune.anomaly.run_settings:AnomalyEvaluateSettings",
+        run="finetune.anomaly.evaluate:evaluate_detector",
+        summary="Evaluate a saved detector on other labelled shards.",
+        example="detector=<run> data=<shards> run_dir=<folder> label_set=superclass "
+        "normal_class=NORM",
+    ),
+    "anomaly_score": Verb(
+        settings="finetune.anomaly.run_settings:AnomalyScoreSettings",
+        run="finetune.anomaly.score_file:score_file",
+        summary="Write the scores of a saved detector for the recordings of any shards.",
+        example="detector=<run> data=<shards> output=<file.csv>",
+    ),
 }
-"""By name, what takes the arguments behind it and returns sentences to show."""
+"""Each verb by its name; the first is done where none is named."""

@@ -1,4 +1,4 @@
-"""What was there before: it is replaced only where that was asked for."""
+"""Results that are there already: they are replaced only where that was asked for."""
 
 import shutil
 from pathlib import Path

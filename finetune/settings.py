@@ -1,6 +1,7 @@
 """Settings of fine-tuning and of the evaluation that follows it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,13 +22,13 @@ Baseline = Literal["random", "supervised"]
 decay is 1, which slows no block down. supervised: the small network cnn_attention_bilstm, trained
 on the same recordings."""
 
-NO_SCORE_HANGS_ON = frozenset(
+WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
-        *("allow_overlap", "pretraining_data"),
+        *("allow_overlap", "pretraining_data", "by_mode"),
     }
 )
-"""Settings of a run that change nothing of what its models say."""
+"""Settings that do not affect any score; a run may resume with other values."""
 
 
 class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings, IntervalSettings):
@@ -40,21 +41,24 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath | None = None
-    """Where results go; by default a new folder in runs/, named by task, mode and time."""
+    """Folder for results; by default a new folder in runs/, named by task, mode and time."""
     cache: FolderPath | None = None
     """Folder for embeddings; by default <run_dir>/embeddings."""
     mode: Mode = "probe"
-    """What is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
+    """Part that is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
     cnn_attention_bilstm or hierarchical_transformer."""
+    by_mode: dict[Mode, dict[str, Any]] = Field({})
+    """Settings of single modes, such as {lasan: {training: {loss: focal}}}; one that is given
+    outside as well is as given there."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
-    """What the classifier is compared with; those that the mode itself is are left out."""
+    """Classifiers to compare with; one that is the mode itself is left out."""
     preprocess: Preprocessor | None = None
     """From a recording to the array a model reads; by default the encoder's, from which it must
     not differ, and without an encoder twelve leads at 250 Hz."""
     training: TrainingSettings = TrainingSettings()
-    """How the classifier is trained, in all modes but probe."""
+    """Training of the classifier, in all modes but probe."""
     supervised: TrainingSettings = TrainingSettings()
-    """How the supervised baseline is trained."""
+    """Training of the supervised baseline."""
     lasan: LasanSettings = LasanSettings()
     """Sizes of LASAN, in modes lasan and hybrid."""
     cnn_attention_bilstm: CnnAttentionBilstmSettings = CnnAttentionBilstmSettings(
@@ -82,6 +86,14 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
             without.add("supervised")
         return tuple(name for name in dict.fromkeys(self.baselines) if name not in without)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_those_of_the_mode(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("by_mode"), Mapping):
+            return values
+        own = values["by_mode"].get(values.get("mode", cls.model_fields["mode"].default))
+        return _merged(own, values) if isinstance(own, Mapping) else values
+
     @model_validator(mode="after")
     def _consistent(self) -> "FinetuneSettings":
         if self.encoder is None and self.mode not in WITHOUT_ENCODER:
@@ -93,3 +105,12 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
                     f"{name}.loss {wrong} does not fit multi_label={str(self.multi_label).lower()}"
                 )
         return self
+
+
+def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of both, section by section; the stronger ones where both give a value."""
+    found = {**values, **stronger}
+    for key in values.keys() & stronger.keys():
+        if isinstance(values[key], Mapping) and isinstance(stronger[key], Mapping):
+            found[key] = _merged(values[key], stronger[key])
+    return found

@@ -2,22 +2,37 @@
 
 One legend of axes for the whole program, in signatures and einops patterns:
 b batch (recordings), l leads, s leads that the encoder sees, n patches along time,
-p samples in a patch, v visible patches,
+p samples in a patch, v visible patches, k decoded patches,
 t tokens of a lead (its CLS, then its visible patches), d width.
 
+One legend of masks; of those that are boolean the name is that of True:
+visible   numbers of the patches of each seen lead that the encoder sees (MAE's ids_keep)
+seen      rows of the leads that the encoder sees; whole leads can be hidden
+hidden    patches that the encoder does not see, in any lead
+decoded   numbers of the hidden patches that the decoder predicts; all unless it predicts a share
+present   leads that a recording has
+valid     patches that were recorded to their last sample; the others are padding
+counted   patches that enter the loss: decoded, of a present lead, and valid
+sees      tokens that others may attend to: CLS and valid patches, of present leads
+
 batches/     shards become batches, in an order that is a function of (seed, step)
-ecg/         an ECG: its leads, one recording, its signals, and what a model reads
+ecg/         an ECG: its leads, one recording, its signals, and a model's input
 edge/        classifiers on a device, without torch
 figures/     ECG paper, reconstructions and HTML pages
 model/       LAMAE: masks, encoder, autoencoder, and both as files
 readers/     files of many formats become records
 runs/        the folder of a run: attempts, checkpoints, checksums, logs
+settings/    behind config.py: arguments, YAML, keys, sentences on what is wrong
 statistics/  measures with honest intervals, in numpy alone
 storage/     shards on disk: samples, their codec, manifest, index and corpus
 training/    parts that pretraining and fine-tuning share: optimiser, schedule, saved state
-config.py    settings from a YAML file and key=value arguments
-errors.py    errors that a user's input can cause
-files.py     files that appear whole or not at all
+command_line.py  a command line becomes work, help, or a sentence on what is wrong
+commands.py      the verbs of a program: settings, function, example
+config.py        settings from YAML files and key=value arguments
+errors.py        errors that a user's input can cause
+files.py         files that appear whole or not at all
+reference.py     pages of every verb and setting, made of the classes
+usage.py         help of a program and of its verbs
 """
 
 import importlib

@@ -1,14 +1,16 @@
 """Settings: a closed schema, read from a YAML file and `key=value` arguments."""
 
-import difflib
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from lamae.settings.arguments import Given, read_arguments
+from lamae.settings.problems import explain
+from lamae.settings.schema import field_at, section_of, types_in
+from lamae.settings.strict_yaml import YamlError, parse, read_mapping
 
 
 def as_path(value: object) -> Path:
@@ -36,6 +38,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions and what they are named now; each is refused with its new name."""
 
 
 class ConfigError(ValueError):
@@ -45,62 +49,28 @@ class ConfigError(ValueError):
 S = TypeVar("S", bound=Settings)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """yaml.SafeLoader keeps the last of two equal keys without a word; this one refuses."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise ConfigError(
-                    f"{key}: given twice, again {key_node.start_mark}. Keep one of the two."
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def load_settings(schema: type[S], arguments: Sequence[str]) -> S:
-    """Build settings from `[file.yaml] [key=value ...]`; later arguments win.
+    """Build settings from YAML files and `key=value` or `--key value`; later arguments win.
 
     Raises ConfigError that lists all problems, each with its dotted key.
     """
-    values: dict[str, Any] = {}
-    for argument in arguments:
-        if "=" in argument:
-            key, _, text = argument.partition("=")
-            path = key.split(".")
-            parse = _parse_path if _is_path(schema, path) else _parse_value
-            _assign(values, path, parse(text))
-        elif argument.endswith((".yaml", ".yml")):
-            _merge(values, _read_yaml(Path(argument)))
-        else:
-            raise ConfigError(f"{argument}: not understood. Give a .yaml file or key=value.")
+    values: dict[Any, Any] = {}
+    given, problems = read_arguments(arguments, lambda key: _is(schema, key.split("."), bool))
+    for item in given:
+        try:
+            if isinstance(item, Given):
+                _assign(values, item.key.split("."), _value(schema, item))
+            else:
+                _merge(values, read_mapping(item))
+        except YamlError as error:
+            problems.append(str(error))
     try:
-        return schema.model_validate(values)
+        settings = schema.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(schema, problem) for problem in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
-
-
-def settings_from_command_line(schema: type[S], arguments: Sequence[str] | None = None) -> S:
-    """Like `load_settings` for a program: prints problems and exits 2; knows --print-config."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    show = "--print-config" in arguments
-    try:
-        settings = load_settings(schema, [a for a in arguments if a != "--print-config"])
-    except ConfigError as error:
-        exit_with(f"configuration error\n{error}")
-    if show:
-        sys.stdout.write(as_yaml(settings))
-        raise SystemExit(0)
+        problems.extend(explain(schema, error, missing=not problems))
+    if problems:
+        raise ConfigError("\n".join(problems))
     return settings
-
-
-def exit_with(message: str, *, status: int = 2) -> NoReturn:
-    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
-    sys.stderr.write(f"{message}\n")
-    raise SystemExit(status)
 
 
 def as_yaml(settings: Settings) -> str:
@@ -108,40 +78,28 @@ def as_yaml(settings: Settings) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _value(schema: type[Settings], item: Given) -> Any:
     try:
-        loaded = yaml.load(path.read_text(), _UniqueKeyLoader)  # a SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file. Check the path of the configuration.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(loaded, dict | NoneType):
-        raise ConfigError(f"{path}: holds {type(loaded).__name__}, expected keys with values.")
-    return loaded or {}
+        value = parse(item.text)
+    except YamlError as error:
+        raise YamlError(f"{item.key}: {error}") from None
+    path = item.key.split(".")
+    return _path_value(value, item.text) if _is(schema, path, Path) else value
 
 
-def _parse_value(text: str) -> Any:
-    try:
-        return yaml.load(text, _UniqueKeyLoader)
-    except yaml.YAMLError:
-        return text
-
-
-def _parse_path(text: str) -> Any:
+def _path_value(value: Any, text: str) -> Any:
     """Keep a path as it was typed, so that 007 stays 007; `null` is None, `no` is refused."""
-    value = _parse_value(text)
     if value is None:
         return None if text.strip().lower() in _NULLS else text
     return value if isinstance(value, bool | str) else text
 
 
-def _is_path(schema: type[Settings], path: Sequence[str]) -> bool:
-    field = _section(schema, path[:-1]).model_fields.get(path[-1])
-    candidates = (field.annotation, *get_args(field.annotation)) if field else ()
-    return Path in candidates or FolderPath in candidates
+def _is(schema: type[Settings], path: Sequence[str], kind: type) -> bool:
+    field = field_at(schema, path)
+    return field is not None and kind in types_in(field)
 
 
-def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+def _assign(values: dict[Any, Any], path: Sequence[str], value: Any) -> None:
     for part in path[:-1]:
         if not isinstance(values.setdefault(part, {}), dict):
             values[part] = {}
@@ -149,7 +107,7 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _merge(values: dict[str, Any], new: dict[str, Any]) -> None:
+def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             _merge(values[key], value)
@@ -157,27 +115,19 @@ def _merge(values: dict[str, Any], new: dict[str, Any]) -> None:
             values[key] = value
 
 
-def _explain(schema: type[Settings], problem: Any) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "missing":
-        return f"{key}: missing. Give {key}=<value>."
-    if problem["type"] == "extra_forbidden":
-        known = list(_section(schema, location[:-1]).model_fields)
-        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        if near:
-            return f"{key}: unknown key. Did you mean {'.'.join([*location[:-1], near[0]])}?"
-        return f"{key}: unknown key. Known here: {', '.join(known)}."
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {problem['input']!r} is not valid: {message}."
+def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
+    """Return settings that a file of this or an earlier version holds, where keys had other names.
+
+    Raises pydantic.ValidationError for others.
+    """
+    return schema.model_validate(with_present_names(schema, saved))
 
 
-def _section(schema: type[Settings], path: Sequence[str]) -> type[Settings]:
-    for part in path:
-        field = schema.model_fields.get(part)
-        candidates = (field.annotation, *get_args(field.annotation)) if field else ()
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, Settings)]
-        if not inner:
-            break
-        schema = inner[0]
-    return schema
+def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved settings under the names that they have now, in sections as well."""
+    values = {schema.renamed.get(key, key): value for key, value in saved.items()}
+    for name, field in schema.model_fields.items():
+        section = section_of(field)
+        if isinstance(values.get(name), Mapping) and section and issubclass(section, Settings):
+            values[name] = with_present_names(section, values[name])
+    return values

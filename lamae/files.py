@@ -1,12 +1,18 @@
 """Files and folders that appear whole or not at all."""
 
+import csv
+import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_FORMULA = ("=", "+", "-", "@")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 
 
 @contextmanager
@@ -34,6 +40,55 @@ def write_json(path: Path, content: Any) -> None:
 def json_bytes(content: Any) -> bytes:
     """Return JSON for people: indented, with a line's end."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file for people and spreadsheets, whole or not at all.
+
+    A text that a spreadsheet would run as a formula begins with an apostrophe, and characters that
+    would steer a terminal are escaped; numbers stay as they are.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_harmless(cell) for cell in header])
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    with open_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns of a file that `write_csv` wrote, and its rows with texts as they were.
+
+    Raises ValueError where it has no rows, or some that are cut off, csv.Error where it is no CSV.
+    """
+    with path.open(newline="") as file:
+        header, *rows = [*csv.reader(file, strict=True)] or [[]]
+    if not rows or any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{path.name} has no rows, or some that are cut off")
+    columns = [_bare(name) for name in header]
+    return columns, [dict(zip(columns, map(_bare, row), strict=True)) for row in rows]
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters and halves of characters are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _bare(cell: str) -> str:
+    """Return a text without the apostrophe that keeps it from being a formula."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(text: str) -> bool:
+    """Return True for a text that a spreadsheet would compute, but for a number."""
+    return text.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(text)
 
 
 @contextmanager

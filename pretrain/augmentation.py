@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lamae.model.recorded import Recorded
 from pretrain.settings import AugmentationSettings
 
 _WANDER_HZ = (0.05, 0.5)
@@ -21,14 +22,14 @@ _WANDER_HZ = (0.05, 0.5)
 
 
 class Changes(NamedTuple):
-    """What is done to each recording of a batch."""
+    """Changes of each recording of a batch."""
 
     scale: Float[Tensor, " b"] | None
     """Factor of the amplitude; None where no recording is scaled, and so for the others."""
     noise_rms: Float[Tensor, " b"] | None
     """Root mean square of the noise."""
     noise_key: Int[Tensor, "b 2"]
-    """What the noise is a function of: two numbers of 32 bits."""
+    """Key that decides the noise: two numbers of 32 bits."""
     wander_rms: Float[Tensor, " b"] | None
     """Root mean square of a period of the wander."""
     wander_cycles: Float[Tensor, " b"]
@@ -97,17 +98,14 @@ def remaining_leads(
 def augment(
     signal: Float[Tensor, "b l samples"],
     changes: Changes,
-    *,
-    present: Bool[Tensor, "b l"] | None,
-    samples: Int[Tensor, " b"] | None,
+    recorded: Recorded,
 ) -> Float[Tensor, "b l samples"]:
     """Return the changed signal, with zeros in absent leads and behind short recordings.
 
     Args:
         signal: normalised by the preprocessor.
         changes: of these recordings.
-        present: leads that remain after dropout; None for all.
-        samples: recorded samples of each; None where none is short.
+        recorded: leads that remain after dropout, and the samples of each.
     """
     if changes.scale is not None:
         signal = signal * changes.scale[:, None, None]
@@ -118,11 +116,11 @@ def augment(
     if changes.noise_rms is not None:
         noise = white_noise(changes.noise_key, leads=signal.shape[1], samples=signal.shape[2])
         signal = signal + changes.noise_rms[:, None, None] * noise
-    if present is not None:
-        signal = signal.masked_fill(~present[..., None], 0.0)
-    if samples is not None:
+    if recorded.present is not None:
+        signal = signal.masked_fill(~recorded.present[..., None], 0.0)
+    if recorded.samples is not None:
         times = torch.arange(signal.shape[-1], device=signal.device)
-        signal = signal.masked_fill((times >= samples[:, None])[:, None], 0.0)
+        signal = signal.masked_fill((times >= recorded.samples[:, None])[:, None], 0.0)
     return signal
 
 

@@ -1,9 +1,9 @@
-"""What a step reads: recordings, windows, changes and masks, a function of (seed, step) alone."""
+"""Batches of a step: recordings, windows, changes and masks, a function of (seed, step)."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,14 +12,8 @@ from torch import Tensor
 
 from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.batches.raw_batches import OnDevice, RawBatch, Resident, Stream, without_signal
-from lamae.model.masking import (
-    Mask,
-    counted_patches,
-    draw_kind,
-    draw_mask,
-    hidden_patches,
-    valid_patches,
-)
+from lamae.model.masking import Mask, counted_patches, draw_kind, draw_mask, hidden_patches
+from lamae.model.recorded import Recorded, recorded_parts
 from pretrain.augmentation import Changes, augment, draw_changes, remaining_leads
 from pretrain.damage import DamageCount
 from pretrain.pinning import pinning
@@ -30,40 +24,31 @@ _STARTS, _CHANGES = 1, 2  # after seed and step, so that draws are apart from ea
 
 
 class MaskedBatch(NamedTuple):
-    """One process's part of a batch, with its masks."""
+    """A micro-batch of one process, with its masks."""
 
     batch: Batch
     """Recordings; without their signal where `raw` has it."""
     raw: RawBatch | None
     """Recordings that are preprocessed on the device; None where the host has done it."""
     mask: Mask
-    """What the encoder sees of them."""
-    valid: Tensor | None
-    """bool (b, n): False for a patch of padding; None where there is none."""
+    """Patches that the encoder sees."""
+    recorded: Recorded
+    """Leads, patches and samples that were recorded."""
     counted: int
     """Patches that enter the loss."""
     changes: Changes | None = None
     """Augmentations, made on the device; None where there is none."""
 
-    def arguments(self, device: torch.device, preprocess: OnDevice) -> dict[str, Tensor | None]:
-        """Return what the autoencoder is called with, on a device."""
-        mask, batch = self.mask.to(device), self.batch
-        present, samples, valid = (
-            None if value is None else value.to(device, non_blocking=True)
-            for value in (batch.present, batch.samples, self.valid)
-        )
-        signal = preprocess(self.raw) if self.raw else batch.signal.to(device, non_blocking=True)
+    def arguments(self, device: torch.device, preprocess: OnDevice) -> dict[str, Any]:
+        """Return the arguments of the autoencoder, on a device."""
+        mask, recorded = self.mask.to(device), self.recorded.to(device)
+        if self.raw:
+            signal = preprocess(self.raw)
+        else:
+            signal = self.batch.signal.to(device, non_blocking=True)
         if self.changes:
-            changes = self.changes.to(device)
-            signal = augment(signal, changes, present=present, samples=samples)
-        return {
-            "signal": signal,
-            "visible": mask.visible,
-            "seen": mask.seen,
-            "decoded": mask.decoded,
-            "present": present,
-            "valid": valid,
-        }
+            signal = augment(signal, self.changes.to(device), recorded)
+        return {"signal": signal, "mask": mask, "recorded": recorded}
 
 
 class Reader:
@@ -97,7 +82,7 @@ class Reader:
 def training_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, *, first_step: int
 ) -> Iterator[list[MaskedBatch]]:
-    """Yield this process's parts of each remaining step, read ahead by threads."""
+    """Yield this process's micro-batches of each remaining step, read ahead by threads."""
     make = pinning(partial(step_batches, settings, accelerator, read), accelerator.device)
     workers = settings.data_workers
     damage = DamageCount(read.data.corpus.folder, largest_share=settings.max_damaged)
@@ -111,7 +96,7 @@ def training_batches(
 def step_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, step: int
 ) -> list[MaskedBatch]:
-    """Make this process's parts of one step: a slice of what (seed, step) says of all of it."""
+    """Make this process's micro-batches of one step: a slice of the batch of (seed, step)."""
     size = settings.batch_size
     first = step * size
     positions = shuffled_positions(first, first + size, count=len(read.data), seed=settings.seed)
@@ -183,11 +168,14 @@ def _draw_masks(
     rows: Tensor,
     kept: Tensor | None = None,
 ) -> Mask:
-    """Draw the masks of some rows of a batch: the same whichever process computes which part."""
+    """Draw the masks of some rows of a batch: the same whichever process computes them."""
     generator = _generator(settings.seed, step + 1)
     kind = draw_kind(settings.model.masking, generator)
     own = positions[rows.numpy()]
     samples = np.minimum(data.lengths(own), settings.preprocess.samples)
+    present = remaining_leads(
+        torch.from_numpy(data.present(own)), None if kept is None else kept[rows]
+    )
     return draw_mask(
         kind,
         batch=len(positions),
@@ -196,10 +184,7 @@ def _draw_masks(
         patches=settings.patches,
         mask_ratio=settings.model.mask_ratio,
         generator=generator,
-        present=remaining_leads(
-            torch.from_numpy(data.present(own)), None if kept is None else kept[rows]
-        ),
-        valid=_valid(settings, torch.from_numpy(samples)),
+        recorded=_recorded(settings, present, torch.from_numpy(samples)),
         decode_share=1.0 if step == _VALIDATION_STEP else settings.model.decode_share,
     )
 
@@ -216,13 +201,11 @@ def masked_batch(
     if changes is not None:
         batch = batch._replace(present=remaining_leads(batch.present, changes.kept))
     mask = _seeing_some_lead(mask, batch.present)
-    valid = None if batch.samples is None else _valid(settings, batch.samples)
+    recorded = _recorded(settings, batch.present, batch.samples)
     leads = len(settings.preprocess.leads)
-    hidden = hidden_patches(mask.visible, settings.patches, leads=leads, seen=mask.seen)
-    counted = counted_patches(
-        hidden, present=batch.present, valid=valid, decoded=mask.decoded
-    ).sum()
-    return MaskedBatch(batch, raw, mask, valid, int(counted), changes)
+    hidden = hidden_patches(mask, leads=leads, patches=settings.patches)
+    counted = counted_patches(hidden, recorded, mask.decoded).sum()
+    return MaskedBatch(batch, raw, mask, recorded, int(counted), changes)
 
 
 def _seeing_some_lead(mask: Mask, present: Tensor | None) -> Mask:
@@ -239,11 +222,11 @@ def _seeing_some_lead(mask: Mask, present: Tensor | None) -> Mask:
     return mask._replace(seen=seen.sort(dim=1).values)
 
 
-def _valid(settings: PretrainSettings, samples: Tensor) -> Tensor | None:
-    """Return which patches were recorded, bool (b, n), or None if all were."""
+def _recorded(
+    settings: PretrainSettings, present: Tensor | None, samples: Tensor | None
+) -> Recorded:
     size = settings.model.encoder.patch_size
-    valid = valid_patches(samples, patches=settings.patches, patch_size=size)
-    return None if valid.all() else valid
+    return recorded_parts(present, samples, patches=settings.patches, patch_size=size)
 
 
 def _generator(*numbers: int) -> torch.Generator:

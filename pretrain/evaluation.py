@@ -1,11 +1,11 @@
-"""What is looked at between steps: validation, the probe, and pictures."""
+"""Evaluation between steps: validation, the probe, and pictures."""
 
 from accelerate import Accelerator
 
 from lamae.batches.dataset import Split
 from lamae.storage.corpus import Corpus
 from pretrain.loop import Training, validate
-from pretrain.monitoring.error_totals import ErrorTotals
+from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.monitoring.online_probe import OnlineProbe
 from pretrain.monitoring.pictures import Pictures
 from pretrain.settings import PretrainSettings
@@ -39,9 +39,9 @@ class Evaluation:
         """Return what is to be logged after a step; every process must call it."""
         settings, found = self._settings, dict[str, float]()
         if self._is_due(training, settings.validate_every):
-            totals = ErrorTotals(settings.preprocess.leads, training.accelerator)
-            found["val/loss"] = validate(training, self._val, totals)
-            found |= totals.scalars()
+            errors = LeadErrors(settings.preprocess.leads, training.accelerator)
+            found["val/loss"] = validate(training, self._val, errors)
+            found |= errors.scalars()
         if self._probe and self._is_due(training, settings.probe.every):
             found |= self._probe.score(training.autoencoder.encoder)
         if self._pictures and self._is_due(training, settings.pictures.every):

@@ -36,17 +36,17 @@ class NonFinite(NamedTuple):
     """A step whose loss or gradient was not finite."""
 
     step: Step
-    """Which it was."""
+    """The step."""
     loss: float
     """Share of this process in the loss."""
     norm: float
     """Norm of the gradient."""
     in_a_row: int
-    """How many such steps there have been without another in between, this one included."""
+    """Number of such steps without another in between, this one included."""
 
     @property
     def text(self) -> str:
-        """What was found, in words."""
+        """The finding, in words."""
         elsewhere = " (finite: the fault may lie with another process)"
         loss = f"loss {self.loss:.4g}{elsewhere * math.isfinite(self.loss)}"
         return f"{loss}, gradient norm {self.norm:.4g} with records {', '.join(self.step.keys)}"
@@ -59,7 +59,7 @@ class _Noted(NamedTuple):
 
 
 class FiniteSteps:
-    """Which steps are to change nothing, and a list of those that the host has not looked at."""
+    """Steps that are to change nothing, and a list of those that the host has not looked at."""
 
     def __init__(
         self, device: torch.device, *, most_in_a_row: int, steps_ahead: int | None = None

@@ -5,38 +5,30 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from lamae.batches.dataset import Split, shuffled_positions
+from lamae.batches.dataset import Split
 from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.lead_alignment import alignment_share
 from lamae.runs.run_folder import Attempt
-from lamae.storage.corpus import Corpus
 from lamae.training.optim import AdamW
 from lamae.training.schedule import warmup_cosine
-from lamae.training.training_state import load_checkpoint, save_checkpoint
+from lamae.training.training_state import save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
-from pretrain.monitoring.error_totals import ErrorTotals
-from pretrain.processes.attempt import begin_attempt
-from pretrain.processes.launch import check_batch_size
+from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.processes.stopping import Agreement
-from pretrain.processes.zero import Zero, optimizer_of, uses_zero
-from pretrain.resume import check_same_corpus, check_same_training, warn_of_another_schedule
+from pretrain.processes.zero import Zero
 from pretrain.retention import VALIDATION_LOSS, apply_retention
 from pretrain.settings import PretrainSettings
 
 _log = logging.getLogger(__name__)
-
-_STATISTICS_OF = 512
-"""Recordings by which targets are normalised."""
 
 
 @dataclass
@@ -46,7 +38,7 @@ class Training:
     settings: PretrainSettings
     accelerator: Accelerator
     model: nn.Module
-    """What computes a part of a batch: the autoencoder, or what accelerate wraps around it."""
+    """Module that computes a micro-batch: the autoencoder, or accelerate's wrapper around it."""
     optimizer: torch.optim.Optimizer
     step: int = 0
     """Optimiser steps done, or asked for and not yet looked at."""
@@ -59,11 +51,11 @@ class Training:
     finite: FiniteSteps = field(kw_only=True)
     """Steps that were not finite, and change nothing."""
     corpus_digest: str = field(kw_only=True)
-    """What the shards hold, which resuming compares."""
+    """Digest of the shards' content, which resuming compares."""
     attempt: Attempt | None = field(kw_only=True)
     """The right to write in run_dir; the main process alone has one."""
     agreement: Agreement = field(kw_only=True)
-    """How the processes agree to stop."""
+    """Agreement of the processes to stop."""
     preprocess: OnDevice = field(kw_only=True)
     """The preprocessor for batches that the host has not prepared."""
     validated: tuple[int, float] | None = None
@@ -145,65 +137,6 @@ class Training:
         apply_retention(self.settings.run_dir, self.settings.retention, attempt)
 
 
-def start_training(
-    settings: PretrainSettings, accelerator: Accelerator, corpus: Corpus
-) -> Training:
-    """Build model and optimiser from the seed, or from the newest checkpoint to resume.
-
-    Raises InputError where run_dir holds another run, or one on other data.
-    """
-    check_batch_size(settings, accelerator)
-    torch.manual_seed(settings.seed)
-    model = LAMAE(settings.model).to(accelerator.device)
-    optimizer = optimizer_of(settings, model)
-    agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
-    attempt, newest = begin_attempt(settings, accelerator, agreement)
-    state: dict[str, Any] = {}
-    if newest:
-        preprocessor = settings.preprocess
-        state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
-        check_same_training(newest, state["settings"], settings)
-        check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
-        if accelerator.is_main_process:
-            warn_of_another_schedule(state["settings"], settings)
-    if settings.compile:
-        model.compile(dynamic=False)
-    zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
-    prepared: tuple[Any, Any] = zero.prepared if zero else accelerator.prepare(model, optimizer)
-    most = settings.most_skipped if settings.non_finite == "skip" else 0
-    ahead = 0 if zero else None  # DeepSpeed passes over such a step, but would go on after too many
-    return Training(
-        settings,
-        accelerator,
-        *prepared,
-        state.get("step", 0),
-        bare_model=model,
-        bare_optimizer=optimizer,
-        zero=zero,
-        finite=FiniteSteps(accelerator.device, most_in_a_row=most, steps_ahead=ahead),
-        corpus_digest=corpus.digest,
-        attempt=attempt,
-        agreement=agreement,
-        preprocess=OnDevice(settings.preprocess, accelerator.device),
-        earlier_seconds=state.get("seconds", 0.0),
-    )
-
-
-def set_statistics(training: Training, data: Split) -> None:
-    """Normalise the targets by the first training recordings; the weights hold the result."""
-    model, settings = training.bare_model, training.settings
-    if model.features is None:
-        return
-    count = min(_STATISTICS_OF, len(data))
-    batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
-    if batch.samples is not None:  # padding has no features of a recording
-        whole = batch.samples == batch.signal.shape[-1]
-        batch = batch._replace(signal=batch.signal[whole])
-    device = training.accelerator.device
-    present = None if batch.present is None else batch.present.to(device)
-    model.set_statistics(batch.signal.to(device), present)
-
-
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:
     """Do one optimiser step; return gradient norm, and loss as its share on this process.
 
@@ -251,7 +184,7 @@ def _update(training: Training) -> Tensor:
 
 
 def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tensor:
-    """Return for each part its share of the counted patches of the batch, times the processes.
+    """Return for each micro-batch its share of the batch's counted patches, times the processes.
 
     These weights make the loss and, once averaged over the processes, the gradient those of the
     undivided batch.
@@ -261,10 +194,10 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
     return counted * accelerator.num_processes / accelerator.reduce(counted.sum(), reduction="sum")
 
 
-def validate(training: Training, data: Split, totals: ErrorTotals | None = None) -> float:
+def validate(training: Training, data: Split, lead_errors: LeadErrors | None = None) -> float:
     """Return the mean error over fixed recordings and masks, over all processes.
 
-    `totals` is added what each group of leads contributes. Raises InputError if the mean is not
+    Errors by group of leads are added to `lead_errors`. Raises InputError if the mean is not
     finite.
     """
     training.settle()
@@ -277,9 +210,8 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
             found = reconstruct(training, model, arguments)
             weighted = found.error * part.counted
             total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
-            if totals is not None:
-                masks = {name: arguments[name] for name in ("present", "valid")}
-                totals.add(model, found, arguments["signal"], **masks)
+            if lead_errors is not None:
+                lead_errors.add(model, found, arguments["signal"], arguments["recorded"])
     model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
@@ -290,7 +222,7 @@ def validate(training: Training, data: Split, totals: ErrorTotals | None = None)
 
 
 def model_arguments(training: Training, part: MaskedBatch) -> dict[str, Any]:
-    """Return what the autoencoder is called with for one part of a batch, on the device."""
+    """Return the autoencoder's arguments for a micro-batch, on the device."""
     settings, device = training.settings, training.accelerator.device
     arguments: dict[str, Any] = part.arguments(device, training.preprocess)
     if settings.model.encoder.method == "alignment":
@@ -303,6 +235,6 @@ def model_arguments(training: Training, part: MaskedBatch) -> dict[str, Any]:
 def reconstruct(
     training: Training, model: nn.Module, arguments: Mapping[str, Any]
 ) -> Reconstruction:
-    """Reconstruct one part of a batch in the precision of the run."""
+    """Reconstruct a micro-batch in the precision of the run."""
     with (training.zero or training.accelerator).autocast():
         return model(leads=training.settings.preprocess.leads, **arguments)

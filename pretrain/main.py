@@ -1,128 +1,38 @@
 """Pretrain LAMAE: `accelerate launch pretrain/main.py CONFIG.yaml data=SHARDS run_dir=FOLDER`.
 
 Leaves in run_dir: model/ for finetune/main.py, checkpoints/, metrics.jsonl, tensorboard/ and
-summary.json.
+summary.json. `--help` shows every setting.
 """
 
 import sys
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # run as a file: import this checkout, and never pretrain/ as top level
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from accelerate import Accelerator
+from lamae.command_line import run_program
+from lamae.commands import Program, Verb
 
-from lamae.batches.dataset import Split
-from lamae.config import exit_with, settings_from_command_line
-from lamae.errors import InputError
-from lamae.model.checkpoint import save_model
-from lamae.runs.run_folder import MODEL_FOLDER
-from lamae.runs.tracking import started_by_launcher, write_summary
-from lamae.storage.corpus import Corpus
-from lamae.training.threads import use_cores
-from pretrain.batches import Reader, training_batches
-from pretrain.cost.parameters import parameter_report
-from pretrain.evaluation import Evaluation
-from pretrain.loop import Training, set_statistics, start_training, train_step
-from pretrain.processes.launch import make_accelerator
-from pretrain.processes.stopping import Reason, Stopping, mark_resumable
-from pretrain.processes.watchdog import Watchdog
-from pretrain.progress import Progress
-from pretrain.settings import PretrainSettings
-
-
-def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
-    """Train to the last step, then write the model and the summary."""
-    threads = use_cores(accelerator, settings.cpu_threads)
-    corpus = Corpus(settings.data)
-    train, val = (
-        Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
-        for name in ("train", "val")
-    )
-    evaluation = Evaluation(settings, corpus, val, accelerator)
-    training = start_training(settings, accelerator, corpus)
-    first_step = training.step
-    if first_step == 0:
-        set_statistics(training, train)
-    with (
-        Stopping(
-            settings.run_dir if accelerator.is_main_process else None,
-            max_hours=settings.max_hours,
-            watch_launcher=started_by_launcher(),
-        ) as stopping,
-        Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
-        closing(Progress(training)) as progress,
-    ):
-        reason = run(training, train, evaluation, progress, stopping, watchdog)
-
-    model = training.autoencoder
-    if training.attempt and training.step < settings.steps:
-        mark_resumable(settings.run_dir, reason, first_step=first_step, step=training.step)
-        sys.stdout.write(
-            f"stopped after {training.step} of {settings.steps} steps: {reason.text}; give "
-            "resume=true to go on\n"
+PROGRAM = Program(
+    command="accelerate launch pretrain/main.py",
+    summary="Pretrain LAMAE on shards; the encoder is for finetune/main.py.",
+    interrupted="interrupted: give resume=true to go on from the newest checkpoint",
+    verbs={
+        "train": Verb(
+            settings="pretrain.settings:PretrainSettings",
+            run="pretrain.run:start",
+            summary="Pretrain LAMAE on shards.",
+            example="configs/pretrain/small.yaml data=<shards> run_dir=<folder>",
         )
-    elif training.attempt:
-        training.attempt.check()
-        model_folder = settings.run_dir / MODEL_FOLDER
-        save_model(model_folder, model, settings.preprocess, step=training.step)
-        write_summary(
-            settings.run_dir,
-            settings,
-            seed=settings.seed,
-            counts={"train": len(train), "val": len(val)},
-            parameters=parameter_report(model),
-            first_step=first_step,
-            steps=training.step,
-            epochs=training.step * settings.batch_size / len(train),
-            processes=accelerator.num_processes,
-            device=str(accelerator.device),
-            threads=threads,
-            seconds=training.seconds,
-            **{name.replace("/", "_"): value for name, value in progress.last.items()},
-        )
-        sys.stdout.write(
-            f"{training.step} steps, validation loss {progress.last.get('val/loss', 0):.4f}; "
-            f"model and logs are in {settings.run_dir}\n"
-        )
+    },
+)
 
 
-def run(
-    training: Training,
-    train: Split,
-    evaluation: Evaluation,
-    progress: Progress,
-    stopping: Stopping,
-    watchdog: Watchdog,
-) -> Reason:
-    """Do the remaining steps, or those until there is a reason to stop, which is returned."""
-    settings, accelerator, meter = training.settings, training.accelerator, progress.meter
-    read = Reader(train, settings, accelerator.device)
-    batches = training_batches(settings, accelerator, read, first_step=training.step)
-    while training.step < settings.steps:
-        with meter.waiting():
-            parts = next(batches)
-        progress.trained(train_step(training, parts))
-        is_last = training.step == settings.steps
-        reason = training.agreement.reason(stopping.requested())
-        with meter.excluded():
-            watchdog.beat(training.step, doing="evaluation")
-            progress.log(evaluation.scalars(training))
-            if training.step % settings.checkpoint_every == 0 or is_last or reason:
-                watchdog.beat(training.step, doing="saving a checkpoint")
-                training.save()
-        watchdog.beat(training.step)
-        if reason:
-            return reason
-    return Reason.NONE
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program; exits 2 on input that cannot be used, 130 when interrupted."""
+    run_program(PROGRAM, arguments)
 
 
 if __name__ == "__main__":
-    try:
-        chosen = settings_from_command_line(PretrainSettings)
-        pretrain(chosen, make_accelerator(chosen))
-    except InputError as error:
-        exit_with(f"error: {error}")
-    except KeyboardInterrupt:
-        exit_with("interrupted: give resume=true to go on from the newest checkpoint", status=130)
+    main()

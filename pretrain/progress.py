@@ -1,4 +1,4 @@
-"""What a user sees while pretraining runs: a bar, and rows in the logs."""
+"""Progress of pretraining for a user: a bar, and rows in the logs."""
 
 from collections.abc import Mapping
 
@@ -33,7 +33,7 @@ class Progress:
             else None
         )
         self.meter = _meter(training)
-        """What measures the steps, and what is no part of them."""
+        """Clock of the steps, without what is no part of them."""
         self._bar = tqdm(
             total=settings.steps,
             initial=training.step,

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are kept."""
+"""Retention of checkpoints."""
 
 import logging
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_json
+from lamae.model.model_folder import read_json
 from lamae.runs.checksums import damage
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
@@ -64,6 +64,6 @@ def apply_retention(run_dir: Path, policy: Retention, attempt: Attempt) -> None:
 def _validation_loss(folder: Path) -> float | None:
     try:
         loss = read_json(folder / STATE).get(VALIDATION_LOSS)
-    except InputError:  # damaged, which is told where it is loaded
+    except InputError:  # damaged, which loading reports
         return None
     return float(loss) if isinstance(loss, int | float) else None

@@ -1,6 +1,6 @@
 """Settings of pretraining; they load without torch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,7 +36,7 @@ class AugmentationSettings(Settings):
 
     @property
     def is_on(self) -> bool:
-        """Whether any recording is changed."""
+        """True where any recording is changed."""
         return any(
             (
                 self.scale_probability,
@@ -48,14 +48,14 @@ class AugmentationSettings(Settings):
 
 
 class ProbeSettings(Settings):
-    """When and on what the encoder is probed."""
+    """Steps and recordings of the probe."""
 
     every: int | None = Field(None, gt=0)
     """Steps between probes; null for none."""
     data: FolderPath | None = None
     """Folder of labelled shards; by default the one that the run trains on."""
     label_set: str = "superclass"
-    """Which labels of the shards to predict."""
+    """Label set of the shards to predict."""
     records: int = Field(2000, gt=1)
     """Most recordings to fit on, and most to evaluate on: one of each patient."""
     batch_size: int = Field(64, gt=0)
@@ -63,7 +63,7 @@ class ProbeSettings(Settings):
 
 
 class PictureSettings(Settings):
-    """When and of how many recordings pictures are drawn."""
+    """Steps and recordings of pictures."""
 
     every: int | None = Field(None, gt=0)
     """Steps between pictures; null for none."""
@@ -85,10 +85,11 @@ class Retention(Settings):
 class PretrainSettings(Settings):
     """One pretraining run."""
 
+    renamed: ClassVar = {"most_skipped": "max_skipped"}
     data: FolderPath
     """Folder of shards."""
     run_dir: FolderPath
-    """Where the run writes checkpoints, logs and its summary."""
+    """Folder for checkpoints, logs and the summary."""
     resume: bool = False
     """Go on from the newest checkpoint in run_dir."""
     seed: int = Field(0, ge=0)
@@ -108,9 +109,9 @@ class PretrainSettings(Settings):
     data_workers: int = Field(1, ge=0)
     """Threads of each process that prepare batches ahead; 0 prepares each when it is needed."""
     preprocess_on: Literal["auto", "host", "device"] = "auto"
-    """Where recordings are filtered and normalised: by the host on a CPU, else on the device."""
+    """Place of filtering and normalisation: the host, or the device if it is a GPU."""
     residency: Literal["stream", "ram", "device"] = "stream"
-    """Where recordings are kept: in the shards, or all in the memory of host or device."""
+    """Place of recordings: in the shards, or all in the memory of host or device."""
     crop: Literal["first", "random"] = "first"
     """The window of a recording that is longer than one, in training; validation sees the first."""
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -124,11 +125,11 @@ class PretrainSettings(Settings):
     compile: bool = False
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
     non_finite: Literal["stop", "skip"] = "stop"
-    """What becomes of a step whose loss or gradient is not finite; no weight is ever changed."""
-    most_skipped: int = Field(10, ge=1)
+    """Consequence of a step whose loss or gradient is not finite; no weight is ever changed."""
+    max_skipped: int = Field(10, ge=1)
     """Steps that may be skipped in a row before the run stops after all."""
     accumulation: int = Field(1, gt=0)
-    """Parts in which each process computes its share of a batch."""
+    """Micro-batches in which each process computes its share of a batch."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -150,7 +151,7 @@ class PretrainSettings(Settings):
     pictures: PictureSettings = PictureSettings()
     """Reconstructions on ECG paper, off by default."""
     tracking: TrackingSettings = TrackingSettings()
-    """Where scalars go besides metrics.jsonl and TensorBoard."""
+    """Destinations of scalars besides metrics.jsonl and TensorBoard."""
     checkpoint_every: int = Field(500, gt=0)
     """Steps between checkpoints."""
     retention: Retention = Retention()

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5"]
+BUILDING = ".building"
+"""Folder of an unfinished build in its output."""
+
+Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5", "by_content"]
 """How the file of an entry is read: shards/build/read.py has a function for each."""
 
 
@@ -57,3 +60,9 @@ class Listing(NamedTuple):
     """What was refused without reading a recording."""
     without_label_row: int
     """Recordings that the label table does not name; kept, unlabelled."""
+    without_patient: int = 0
+    """Recordings whose patient nothing names: each counts as its own."""
+    found: tuple[str, ...] = ()
+    """Sentences for a person: how the tables of the source were read."""
+    doubts: tuple[str, ...] = ()
+    """Sentences for a person: what should be looked at."""

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_tasks(function: Callable[[T], R], tasks: Sequence[T], *, processes: int) -> Iterator[R]:
+def map_tasks(function: Callable[[T], R], tasks: Sequence[T], *, processes: int) -> Generator[R]:
     """Yield what `function` returns for each task, in order; both must be picklable.
 
     Close the iterator to end its processes at once. Raises what `function` raises, and

@@ -1,16 +1,46 @@
 """The list of what was rejected, and why."""
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from lamae.errors import RecordError
-from lamae.files import open_whole
+from lamae.files import write_csv
 from shards.entries import Reject
 
 REJECTS = "rejects.csv"
+NOT_READ = "not_read"
+"""Reason of a file below the source that is no recording."""
+
+
+class NotRead(NamedTuple):
+    """Files of one ending that were not read."""
+
+    ending: str
+    """Ending, in lower case; empty where they have none."""
+    number: int
+    """How many there are."""
+    example: str
+    """Path of the first."""
+    message: str
+    """What it begins with, and the remedy."""
+
+
+def not_read(rejects: Sequence[Reject]) -> list[NotRead]:
+    """Return the files that were not read by ending, the most frequent first.
+
+    Empty where names are hashed.
+    """
+    by_ending: dict[str, list[Reject]] = {}
+    for reject in rejects:
+        if reject.reason == NOT_READ and reject.message:
+            ending = PurePosixPath(reject.name).suffix.casefold()
+            by_ending.setdefault(ending, []).append(reject)
+    sizes = most_frequent_first({ending: len(found) for ending, found in by_ending.items()})
+    firsts = {ending: by_ending[ending][0] for ending in sizes}
+    return [NotRead(e, sizes[e], first.name, first.message) for e, first in firsts.items()]
 
 
 def reject_of(error: RecordError, name: str, source: Path) -> Reject:
@@ -33,12 +63,7 @@ def most_frequent_first(counts: Mapping[str, int]) -> dict[str, int]:
 
 def write_rejects(folder: Path, rejects: Sequence[Reject]) -> None:
     """Write `rejects.csv`: one line for each reject."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Reject._fields)
-    writer.writerows(rejects)
-    with open_whole(folder / REJECTS) as file:
-        file.write(text.getvalue().encode(errors="backslashreplace"))
+    write_csv(folder / REJECTS, Reject._fields, rejects)
 
 
 def read_rejects(folder: Path) -> list[Reject]:

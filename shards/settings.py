@@ -1,12 +1,15 @@
 """Settings of the program."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.read_options import ReadOptions
+from lamae.readers.wfdb_segment import Checksums
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings
@@ -56,37 +59,95 @@ class Split(Settings):
         return isinstance(self.train, tuple)
 
 
-class BuildSettings(Settings):
-    """From recordings to shards, wherever both are."""
+class SourceSettings(Settings):
+    """Recordings, and the tables of their patients and labels."""
 
     source: Location
     """Folder of the recordings, or the URL of one."""
-    output: Location
-    """Folder for the shards, or the URL of one; must not hold anything else."""
     source_kind: SourceKind = "folder"
     """How the source is laid out; folder is a user's own, of WFDB, .npy, .csv or HDF5 files."""
     table: FolderPath | None = None
     """CSV table of labels; null takes labels.csv in the source, for folder none."""
+    path_column: str | None = None
+    """Column of the table that names the recording; null takes filename, record, path or so."""
+    patients: str | None = None
+    """Column of the table that names the patient; null takes patient_id, mrn or so. `none` makes
+    each recording its own patient."""
     diagnoses: FolderPath | None = None
     """MIMIC-IV-ECG-Ext-ICD's records_w_diag_icd10.csv, joined to MIMIC-IV-ECG by study."""
     records: Literal["records500", "records100"] | None = None
     """Folder of PTB-XL to take; null takes 500 Hz, or 100 Hz where only these are there."""
     label_columns: tuple[str, ...] | None = None
-    """Columns of the table that are label sets; null takes all that name no record or patient."""
+    """Columns of the table that are label sets; null takes all that are nothing else."""
+    about_columns: tuple[str, ...] | None = None
+    """Columns of numbers and categories about the recording; null takes age, sex, site or so."""
+    negative: tuple[str, ...] = ()
+    """Cells that mean examined, and none of the classes, e.g. [normal]; an empty cell is none."""
+    min_matched: float = Field(0.5, ge=0, le=1)
+    """Least share of the table's rows, and of the recordings, that must find each other."""
+    leads_as: Mapping[str, str] | None = None
+    """Standard leads by the names that files give to signals, e.g. {ECG1: II}."""
+    unit: Literal["mV", "uV", "V"] | None = None
+    """Unit of the values, whatever the files say; null takes theirs."""
+    checksums: Checksums = "strict"
+    """A WFDB checksum that differs refuses a recording, or with warn is noted."""
     arrays: ArrayLayout = ArrayLayout()
     """What .npy, .csv and HDF5 files do not say of the recordings in them."""
+    hash_ids: bool = False
+    """Replace ids by hashes under the key in LAMAE_ID_KEY; leave out names, paths and texts."""
+
+
+class LocalSource(SourceSettings):
+    """Recordings in a folder of this machine."""
+
+    source: FolderPath
+    """Folder of the recordings."""
+
+    @property
+    def array_layout(self) -> ArrayLayout:
+        """The layout of arrays in the user's unit."""
+        if self.unit is None:
+            return self.arrays
+        return self.arrays.model_copy(update={"unit": self.unit})
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """The user's word on files of any format."""
+        return ReadOptions(self.leads_as, self.unit, self.checksums, self.arrays)
+
+
+class InspectSettings(LocalSource):
+    """Recordings and tables that are looked at; nothing is written."""
+
+    recordings: int = Field(10, ge=1)
+    """Recordings that are read and shown, drawn by chance."""
+    max_opened: int = Field(2000, ge=1)
+    """Files of a user's folder that are opened to tell what they are; the others are like these."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw."""
+    quality: QualitySettings = QualitySettings()
+    """As in a build."""
+    min_duration_s: float = Field(5.0, gt=0)
+    """As in a build."""
+
+
+class BuildSettings(SourceSettings):
+    """From recordings to shards, wherever both are."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"minimum_duration_s": "min_duration_s"}
+
+    output: Location
+    """Folder for the shards, or the URL of one; must not hold anything else."""
     split: Split = Split()
     """Which patients are in which split."""
     quality: QualitySettings = QualitySettings()
     """What is looked for in each recording, and what becomes of those that have it."""
-    minimum_duration_s: float = Field(5.0, gt=0)
+    min_duration_s: float = Field(5.0, gt=0)
     """Shorter recordings are rejected; seconds."""
     duplicates: Literal["reject", "flag", "keep"] = "reject"
     """What becomes of a recording that equals an earlier one, or one in a `known` corpus."""
     known: tuple[FolderPath, ...] = ()
     """Finished shards in which no recording of this source may be, such as those of a test set."""
-    hash_ids: bool = False
-    """Replace ids by hashes under the key in LAMAE_ID_KEY; leave out names, paths and texts."""
     codec: Codec = "ecg"
     """ecg is lossless at a third of the bytes; npy is read by webdataset and datasets alone."""
     sampling_rate: int | None = Field(None, ge=50, le=10_000)
@@ -107,11 +168,9 @@ class BuildSettings(Settings):
         return self
 
 
-class ShardsSettings(BuildSettings):
+class ShardsSettings(LocalSource, BuildSettings):
     """From a folder of recordings to a folder of shards, both on this machine."""
 
-    source: FolderPath
-    """Folder of the recordings."""
     output: FolderPath
     """Folder for the shards; must not hold anything else."""
 
@@ -142,3 +201,19 @@ class CommandSettings(BuildSettings):
         """Return the same build from one folder to another on this machine."""
         given = self.model_dump(exclude={"scratch"})
         return ShardsSettings.model_validate(given | {"source": source, "output": output})
+
+
+class VerifySettings(Settings):
+    """Shards that are verified."""
+
+    data: FolderPath
+    """Folder of shards."""
+    workers: int = Field(1, ge=1)
+    """Processes; one is fastest below some ten thousand records, for others take time to start."""
+
+
+class MergeSettings(Settings):
+    """The place where parts were built."""
+
+    output: FolderPath
+    """Folder that the parts have in common."""

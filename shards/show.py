@@ -1,16 +1,19 @@
 """What the program says on the terminal of what it has done or found."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamae.files import printable
 from lamae.storage.corpus import MANIFEST
-from shards.rejects import REJECTS
+from lamae.storage.samples import SPLITS
+from shards.rejects import NOT_READ, REJECTS
 
 if TYPE_CHECKING:
     from shards.verify.corpus import Verification
 
 _KEYS_NAMED = 8
+_CLASSES_NAMED = 12
 
 
 def summary_lines(output: Path | str, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -18,19 +21,57 @@ def summary_lines(output: Path | str, summary: Mapping[str, Any]) -> Iterator[st
     place = str(output).rstrip("/")
     for split, count in summary["splits"].items():
         yield f"{split:>5}: {count['records']} records of {count['patients']} patients"
-    for reason, number in summary["rejects"].items():
-        yield f"rejected {number}: {reason}"
+    yield from table_lines(summary)
+    yield from reject_lines(summary["rejects"], summary.get("not_read", ()))
     for reason, number in summary["flags"].items():
         yield f"flagged {number}: {reason}"
     if summary["left_out"]:
         yield f"left out {summary['left_out']}: in no split"
     if summary["record_without_label_row"]:
         yield f"unlabelled {summary['record_without_label_row']}: record_without_label_row"
+    if summary.get("record_without_patient"):
+        number = summary["record_without_patient"]
+        yield f"without patient {number}: each of these recordings counts as its own patient"
     for name, number in summary["dropped_signals"].items():
         yield f"dropped {number}: signal {name!r} is no standard lead"
     if summary["rejects"]:
         yield f"each reject: {place}/{REJECTS}"
     yield f"wrote {summary['records']} records in {summary['seconds']} s: {place}/{MANIFEST}"
+
+
+def table_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was found in the table, the classes by split, and what should be looked at."""
+    for sentence in summary.get("found", ()):
+        yield printable(sentence)
+    for name, label_set in summary.get("label_sets", {}).items():
+        classes = label_set["classes"]
+        yield f"label set {printable(name)}: {len(classes)} classes (train, val, test)"
+        shown = sorted(classes, key=lambda c: (-sum(classes[c].values()), c))[:_CLASSES_NAMED]
+        for each in shown:
+            yield f"  {printable(each)}: {_counts(classes[each])}"
+        if len(classes) > len(shown):
+            yield f"  and {len(classes) - len(shown)} rarer ones"
+        if any(label_set["unlabelled"].values()):
+            yield f"  unlabelled: {_counts(label_set['unlabelled'])}"
+    for sentence in summary.get("doubts", ()):
+        yield f"look at: {printable(sentence)}"
+
+
+def reject_lines(
+    rejects: Mapping[str, int], not_read: Iterable[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield the rejects by reason, and the files that were not read by ending, with a remedy."""
+    for reason, number in rejects.items():
+        if reason != NOT_READ or not not_read:
+            yield f"rejected {number}: {reason}"
+    for each in not_read:
+        ending = each["ending"] or "without ending"
+        example = printable(each["example"])
+        yield f"not read {each['number']} {ending}: {example}. {printable(each['message'])}"
+
+
+def _counts(by_split: Mapping[str, int]) -> str:
+    return ", ".join(str(by_split[split]) for split in SPLITS)
 
 
 def verification_lines(found: "Verification") -> Iterator[str]:

@@ -19,7 +19,8 @@ from lamae.storage.corpus import INDEX, MANIFEST, Corpus, write_index
 from lamae.storage.samples import encode_signal
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 
 if TYPE_CHECKING:  # slow to import, and most test files need neither
     from accelerate import Accelerator
@@ -191,7 +192,7 @@ def pretrained_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Return the folder of a finished tiny run, which tests read and never change."""
-    from pretrain.main import pretrain
+    from pretrain.run import pretrain
     from pretrain.settings import PretrainSettings
 
     run_dir = tmp_path_factory.mktemp("pretrained") / "run"

@@ -23,10 +23,10 @@ from benchmarks.scaling import (
 )
 from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import draw_mask
+from lamae.model.masking import Mask, draw_mask
 from lamae.training.optim import adamw
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "scaling.md"
 
 
 def count_kept(model: LAMAE, batch: int, leads: int, patches: int, *, bf16: bool) -> int:
@@ -51,7 +51,7 @@ def count_kept(model: LAMAE, batch: int, leads: int, patches: int, *, bf16: bool
     )
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with hooks, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        model(signal, LEADS[:leads], visible=mask.visible)
+        model(signal, LEADS[:leads], mask=mask)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
@@ -81,7 +81,7 @@ def test_weights_gradients_and_moments_take_the_bytes_of_the_plan() -> None:
     optimizer = adamw(model, lr=1e-4, weight_decay=0.05, betas=(0.9, 0.95))
     signal = torch.randn(1, 12, 200)
     visible = torch.zeros(1, 12, 1, dtype=torch.int64)
-    model(signal, LEADS, visible=visible).loss.backward()
+    model(signal, LEADS, mask=Mask(visible)).loss.backward()
     optimizer.step()
     held = [*model.parameters(), *(p.grad for p in model.parameters() if p.grad is not None)]
     held += [value for state in optimizer.state.values() for value in state.values() if value.ndim]

@@ -12,12 +12,12 @@ import pytest
 import yaml
 from accelerate import Accelerator
 
-from finetune.main import finetune
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.config import load_settings
 from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
@@ -102,10 +102,10 @@ def test_real_recordings_become_a_report(
     losses = [row["train/loss"] for row in read_metrics(run) if "train/loss" in row]
     assert max(losses[-5:]) < min(losses[:3])
 
-    config = ROOT / "configs" / "finetune" / "ptbxl_superclass_probe.yaml"
+    config = ROOT / "configs" / "finetune" / "ptbxl_superclass.yaml"
     places = [f"encoder={run}", f"data={corpus.folder}", f"run_dir={tmp_path / 'probe'}"]
     options = ["classes=[NORM, STTC, CD]", *QUICK]
-    finetune(load_settings(FinetuneSettings, [str(config), *places, *options]), accelerator)
+    finetune(load_settings(FinetuneSettings, [str(config), *places, *options]))
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
     assert 0 <= summary["auroc_macro"]["low"] <= summary["auroc_macro"]["high"] <= 1
     labels = corpus.labels("superclass")

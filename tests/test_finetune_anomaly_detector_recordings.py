@@ -25,7 +25,7 @@ from finetune.anomaly.run_settings import AnomalyScoreSettings
 from finetune.anomaly.score_file import score_file
 from finetune.anomaly.settings import AnomalyTraining, Architecture, VaeSettings
 from finetune.anomaly.streaming import StreamingDetector
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.record import MISSING
@@ -34,7 +34,7 @@ from lamae.errors import InputError
 from lamae.runs.run_folder import WEIGHTS
 from lamae.storage.corpus import Corpus
 
-READING = Reading(batch_size=5, min_leads=12, workers=0)
+READING = LoaderOptions(batch_size=5, min_leads=12, workers=0)
 
 
 def make_detector(kind: str = "cae", **changes: Any) -> Detector:
@@ -255,14 +255,14 @@ def test_the_file_of_scores_has_a_line_for_every_recording(corpus: Corpus, tmp_p
         splits=("val",),
         data_workers=0,
     )
-    assert "unusable" in score_file(settings, torch.device("cpu"))
+    assert "unusable" in score_file(settings)[0]
     with settings.output.open() as file:
         found = list(csv.DictReader(file))
     assert [row["key"] for row in found] == corpus.keys[rows].tolist()
     assert [float(row["mse"]) for row in found] == pytest.approx(scores[:, 0], rel=1e-4)
     assert [row["called"] == "1" for row in found] == (scores[:, 0] >= cut).tolist()
     with pytest.raises(InputError, match="overwrite=true"):
-        score_file(settings, torch.device("cpu"))
+        score_file(settings)
 
 
 def test_a_map_shows_what_the_windows_say_where_they_are(corpus: Corpus) -> None:

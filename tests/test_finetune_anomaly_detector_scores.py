@@ -18,7 +18,8 @@ from lamae.batches.dataset import Batch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import hidden_patches
+from lamae.model.masking import Mask, hidden_patches
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import AutoencoderSettings
 
 LEADS = ("I", "II", "V1")
@@ -90,7 +91,7 @@ def test_an_absent_lead_and_padding_are_not_recorded() -> None:
 @pytest.mark.parametrize("masks", [2, 3, 4, 7])
 def test_each_patch_is_hidden_by_all_masks_but_one(masks: int) -> None:
     visible = complementary_masks(5, 20, masks=masks)
-    hidden = sum(hidden_patches(each[None], 20).long() for each in visible)
+    hidden = sum(hidden_patches(Mask(each[None]), leads=5, patches=20).long() for each in visible)
     assert isinstance(hidden, torch.Tensor) and (hidden == masks - 1).all()
 
 
@@ -103,12 +104,10 @@ def test_masked_error_is_the_mean_of_what_the_autoencoder_misses_mask_by_mask() 
     model, signal = autoencoder(), torch.randn(2, 3, 80)
     masks = complementary_masks(3, 8, masks=4)
     with torch.no_grad():
-        squares, counted = masked_squares(
-            model, signal, LEADS, masks=masks, present=None, valid=None
-        )
+        squares, counted = masked_squares(model, signal, LEADS, masks=masks, recorded=WHOLE)
         losses = []
         for mask in masks:
-            losses.append(model(signal, LEADS, visible=mask.expand(2, -1, -1)).error)
+            losses.append(model(signal, LEADS, mask=Mask(mask.expand(2, -1, -1))).error)
     assert counted.all()
     assert squares.mean().item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
 
@@ -124,8 +123,7 @@ def test_padding_and_absent_leads_have_no_masked_error() -> None:
             signal,
             LEADS,
             masks=complementary_masks(3, 8, masks=2),
-            present=present,
-            valid=valid,
+            recorded=Recorded(present, valid),
         )
     assert counted.sum(dim=(1, 2)).tolist() == [16, 15]
     assert not squares[~counted].any() and (squares[counted] > 0).all()

@@ -8,46 +8,45 @@ from scipy.stats import expon
 from sklearn.metrics import f1_score, roc_curve
 
 from finetune.anomaly.evaluation.measures import measure, sensitivity_at_specificity
-from finetune.anomaly.evaluation.normals import Judged
+from finetune.anomaly.evaluation.normals import LabelledRecordings
 from finetune.anomaly.evaluation.threshold_rules import (
     RULES,
-    RuleName,
-    RuleSettings,
     choose_threshold,
     peaks_over_threshold,
 )
+from finetune.anomaly.settings import RuleName, RuleSettings
 from lamae.errors import InputError
 from lamae.statistics.thresholds import Thresholds
 
 
-def drawn(records: int, *, seed: int, name: str = "p") -> tuple[Judged, np.ndarray]:
+def drawn(records: int, *, seed: int, name: str = "p") -> tuple[LabelledRecordings, np.ndarray]:
     generator = np.random.default_rng(seed)
     abnormal = np.arange(records) % 3 == 0
     score = generator.normal(size=records) + 1.5 * abnormal
     patients = [f"{name}{number // 2}" for number in range(records)]
-    return Judged(np.arange(records), abnormal, patients), score
+    return LabelledRecordings(np.arange(records), abnormal, patients), score
 
 
-def threshold(rule: RuleName, judged: Judged, score: np.ndarray) -> float:
-    found = choose_threshold(rule, judged.abnormal, score, judged.patients, RuleSettings())
+def threshold(rule: RuleName, labelled: LabelledRecordings, score: np.ndarray) -> float:
+    found = choose_threshold(rule, labelled.abnormal, score, labelled.patients, RuleSettings())
     return float(found.values[0])
 
 
-def by_rule(judged: Judged, score: np.ndarray) -> dict[RuleName, Thresholds]:
-    who = judged.patients
-    return {r: choose_threshold(r, judged.abnormal, score, who, RuleSettings()) for r in RULES}
+def by_rule(labelled: LabelledRecordings, score: np.ndarray) -> dict[RuleName, Thresholds]:
+    who = labelled.patients
+    return {r: choose_threshold(r, labelled.abnormal, score, who, RuleSettings()) for r in RULES}
 
 
 def test_rules_choose_what_brute_force_chooses() -> None:
-    judged, score = drawn(300, seed=0)
-    false, true, cuts = roc_curve(judged.abnormal, score, drop_intermediate=False)
-    found = threshold("youden", judged, score)
+    labelled, score = drawn(300, seed=0)
+    false, true, cuts = roc_curve(labelled.abnormal, score, drop_intermediate=False)
+    found = threshold("youden", labelled, score)
     assert (true - false)[cuts == found] == pytest.approx((true - false).max())
-    best = max(f1_score(judged.abnormal, score >= cut) for cut in score)
-    found = threshold("max_f1", judged, score)
-    assert f1_score(judged.abnormal, score >= found) == pytest.approx(best)
-    normal = score[~judged.abnormal]
-    found = threshold("percentile", judged, score)
+    best = max(f1_score(labelled.abnormal, score >= cut) for cut in score)
+    found = threshold("max_f1", labelled, score)
+    assert f1_score(labelled.abnormal, score >= found) == pytest.approx(best)
+    normal = score[~labelled.abnormal]
+    found = threshold("percentile", labelled, score)
     assert (normal > found).mean() == pytest.approx(0.05, abs=1 / len(normal))
 
 
@@ -70,22 +69,22 @@ def test_a_risk_that_the_tail_does_not_reach_is_a_percentile() -> None:
 def test_sensitivity_at_a_specificity_is_a_point_of_the_operating_curve(
     seed: int, lowest: float
 ) -> None:
-    judged, score = drawn(60, seed=seed)
+    labelled, score = drawn(60, seed=seed)
     score = score.round(1)  # ties
     weights = np.random.default_rng(seed).integers(0, 3, size=(4, 60))
-    found = sensitivity_at_specificity(judged.abnormal, score, weights, lowest=lowest)
+    found = sensitivity_at_specificity(labelled.abnormal, score, weights, lowest=lowest)
     for row, value in zip(weights, found, strict=True):
         false, true, _ = roc_curve(
-            judged.abnormal, score, sample_weight=row, drop_intermediate=False
+            labelled.abnormal, score, sample_weight=row, drop_intermediate=False
         )
         assert value == pytest.approx(true[false <= 1 - lowest + 1e-9].max())
 
 
 def test_measures_hold_their_intervals_and_rules_are_those_of_validation() -> None:
-    (judged, score), (other, validation) = drawn(240, seed=1), drawn(120, seed=2, name="v")
+    (labelled, score), (other, validation) = drawn(240, seed=1), drawn(120, seed=2, name="v")
     found = measure(
         {"mse": score, "nll": -score},
-        judged,
+        labelled,
         by_rule(other, validation),
         chosen="mse",
         resamples=200,
@@ -99,17 +98,19 @@ def test_measures_hold_their_intervals_and_rules_are_those_of_validation() -> No
         assert found.thresholds[rule].values[0] == cut
         called = score >= cut
         deciding = found.deciding[rule]
-        assert deciding["sensitivity"].estimate == pytest.approx(called[judged.abnormal].mean())
-        assert deciding["specificity"].estimate == pytest.approx((~called)[~judged.abnormal].mean())
+        assert deciding["sensitivity"].estimate == pytest.approx(called[labelled.abnormal].mean())
+        assert deciding["specificity"].estimate == pytest.approx(
+            (~called)[~labelled.abnormal].mean()
+        )
 
 
 def test_a_threshold_is_not_judged_on_the_patients_it_was_chosen_on() -> None:
-    judged, score = drawn(60, seed=1)
+    labelled, score = drawn(60, seed=1)
     with pytest.raises(InputError, match="chosen on"):
         measure(
             {"mse": score},
-            judged,
-            by_rule(judged, score),
+            labelled,
+            by_rule(labelled, score),
             chosen="mse",
             resamples=10,
             seed=0,
@@ -117,8 +118,8 @@ def test_a_threshold_is_not_judged_on_the_patients_it_was_chosen_on() -> None:
 
 
 def test_a_threshold_needs_a_normal_recording() -> None:
-    judged = Judged(np.arange(2), np.array([True, True]), ["a", "b"])
+    labelled = LabelledRecordings(np.arange(2), np.array([True, True]), ["a", "b"])
     with pytest.raises(InputError, match="no normal recording"):
         choose_threshold(
-            "pot", judged.abnormal, np.array([1.0, 2.0]), judged.patients, RuleSettings()
+            "pot", labelled.abnormal, np.array([1.0, 2.0]), labelled.patients, RuleSettings()
         )

@@ -22,7 +22,7 @@ from finetune.anomaly.run_settings import (
 )
 from finetune.anomaly.score_file import score_file
 from finetune.main import main
-from lamae.config import ConfigError, load_settings, settings_from_command_line
+from lamae.config import ConfigError, load_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.statistics.metrics import auroc
@@ -61,7 +61,7 @@ def run(
     """Return the settings of a finished run."""
     folder = tmp_path_factory.mktemp("anomaly") / "run"
     settings = make_settings(request.param, simulated_shards, pretrained_run, folder)
-    told = detect(settings, CPU)
+    told = detect(settings)
     assert told[-1].endswith("report.html")
     return settings
 
@@ -112,10 +112,10 @@ def test_recordings_without_leads_are_neither_learnt_nor_counted(
     data = corpus_with_limb_leads(short).folder
     few = make_settings("cae", data, tmp_path, tmp_path / "run")
     with pytest.raises(InputError, match=r"train split: .* recordings lack leads"):
-        detect(few, CPU)
+        detect(few)
     assert not (tmp_path / "run").exists()
     settings = few.model_copy(update={"max_unusable": 0.5})
-    detect(settings, CPU)
+    detect(settings)
     summary = summary_of(settings)
     evaluation = [labels[row] for row in corpus.rows("val") if row not in short]
     assert summary["counts"]["evaluation"] == {
@@ -148,12 +148,12 @@ def test_an_interruption_leaves_the_best_detector_without_a_threshold(
 
     monkeypatch.setattr(training, "beta_at", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        detect(settings, CPU)
+        detect(settings)
     assert load_detector(tmp_path / "run").decision.threshold is None
     with pytest.raises(InputError, match="no threshold: its run was interrupted"):
-        evaluate_detector(evaluation(settings, tmp_path / "evaluation"), CPU)
+        evaluate_detector(evaluation(settings, tmp_path / "evaluation"))
     places = {"detector": tmp_path / "run", "output": tmp_path / "scores.csv"}
-    score_file(AnomalyScoreSettings(data=simulated_shards, splits=("val",), **places), CPU)
+    score_file(AnomalyScoreSettings(data=simulated_shards, splits=("val",), **places))
     with (tmp_path / "scores.csv").open() as file:
         assert all(row["mse"] and not row["called"] for row in csv.DictReader(file))
 
@@ -165,7 +165,7 @@ def test_a_file_in_the_place_of_the_run_is_refused_before_learning(
     settings = make_settings("cae", simulated_shards, tmp_path, tmp_path / "run")
     monkeypatch.setattr("finetune.anomaly.run._learn", None)
     with pytest.raises(InputError, match=r"run folder .*run_dir="):
-        detect(settings.model_copy(update={"overwrite": True}), CPU)
+        detect(settings.model_copy(update={"overwrite": True}))
 
 
 def test_another_preprocessor_than_the_encoder_s_is_refused(
@@ -203,7 +203,7 @@ def test_scores_of_the_saved_detector_are_those_of_the_run(
     assert run.run_dir is not None
     output = tmp_path / "scores.csv"
     arguments = [f"detector={run.run_dir}", f"data={run.data}", f"output={output}", "splits=[val]"]
-    told = score_file(settings_from_command_line(AnomalyScoreSettings, arguments), CPU)
+    (told,) = score_file(load_settings(AnomalyScoreSettings, arguments))
     assert str(output) in told
     with output.open() as file, (run.run_dir / "scores.csv").open() as own:
         theirs, ours = list(csv.DictReader(file)), list(csv.DictReader(own))
@@ -232,7 +232,7 @@ def evaluation(run: AnomalySettings, folder: Path, **changes: Any) -> AnomalyEva
 def test_a_saved_detector_achieves_what_it_achieved_in_its_run(
     run: AnomalySettings, tmp_path: Path
 ) -> None:
-    told = evaluate_detector(evaluation(run, tmp_path / "again"), CPU)
+    told = evaluate_detector(evaluation(run, tmp_path / "again"))
     assert told[-1].endswith("report.html") and (tmp_path / "again" / "report.html").is_file()
     found = json.loads((tmp_path / "again" / "summary.json").read_text())
     own = summary_of(run)
@@ -251,15 +251,15 @@ def test_a_detector_is_not_judged_on_what_it_has_learnt_or_labels_that_tell_noth
     run: AnomalySettings, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="leakage from training"):
-        evaluate_detector(evaluation(run, tmp_path / "leak", splits=["train"]), CPU)
+        evaluate_detector(evaluation(run, tmp_path / "leak", splits=["train"]))
     assert not (tmp_path / "leak" / "summary.json").exists()
     with pytest.raises(InputError, match="some of class unheard, and some others"):
-        evaluate_detector(evaluation(run, tmp_path / "none", normal_class="unheard"), CPU)
+        evaluate_detector(evaluation(run, tmp_path / "none", normal_class="unheard"))
 
 
 def test_results_are_not_replaced_unasked(run: AnomalySettings) -> None:
     with pytest.raises(InputError, match="overwrite=true"):
-        detect(run, CPU)
+        detect(run)
 
 
 def test_windows_are_500_samples_at_the_rate_of_the_shards(

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.export_onnx import ExportSettings, calibration_windows, export, to_onnx
+from finetune.classifiers.export_onnx import calibration_windows, export, to_onnx
 from finetune.classifiers.folder import LoadedClassifier, save_classifier
-from finetune.classifiers.settings import WITHOUT_ENCODER, Mode
+from finetune.classifiers.settings import WITHOUT_ENCODER, ExportSettings, Mode
 from finetune.networks.settings import (
     CnnAttentionBilstmSettings,
     HierarchicalTransformerSettings,
@@ -170,7 +170,7 @@ def test_the_verb_quantises_on_recordings_of_shards_and_keeps_what_is_there(
         data=simulated_shards,
         recordings=4,
     )
-    assert "8-bit classifier" in export(settings)
+    assert "8-bit classifier" in export(settings)[0]
     signal = network.classifier.architecture.preprocess(record(PREPROCESS, 10)).signal
     assert np.isfinite(OnnxClassifier(settings.output).logits(signal)).all()
     with pytest.raises(InputError, match="overwrite=true"):

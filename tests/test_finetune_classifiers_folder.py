@@ -69,7 +69,7 @@ def test_what_is_loaded_gives_the_outputs_of_what_was_saved(mode: Mode, tmp_path
 def test_what_is_no_whole_classifier_is_refused(tmp_path: Path, pretrained_run: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         load_classifier(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="architecture of a classifier"):
+    with pytest.raises(InputError, match="configuration of a classifier"):
         load_classifier(pretrained_run / "model")
     folder = tmp_path / "classifier"
     save_classifier(folder, make("full"), thresholds={}, about={})

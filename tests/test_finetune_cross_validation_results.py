@@ -1,4 +1,4 @@
-"""What a cross-validation costs, and what is left of it where its end is not reached."""
+"""The cost of a cross-validation, and its files where its end is not reached."""
 
 import csv
 from pathlib import Path
@@ -24,7 +24,7 @@ QUICK = (
 LASAN = (
     *QUICK, "mode=lasan", "lasan.channels=[4, 8]", "lasan.kernel_size=5", "lasan.depth=1",
     "lasan.heads=2", "lasan.hidden=8", "training.epochs=1", "training.batch_size=16",
-    "training.part_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=2",
+    "training.micro_batch_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=2",
     "preprocess.band_hz=null",
 )  # fmt: skip
 """One epoch of a network with a few hundred weights."""
@@ -59,7 +59,7 @@ def test_each_nested_probe_is_fitted_by_one_process_for_all(
         whole: list[Any] = broadcast_object_list(found)
         return whole
 
-    monkeypatch.setattr("finetune.main_process.broadcast_object_list", share)
+    monkeypatch.setattr("finetune.processes.broadcast_object_list", share)
     given = (f"encoder={pretrained_run}", "l2_grid=[1.0, 0.01]", "inner_folds=3", OVERLAP, *QUICK)
     cross_validate(simulated_shards, tmp_path / "run", *given)
     assert len(shared) == 2, "one for each fold"

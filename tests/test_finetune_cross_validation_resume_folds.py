@@ -15,7 +15,7 @@ from finetune.cross_validation.resume_folds import FOLDS, keep_fits
 from finetune.cross_validation.run import _Runner
 from finetune.data.tasks import Cohort, LabelledRows, Task
 from finetune.evaluation.operating_points import Decisions
-from finetune.experiment.resume import Progress
+from finetune.experiment.resume import SavedProgress
 from finetune.main import main
 from lamae.runs.tracking import SUMMARY
 
@@ -28,14 +28,14 @@ PROBE = (*QUICK, "l2_grid=[1.0, 0.01]", "inner_folds=3", "repeats=2", "baselines
 LASAN = (
     *QUICK, "mode=lasan", "lasan.channels=[4, 8]", "lasan.kernel_size=5", "lasan.depth=1",
     "lasan.heads=2", "lasan.hidden=8", "training.epochs=1", "training.batch_size=16",
-    "training.part_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=2",
+    "training.micro_batch_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=2",
     "preprocess.band_hz=null",
 )  # fmt: skip
 """One epoch of a network with a few hundred weights."""
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 def cross_validate(data: Path, run_dir: Path, *arguments: str) -> None:
@@ -143,7 +143,7 @@ def test_a_fit_comes_back_with_its_models_in_order_and_another_is_made(
             found[model] = FoldScores(generator.random((5, 3)), decisions)
         return found
 
-    progress = Progress(tmp_path / FOLDS, {}, accelerator=accelerator)
+    progress = SavedProgress(tmp_path / FOLDS, {}, accelerator=accelerator)
     first = keep_fits(fit, progress)(task, 3)
     again = keep_fits(fit, progress)(task, 3)
     assert made == [3]

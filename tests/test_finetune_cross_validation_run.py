@@ -26,7 +26,7 @@ PROBE = ("l2_grid=[1.0, 0.01]", "inner_folds=3", "folds=3", OVERLAP, *QUICK)
 LASAN = (
     "mode=lasan", "folds=2", "lasan.channels=[4, 8]", "lasan.kernel_size=5", "lasan.depth=1",
     "lasan.heads=2", "lasan.hidden=8", "training.epochs=1", "training.batch_size=16",
-    "training.part_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=5",
+    "training.micro_batch_size=8", "preprocess.sampling_rate=50", "preprocess.duration_s=5",
     "preprocess.band_hz=null", *QUICK,
 )  # fmt: skip
 """One epoch of a network with a few hundred weights."""

@@ -1,4 +1,4 @@
-"""What the audit of leakage finds, and what it lets pass."""
+"""The audit of leakage: findings, and overlaps that it lets pass."""
 
 import json
 import shutil

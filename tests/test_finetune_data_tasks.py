@@ -1,4 +1,4 @@
-"""Which recordings a task has, and what it refuses."""
+"""The recordings of a task, and labels that are refused."""
 
 import json
 from pathlib import Path
@@ -167,11 +167,11 @@ def test_labels_that_are_no_classes_are_refused(
 
 def test_icd10_codes_bring_their_ancestors_and_rare_ones_are_dropped() -> None:
     labels = [("I4891", "S72001A"), ("I48.1",), None, ("I10", "T45X")]
-    found = icd10_classes(labels, Icd10Settings(fewest=1))
+    found = icd10_classes(labels, Icd10Settings(min_recordings=1))
     assert found[0] == ("I48", "I489", "I4891", "S72", "S720", "S7200")  # five characters
     assert found[1:] == [("I48", "I481"), None, ("I10", "T45")]
-    assert icd10_classes(labels, Icd10Settings(fewest=2)) == [("I48",), ("I48",), None, ()]
-    most = icd10_classes(labels, Icd10Settings(fewest=1, ancestors=False, most_frequent=1))
+    assert icd10_classes(labels, Icd10Settings(min_recordings=2)) == [("I48",), ("I48",), None, ()]
+    most = icd10_classes(labels, Icd10Settings(min_recordings=1, ancestors=False, max_classes=1))
     assert most == [(), (), None, ("I10",)]  # of equally frequent ones the first by name
 
 

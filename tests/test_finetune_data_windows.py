@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.data.windows import Reading, average_over_windows, usable_windows
+from finetune.data.windows import LoaderOptions, average_over_windows, usable_windows
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.windows import covering_windows, drawn_starts
@@ -84,7 +84,9 @@ def test_what_windows_give_is_averaged_for_each_recording(
     def compute(batch: Batch) -> np.ndarray:
         return batch.signal.amax(dim=2).numpy()
 
-    found = average_over_windows(data, compute, Reading(batch_size, 2), accelerator=accelerator)
+    found = average_over_windows(
+        data, compute, LoaderOptions(batch_size, 2), accelerator=accelerator
+    )
     assert found.positions.tolist() == list(range(5))
     for position in range(5):
         parts = [data.prepared(position, start)[1].signal.max(axis=1) for start in (0, 75, 150)]

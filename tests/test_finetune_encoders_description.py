@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from onnx import TensorProto, helper, numpy_helper
 
 from finetune.encoders.opening import open_encoder
-from finetune.experiment.candidates import make_contest
+from finetune.experiment.candidates import make_candidates
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from lamae.ecg.leads import LEADS
@@ -165,7 +165,7 @@ def test_a_mode_that_a_file_cannot_serve_is_refused(
     write_graph(tmp_path / "g.onnx", np.ones((12, 16)))
     path = describe(tmp_path)
     with pytest.raises(InputError, match=told):
-        make_contest(make_probe(encoder=path, mode=mode), ("A", "B"))
+        make_candidates(make_probe(encoder=path, mode=mode), ("A", "B"))
 
 
 def test_a_file_without_description_is_refused_with_what_to_write(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run measures: at thresholds of held-out patients, whatever the evaluation labels say."""
+"""Measures of a run: at thresholds of held-out patients, whatever the evaluation labels say."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, recall_score
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import LabelledRows, Task
 from finetune.evaluation.assessment import assess, challenge_weights, merge_measures
-from finetune.experiment.train_and_score import Compared, Outcome
+from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.statistics.challenge_metric import SINUS_RHYTHM, challenge_score, scored_decisions
@@ -39,13 +39,13 @@ def shown(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return 0.35 * labels + 0.6 * generator.random(labels.shape)
 
 
-def compared(seed: int) -> Compared:
+def compared(seed: int) -> ExperimentResults:
     """Return two classifiers; half of the training recordings are held out."""
     generator = np.random.default_rng(seed)
     task = Task(CLASSES, part(0, generator), part(1000, generator))
     held_out = np.arange(150) < 76
-    outcomes = {
-        name: Outcome(
+    by_candidate = {
+        name: CandidateResult(
             shown(task.evaluation.labels, generator),
             np.full(3, 0.5),
             {},
@@ -53,7 +53,7 @@ def compared(seed: int) -> Compared:
         )
         for name in ("lasan", "supervised")
     }
-    return Compared(outcomes, task, {"train": {}, "evaluation": {}})
+    return ExperimentResults(by_candidate, task, {"train": {}, "evaluation": {}})
 
 
 def write_table(path: Path, text: str = TABLE) -> Path:
@@ -64,12 +64,12 @@ def write_table(path: Path, text: str = TABLE) -> Path:
 def test_the_summary_holds_what_thresholds_of_the_held_out_patients_achieve() -> None:
     found = compared(0)
     summary = assess(found, settings_of()).summary
-    held_out = found.outcomes["lasan"].held_out
+    held_out = found.by_candidate["lasan"].held_out
     assert held_out is not None
     truth = found.task.train.labels[held_out.records]
     patients = np.array(found.task.train.patients)[held_out.records].tolist()
     cuts = choose_thresholds(truth, held_out.probabilities, patients, classes=CLASSES).values
-    labels, scores = found.task.evaluation.labels, found.outcomes["lasan"].probabilities
+    labels, scores = found.task.evaluation.labels, found.by_candidate["lasan"].probabilities
     for column, name in enumerate(CLASSES):
         own = summary["per_class"][name]
         called = scores[:, column] >= cuts[column]
@@ -91,8 +91,10 @@ def test_the_evaluation_labels_choose_no_threshold(tmp_path: Path) -> None:
     one, two = (
         assess(found._replace(task=task), settings, challenge) for task in (found.task, turned)
     )
-    for name in found.outcomes:
-        for own, other in zip(one.judged[name].decisions, two.judged[name].decisions, strict=True):
+    for name in found.by_candidate:
+        for own, other in zip(
+            one.predictions[name].decisions, two.predictions[name].decisions, strict=True
+        ):
             np.testing.assert_array_equal(own, other)
     assert one.summary["f1_macro"] != two.summary["f1_macro"]
 
@@ -103,7 +105,7 @@ def test_the_challenge_score_is_of_the_decisions_at_one_threshold(tmp_path: Path
     assert weights is not None
     found = compared(2)
     summary = assess(found, settings, weights).summary
-    scores, truth = found.outcomes["lasan"].probabilities, found.task.evaluation.labels
+    scores, truth = found.by_candidate["lasan"].probabilities, found.task.evaluation.labels
     reached = [
         challenge_score(truth, scored_decisions(scores >= cut, CLASSES, weights), weights)
         for cut in np.linspace(0.01, 0.99, 99)
@@ -117,7 +119,7 @@ def test_where_each_has_one_class_the_likeliest_is_called() -> None:
     labels = np.eye(3, dtype=bool)[np.random.default_rng(0).integers(0, 3, 150)]
     task = found.task._replace(evaluation=found.task.evaluation._replace(labels=labels))
     assessed = assess(found._replace(task=task), settings_of(multi_label=False))
-    likeliest = found.outcomes["lasan"].probabilities.argmax(axis=1)
+    likeliest = found.by_candidate["lasan"].probabilities.argmax(axis=1)
     expected = f1_score(labels.argmax(axis=1), likeliest, average="macro")
     assert assessed.summary["f1_macro"]["estimate"] == pytest.approx(expected)
     assert "threshold" not in assessed.summary["per_class"][CLASSES[0]]

@@ -9,7 +9,7 @@ from finetune.evaluation.decision_measures import (
     AT_SPECIFICITY,
     CALIBRATION,
     CHALLENGE,
-    Judged,
+    ClassifierPredictions,
     Measured,
     measure_decisions,
     summarise_decisions,
@@ -29,9 +29,9 @@ RECORDS, RUNS = 240, 2
 WEIGHTS = ChallengeWeights(tuple(frozenset([name]) for name in CLASSES), np.eye(3) + 0.2)
 
 
-def judged(
+def predictions(
     labels: np.ndarray, seed: int, *, lacking: tuple[int, ...] = (), undecided: bool = False
-) -> Judged:
+) -> ClassifierPredictions:
     """Return two runs of a classifier that is right more often than not."""
     generator = np.random.default_rng(seed)
     probabilities = 0.4 * labels + 0.6 * generator.random((RUNS, RECORDS, 3))
@@ -39,7 +39,7 @@ def judged(
     has_threshold = np.ones((RUNS, 3), dtype=bool)
     has_threshold[list(lacking), 2] = False
     challenge_decided = np.full(RUNS, not undecided)
-    return Judged(
+    return ClassifierPredictions(
         probabilities, Decisions(f1, specific, challenge, has_threshold, challenge_decided)
     )
 
@@ -51,7 +51,7 @@ def labels() -> np.ndarray:
 
 def measured(
     labels: np.ndarray,
-    models: dict[str, Judged],
+    models: dict[str, ClassifierPredictions],
     *,
     multi_label: bool = True,
     classes: tuple[str, ...] = CLASSES,
@@ -68,13 +68,13 @@ def measured(
 
 @pytest.fixture(scope="module")
 def found(labels: np.ndarray) -> Measured:
-    return measured(labels, {"lasan": judged(labels, 1), "supervised": judged(labels, 2)})
+    return measured(labels, {"lasan": predictions(labels, 1), "supervised": predictions(labels, 2)})
 
 
 def test_estimates_are_those_of_scikit_learn_meaned_over_runs(
     labels: np.ndarray, found: Measured
 ) -> None:
-    own = judged(labels, 1)
+    own = predictions(labels, 1)
     f1, specific, challenge, *_ = own.decisions
     share = 1 / np.maximum(labels.sum(axis=1), 1)
     for column, name in enumerate(CLASSES):
@@ -126,7 +126,10 @@ def test_counts_are_of_all_runs_and_add_up(labels: np.ndarray, found: Measured) 
 def test_a_class_without_a_threshold_in_a_run_of_one_classifier_is_in_no_mean_of_any(
     lacking: tuple[int, ...], labels: np.ndarray, found: Measured
 ) -> None:
-    models = {"lasan": judged(labels, 1), "supervised": judged(labels, 2, lacking=lacking)}
+    models = {
+        "lasan": predictions(labels, 1),
+        "supervised": predictions(labels, 2, lacking=lacking),
+    }
     less = measured(labels, models)
     assert less.without_threshold == ("rare",)
     for model in models:
@@ -142,10 +145,10 @@ def test_a_class_without_a_threshold_in_a_run_of_one_classifier_is_in_no_mean_of
 def test_where_nobody_is_held_out_there_is_no_challenge_score(
     labels: np.ndarray, found: Measured
 ) -> None:
-    none, own = judged(labels, 1, undecided=True), judged(labels, 2)
+    none, own = predictions(labels, 1, undecided=True), predictions(labels, 2)
     without = measured(labels, {"lasan": none, "supervised": own})
     assert all((CHALLENGE, None) not in part for part in without.models.values())
-    baseline = measured(labels, {"lasan": judged(labels, 1), "supervised": none})
+    baseline = measured(labels, {"lasan": predictions(labels, 1), "supervised": none})
     assert baseline.models["lasan"][CHALLENGE, None] == found.models["lasan"][CHALLENGE, None]
     assert (CHALLENGE, None) not in baseline.models["supervised"]
     assert (CHALLENGE, None) not in baseline.differences["supervised"]
@@ -161,7 +164,9 @@ def test_with_its_weights_f2_and_g2_are_those_of_the_challenge(labels: np.ndarra
     generator = np.random.default_rng(3)
     probabilities = 0.4 * wide + 0.6 * generator.random((RUNS, *wide.shape))
     called, every = probabilities >= 0.5, np.ones((RUNS, 5), dtype=bool)
-    own = Judged(probabilities, Decisions(called, called, called, every, every[:, 0]))
+    own = ClassifierPredictions(
+        probabilities, Decisions(called, called, called, every, every[:, 0])
+    )
     challenge = ChallengeWeights(EQUIVALENT, weights)
     found = measured(wide, {"lasan": own}, classes=classes, challenge=challenge).models["lasan"]
     truth = scored_decisions(wide, classes, challenge)

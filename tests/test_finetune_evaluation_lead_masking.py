@@ -11,13 +11,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from finetune import main as program
 from finetune.classifiers.classifier import Classifier, build_classifier
 from finetune.classifiers.predict import PREDICTIONS
 from finetune.classifiers.scoring import score_recordings
-from finetune.cross_validation.run import CrossValidateSettings
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.tasks import make_task
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.evaluation.assessment import assess
 from finetune.evaluation.lead_masking import (
     check_lead_masking,
@@ -27,17 +26,18 @@ from finetune.evaluation.lead_masking import (
     measure_lead_need,
     score_lead_sets,
 )
-from finetune.experiment.candidates import make_contest
-from finetune.experiment.train_and_score import Compared, Outcome
-from finetune.main import finetune
+from finetune.experiment.candidates import make_candidates
+from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.networks.lasan import Lasan
 from finetune.networks.settings import LasanSettings
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split
 from lamae.config import ConfigError, load_settings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import Corpus
 
@@ -46,15 +46,15 @@ LIMB = LEADS[:6]
 MODES = ("full", "attention_probe", "hybrid", "lasan", "cnn_attention_bilstm")
 QUICK: dict[str, Any] = {
     "lasan": {"channels": (8, 8), "kernel_size": 5, "depth": 1, "heads": 2, "hidden": 8},
-    "training": {"epochs": 1, "batch_size": 16, "part_size": 8, "hold_out": 0.25},
+    "training": {"epochs": 1, "batch_size": 16, "micro_batch_size": 8, "hold_out": 0.25},
     "baselines": (),
 }
 
 
 def make_classifier(settings: FinetuneSettings) -> Classifier:
     """Build the classifier in question, with a head that tells recordings apart."""
-    contender, *_ = make_contest(settings, ("AF", "LBBB", "sinus")).contenders.values()
-    classifier = build_classifier(contender.architecture, contender.encoder)
+    candidate, *_ = make_candidates(settings, ("AF", "LBBB", "sinus")).by_name.values()
+    classifier = build_classifier(candidate.architecture, candidate.encoder)
     generator = torch.Generator().manual_seed(3)
     for module in classifier.model.modules():
         if isinstance(module, nn.Linear):
@@ -140,7 +140,7 @@ def test_a_lead_without_weight_may_matter_all_the_same() -> None:
     with torch.no_grad():
         found = model(batch.signal)
         kept = keep_leads(batch, np.array([True, False, True]), of_record=False)
-        without = model(kept.signal, present=kept.present)
+        without = model(kept.signal, Recorded(kept.present))
     assert found.lead_weights is not None
     assert found.lead_weights[:, 1].max() < 1e-6
     assert (found.logits - without.logits).abs().max() > 1e-3
@@ -168,7 +168,7 @@ def test_scores_are_those_of_recordings_that_lack_the_leads(
         expected = score_recordings(
             classifier,
             Split(some, rows, preprocess),
-            Reading(4, min_leads=6, workers=0),
+            LoaderOptions(4, min_leads=6, workers=0),
             accelerator=accelerator,
         )
         np.testing.assert_allclose(found.shown[leads], expected.probabilities, atol=1e-5)
@@ -202,9 +202,11 @@ def test_the_main_process_alone_measures(
     settings = make_probe(mode="lasan", encoder=None, resamples=5, **QUICK)
     task, classifier = make_task(corpus, settings), make_classifier(settings)
     nothing = np.empty((0, 0))
-    outcome = Outcome(nothing, nothing, {}, classifier=classifier)
+    result = CandidateResult(nothing, nothing, {}, classifier=classifier)
     monkeypatch.setattr(Accelerator, "is_main_process", is_main)
-    need = find_lead_need(Compared({"lasan": outcome}, task, {}), corpus, settings, accelerator)
+    need = find_lead_need(
+        ExperimentResults({"lasan": result}, task, {}), corpus, settings, accelerator
+    )
     assert (need is not None) == is_main
 
 
@@ -221,11 +223,11 @@ def test_an_error_in_it_leaves_the_predictions(
         done.append("scores")
         return assess(*arguments)
 
-    monkeypatch.setattr(program, "find_lead_need", fail)
-    monkeypatch.setattr(program, "assess", first)
+    monkeypatch.setattr("finetune.run.find_lead_need", fail)
+    monkeypatch.setattr("finetune.run.assess", first)
     settings = make_probe(lead_masking=True)
     with pytest.raises(InputError, match="leads: x"):
-        finetune(settings, accelerator)
+        finetune(settings)
     assert settings.run_dir and (settings.run_dir / PREDICTIONS).is_file()
     assert done == ["scores", "masking"]
 
@@ -267,7 +269,7 @@ def test_what_is_lost_is_the_area_with_all_leads_minus_that_without() -> None:
 def test_a_run_shows_which_leads_it_needs_beside_its_own_score(
     mode: str, make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    finetune(make_probe(mode=mode, lead_masking=True, **QUICK), accelerator)
+    finetune(make_probe(mode=mode, lead_masking=True, **QUICK))
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
     with_all = summary["fewer_leads"][", ".join(LEADS)]
     for end, value in summary["auroc_macro"].items():  # on the same resamples of patients

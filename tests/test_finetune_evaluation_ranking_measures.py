@@ -1,4 +1,4 @@
-"""What cannot be used is left out alike for every encoder, and in any number of processes."""
+"""Unusable recordings are left out alike for every encoder, and in any number of processes."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from finetune.data.tasks import make_task
 from finetune.experiment.probe_features import embed_all
-from finetune.main import finetune
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from lamae.errors import InputError
@@ -47,8 +47,8 @@ def test_damaged_samples_are_left_out_for_every_encoder_and_named(
     keys = [train[4], val[0], val[7]]
     data = _damage(corpus.folder, tmp_path / "damaged", keys)
     with pytest.raises(InputError, match=rf"1 of {len(train)} recordings unusable, e.g. {keys[0]}"):
-        finetune(make_probe(data=data), accelerator)
-    finetune(make_probe(data=data, max_unusable=0.1), accelerator)
+        finetune(make_probe(data=data))
+    finetune(make_probe(data=data, max_unusable=0.1))
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
     assert summary["unusable"] == {
         "train": {"damaged": keys[:1]},
@@ -122,8 +122,8 @@ def test_two_processes_give_the_numbers_of_one(
     one, two = found
     for key in ("unusable", "counts", "resamples"):
         assert one[key] == two[key]
-    for name, facts in one["contenders"].items():
-        assert facts["l2"] == two["contenders"][name]["l2"]
+    for name, facts in one["candidates"].items():
+        assert facts["l2"] == two["candidates"][name]["l2"]
     for suffix in ("", "_random", "_difference"):
         key = f"auroc_macro{suffix}"
         assert one[key] == pytest.approx(two[key], abs=1e-3), key

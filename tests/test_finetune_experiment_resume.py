@@ -1,4 +1,4 @@
-"""What a run keeps until it is finished: whole, of this very run, or not at all."""
+"""Saved progress of a run: whole, of this very run, or not at all."""
 
 import logging
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from finetune.data.tasks import make_task
-from finetune.experiment.candidates import make_contest
-from finetune.experiment.resume import Progress, about_run, digest_recordings
+from finetune.experiment.candidates import make_candidates
+from finetune.experiment.resume import SavedProgress, about_run, digest_recordings
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
@@ -21,9 +21,9 @@ ABOUT = {"settings": {"seed": 0, "training": {"lr": 0.001}}, "shards": "abc"}
 
 
 @pytest.fixture
-def progress(tmp_path: Path, accelerator: Accelerator) -> Progress:
+def progress(tmp_path: Path, accelerator: Accelerator) -> SavedProgress:
     """Return one that keeps nothing yet."""
-    return Progress(tmp_path / "kept", ABOUT, accelerator=accelerator)
+    return SavedProgress(tmp_path / "kept", ABOUT, accelerator=accelerator)
 
 
 def tensors(seed: int) -> dict[str, torch.Tensor]:
@@ -32,7 +32,7 @@ def tensors(seed: int) -> dict[str, torch.Tensor]:
     return {"p": torch.from_numpy(drawn), "called": called.T, "any": called.any(), "n": called[:0]}
 
 
-def test_what_was_kept_comes_back_to_the_bit(progress: Progress) -> None:
+def test_what_was_kept_comes_back_to_the_bit(progress: SavedProgress) -> None:
     assert progress.begin(overwrite=False) == 0
     assert progress.load("first") is None
     state = {"loss": 0.1 + 0.2, "models": ["b", "a"]}
@@ -48,7 +48,7 @@ def test_what_was_kept_comes_back_to_the_bit(progress: Progress) -> None:
 
 
 def test_a_piece_that_replaces_another_leaves_itself_alone(
-    progress: Progress, tmp_path: Path
+    progress: SavedProgress, tmp_path: Path
 ) -> None:
     progress.save("one", tensors(1), {})
     progress.save("two", tensors(2), {}, replaces="one")
@@ -72,12 +72,12 @@ def test_a_piece_that_replaces_another_leaves_itself_alone(
 def test_what_another_run_has_kept_is_refused_until_it_is_to_be_replaced(
     about: dict[str, object],
     problem: str,
-    progress: Progress,
+    progress: SavedProgress,
     accelerator: Accelerator,
     tmp_path: Path,
 ) -> None:
     progress.save("first", tensors(0), {})
-    other = Progress(tmp_path / "kept", about, accelerator=accelerator)
+    other = SavedProgress(tmp_path / "kept", about, accelerator=accelerator)
     for ask in (lambda: other.begin(overwrite=False), lambda: other.load("first")):
         with pytest.raises(InputError, match=problem):
             ask()
@@ -86,7 +86,7 @@ def test_what_another_run_has_kept_is_refused_until_it_is_to_be_replaced(
     assert progress.load("first") is None
 
 
-def test_what_becomes_known_later_is_compared_then(progress: Progress) -> None:
+def test_what_becomes_known_later_is_compared_then(progress: SavedProgress) -> None:
     progress.knowing(recordings="ab").save("first", tensors(0), {})
     assert progress.begin(overwrite=False) == 1
     assert progress.knowing(recordings="ab").load("first") is not None
@@ -96,7 +96,7 @@ def test_what_becomes_known_later_is_compared_then(progress: Progress) -> None:
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "files.json"])
 def test_a_damaged_piece_is_named_and_passed_over(
-    name: str, progress: Progress, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, progress: SavedProgress, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in (1, 2):
         progress.save(str(number), tensors(number), {"number": number})
@@ -115,7 +115,7 @@ def test_a_damaged_piece_is_named_and_passed_over(
 
 
 def test_a_half_written_piece_is_none(
-    progress: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    progress: SavedProgress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> None:
         raise KeyboardInterrupt
@@ -148,7 +148,7 @@ def test_a_run_hangs_on_the_settings_that_change_a_score(
     changes: dict[str, object], is_same: bool, make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     def about(settings: FinetuneSettings) -> dict[str, object]:
-        return about_run(settings, corpus, make_contest(settings, ("AF", "LBBB", "sinus")))
+        return about_run(settings, corpus, make_candidates(settings, ("AF", "LBBB", "sinus")))
 
     assert (about(make_probe(**changes)) == about(make_probe())) == is_same
 
@@ -157,15 +157,15 @@ def test_a_run_hangs_on_the_weights_of_its_encoder_wherever_they_lie(
     make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     settings = make_probe()
-    one, two, three = (make_contest(settings, ("AF", "LBBB", "sinus")) for _ in range(3))
+    one, two, three = (make_candidates(settings, ("AF", "LBBB", "sinus")) for _ in range(3))
     moved = settings.model_copy(update={"encoder": Path("moved")})
-    encoder = three.contenders["pretrained"].encoder
+    encoder = three.by_name["pretrained"].encoder
     assert encoder is not None
     with torch.no_grad():
         next(iter(encoder.parameters())).flatten()[0] += 1e-6
     first, same, other = (
-        about_run(given, corpus, contest)
-        for given, contest in ((settings, one), (moved, two), (settings, three))
+        about_run(given, corpus, candidates)
+        for given, candidates in ((settings, one), (moved, two), (settings, three))
     )
     assert first == same
     assert {key for key in first if first[key] != other[key]} == {"encoder"}
@@ -175,11 +175,11 @@ def test_a_run_hangs_on_the_preprocessor_that_it_takes_from_an_encoder_that_it_d
     make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     settings = make_probe(mode="lasan")
-    contest = make_contest(settings, ("AF", "LBBB", "sinus"))
-    preprocess = contest.preprocess.model_copy(update={"sampling_rate": 250})
+    candidates = make_candidates(settings, ("AF", "LBBB", "sinus"))
+    preprocess = candidates.preprocess.model_copy(update={"sampling_rate": 250})
     first, other = (
         about_run(settings, corpus, own)
-        for own in (contest, contest._replace(preprocess=preprocess))
+        for own in (candidates, candidates._replace(preprocess=preprocess))
     )
     assert {key for key in first if first[key] != other[key]} == {"preprocess"}
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from finetune import main as program
 from finetune.classifiers.folder import CLASSIFIER_FOLDER, load_classifier
 from finetune.classifiers.scoring import Scored, score_recordings
 from finetune.experiment.resume_training import PROGRESS
-from finetune.main import finetune
 from finetune.reports import results
+from finetune.run import finetune, interruption
 from finetune.settings import FinetuneSettings
 from finetune.training.fine_tuning import Training
 from lamae.errors import InputError
@@ -23,7 +22,7 @@ from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import Corpus
 
 MakeProbe = Callable[..., FinetuneSettings]
-TRAINING = {"batch_size": 16, "part_size": 8, "lr": 3e-3, "hold_out": 0.25}
+TRAINING = {"batch_size": 16, "micro_batch_size": 8, "lr": 3e-3, "hold_out": 0.25}
 LASAN: dict[str, Any] = {
     "mode": "lasan",
     "encoder": None,
@@ -39,7 +38,7 @@ ENCODER = {"training": {**TRAINING, "epochs": 3}, "baselines": ("random",), "exa
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 def found_in(folder: Path) -> tuple[bytes, bytes, dict[str, Any], dict[str, Any]]:
@@ -56,7 +55,7 @@ def found_in(folder: Path) -> tuple[bytes, bytes, dict[str, Any], dict[str, Any]
 
 
 def killed_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Kill the epoch of a number, over all contenders; return the list of those begun."""
+    """Kill the epoch of a number, over all candidates; return the list of those begun."""
     begun: list[str] = []
     original = Training._epoch
 
@@ -79,7 +78,7 @@ def uninterrupted(
     quick = {"label_set": "class", "multi_label": False, "resamples": 100, "cpu_threads": 1}
     quick["l2_grid"] = (1.0, 0.01)  # as `make_probe` has it
     values = {"data": simulated_shards, "run_dir": run_dir}
-    finetune(FinetuneSettings.model_validate(LASAN | quick | values), accelerator)
+    finetune(FinetuneSettings.model_validate(LASAN | quick | values))
     assert not (run_dir / PROGRESS).exists()
     return run_dir
 
@@ -99,14 +98,14 @@ def test_a_killed_run_ends_as_one_that_was_not_to_the_bit(
     with monkeypatch.context() as patch:
         begun = killed_in(epoch, patch)
         with pytest.raises(KilledError):
-            finetune(settings, accelerator)
+            finetune(settings)
     assert (
         begun == ["lasan", "lasan", "lasan", "cnn_attention_bilstm", "cnn_attention_bilstm"][:epoch]
     )
     capsys.readouterr()
     torch.manual_seed(99)  # must not matter
     left = killed_in(0, monkeypatch)
-    finetune(settings, accelerator)
+    finetune(settings)
     assert len(left) == 5 - epoch + 1
     assert f"kept in {tmp_path / 'run' / PROGRESS}" in capsys.readouterr().out
     assert found_in(tmp_path / "run") == found_in(uninterrupted)
@@ -128,10 +127,10 @@ def test_a_mode_with_an_encoder_goes_on_to_the_bit(
             killed_in(epoch, patch)
             if epoch:
                 with pytest.raises(KilledError):
-                    finetune(settings, accelerator)
+                    finetune(settings)
         if epoch:
             left = killed_in(0, monkeypatch)
-        finetune(settings, accelerator)
+        finetune(settings)
     assert len(left) == 4
     assert found_in(tmp_path / "killed") == found_in(tmp_path / "whole")
 
@@ -150,7 +149,7 @@ def test_nothing_is_trained_or_scored_again_where_the_report_fails(
     with monkeypatch.context() as patch:
         patch.setattr(results, "write_report", fail)
         with pytest.raises(KilledError):
-            finetune(settings, accelerator)
+            finetune(settings)
     scored: list[str | None] = []
 
     def score(*given: Any, **more: Any) -> Scored:
@@ -159,7 +158,7 @@ def test_nothing_is_trained_or_scored_again_where_the_report_fails(
 
     begun = killed_in(0, monkeypatch)
     monkeypatch.setattr("finetune.experiment.train_and_score.score_recordings", score)
-    finetune(settings, accelerator)
+    finetune(settings)
     assert (begun, scored) == ([], [])
     assert found_in(tmp_path / "run") == found_in(uninterrupted)
 
@@ -174,15 +173,15 @@ def test_a_run_of_other_settings_is_refused_and_overwrite_starts_anew(
     with monkeypatch.context() as patch:
         killed_in(2, patch)
         with pytest.raises(KilledError):
-            finetune(make_probe(run_dir=folder, **LASAN), accelerator)
+            finetune(make_probe(run_dir=folder, **LASAN))
     kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     other = LASAN | {"seed": 1, "baselines": ()}
     problem = "progress, settings.baselines: kept by a run with .'supervised'.; .*overwrite=true"
     with pytest.raises(InputError, match=problem):
-        finetune(make_probe(run_dir=folder, **other), accelerator)
+        finetune(make_probe(run_dir=folder, **other))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == kept
     begun = killed_in(0, monkeypatch)
-    finetune(make_probe(run_dir=folder, overwrite=True, **other), accelerator)
+    finetune(make_probe(run_dir=folder, overwrite=True, **other))
     assert len(begun) == 3
     assert not (folder / PROGRESS).exists()
 
@@ -201,11 +200,11 @@ def test_recordings_that_have_become_unusable_since_are_noticed(
     with monkeypatch.context() as patch:
         killed_in(2, patch)
         with pytest.raises(KilledError):
-            finetune(make_probe(data=corpus.folder, **values), accelerator)
+            finetune(make_probe(data=corpus.folder, **values))
     with pytest.raises(InputError, match="progress, recordings: kept by a run with"):
-        finetune(make_probe(data=damaged.folder, **values), accelerator)
+        finetune(make_probe(data=damaged.folder, **values))
 
 
 def test_an_interruption_says_how_to_go_on(make_probe: MakeProbe, tmp_path: Path) -> None:
-    told = program.interruption(make_probe(**LASAN), tmp_path / "run")
+    told = interruption(make_probe(**LASAN), tmp_path / "run")
     assert f"the same command with run_dir={tmp_path / 'run'}" in told

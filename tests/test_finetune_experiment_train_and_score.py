@@ -13,12 +13,14 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.predict import PredictSettings, precision_of, predict
+from finetune.classifiers.predict import predict
 from finetune.classifiers.scoring import Scored, score_recordings
-from finetune.data.windows import Reading
-from finetune.experiment.candidates import make_contest
+from finetune.classifiers.settings import PredictSettings
+from finetune.data.windows import LoaderOptions
+from finetune.experiment.candidates import make_candidates
 from finetune.experiment.train_and_score import check_processes
-from finetune.main import finetune
+from finetune.run import finetune
+from finetune.run_settings import RunSettings
 from finetune.settings import FinetuneSettings
 from lamae.config import ConfigError, load_settings
 from lamae.errors import InputError
@@ -31,8 +33,14 @@ CLASSES = ("AF", "LBBB", "sinus")
 MakeProbe = Callable[..., FinetuneSettings]
 QUICK: dict[str, Any] = {
     "lasan": {"channels": (8, 8), "kernel_size": 5, "depth": 1, "heads": 2, "hidden": 8},
-    "training": {"epochs": 2, "batch_size": 16, "part_size": 8, "lr": 3e-3, "hold_out": 0.25},
-    "supervised": {"epochs": 1, "batch_size": 16, "part_size": 16, "hold_out": 0.25},
+    "training": {
+        "epochs": 2,
+        "batch_size": 16,
+        "micro_batch_size": 8,
+        "lr": 3e-3,
+        "hold_out": 0.25,
+    },
+    "supervised": {"epochs": 1, "batch_size": 16, "micro_batch_size": 16, "hold_out": 0.25},
 }
 PREPROCESS = {"sampling_rate": 50, "duration_s": 5, "band_hz": None}
 ENCODER_MODES = ("attention_probe", "full", "probe_then_full", "hybrid")
@@ -52,10 +60,10 @@ def test_a_mode_with_an_encoder_is_compared_with_random_weights_on_the_same_pati
     mode: str, make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:
     settings = make_probe(mode=mode, **QUICK)
-    finetune(settings, accelerator)
+    finetune(settings)
     summary = json.loads((tmp_path / "probe" / SUMMARY).read_text())
-    assert list(summary["contenders"]) == ["pretrained", "random"]
-    for facts in summary["contenders"].values():
+    assert list(summary["candidates"]) == ["pretrained", "random"]
+    for facts in summary["candidates"].values():
         aurocs = [epoch["hold_out_auroc"] for epoch in facts["epochs"]]
         assert facts["best_epoch"] == 1 + int(np.argmax(aurocs))
     assert summary["auroc_macro"]["estimate"] - summary["auroc_macro_random"][
@@ -79,9 +87,9 @@ def test_networks_without_an_encoder_need_none_and_lasan_has_the_other_beside_it
 ) -> None:
     changes = {"encoder": None, "preprocess": PREPROCESS, "baselines": ("random", "supervised")}
     settings = make_probe(mode="lasan", run_dir=tmp_path / "lasan", **changes, **QUICK)
-    finetune(settings, accelerator)
+    finetune(settings)
     summary = json.loads((tmp_path / "lasan" / SUMMARY).read_text())
-    assert list(summary["contenders"]) == ["lasan", "supervised"]
+    assert list(summary["candidates"]) == ["lasan", "supervised"]
     assert {"auroc_macro_supervised", "auroc_macro_supervised_difference"} <= summary.keys()
     assert "auroc_macro_random" not in summary
     page = (tmp_path / "lasan" / "report.html").read_text()
@@ -95,10 +103,10 @@ def test_a_saved_classifier_predicts_what_the_run_evaluated(
 ) -> None:
     for mode in ("probe", "full"):
         run, output = tmp_path / mode, tmp_path / f"{mode}.csv"
-        finetune(make_probe(mode=mode, run_dir=run, baselines=(), **QUICK), accelerator)
+        finetune(make_probe(mode=mode, run_dir=run, baselines=(), **QUICK))
         asked = {"classifier": run, "data": corpus.folder, "output": output, "batch_size": 7}
         settings = PredictSettings.model_validate(asked | {"splits": ("val",)})
-        assert f"{len(corpus.rows('val'))} recordings scored" in predict(settings, accelerator)
+        assert f"{len(corpus.rows('val'))} recordings scored" in predict(settings)[0]
         kept, again = run / "predictions.csv", output
         np.testing.assert_allclose(probabilities(again), probabilities(kept), atol=1e-5)
         assert [row["key"] for row in read(again)] == [row["key"] for row in read(kept)]
@@ -107,7 +115,7 @@ def test_a_saved_classifier_predicts_what_the_run_evaluated(
         truth = ["|".join(labels[row] or ()) for row in corpus.rows("val")]
         assert [row["labels"] for row in read(kept)] == truth
         with pytest.raises(InputError, match="exists"):
-            predict(settings, accelerator)
+            predict(settings)
 
 
 def test_a_prediction_reads_and_computes_as_the_run_that_made_the_classifier(
@@ -117,23 +125,30 @@ def test_a_prediction_reads_and_computes_as_the_run_that_made_the_classifier(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    precisions: list[str] = []
+
+    def start(_: RunSettings, *, precision: str) -> Accelerator:
+        precisions.append(precision)
+        return accelerator
+
+    monkeypatch.setattr("finetune.run.start", start)
+    monkeypatch.setattr("finetune.classifiers.predict.start", start)
     run = tmp_path / "run"
     changes = {"min_leads": 2, "precision": "bf16", "preprocess": PREPROCESS, "encoder": None}
-    finetune(make_probe(mode="lasan", run_dir=run, baselines=(), **changes, **QUICK), accelerator)
+    finetune(make_probe(mode="lasan", run_dir=run, baselines=(), **changes, **QUICK))
     asked = {"classifier": run, "data": corpus.folder, "output": tmp_path / "out.csv"}
     settings = PredictSettings.model_validate(asked)
-    assert precision_of(settings) == "bf16"
-    assert precision_of(settings.model_copy(update={"precision": "fp32"})) == "fp32"
-    readings: list[Reading] = []
+    readings: list[LoaderOptions] = []
 
     def score(*given: Any, **more: Any) -> Scored:
         readings.append(given[2])
         return score_recordings(*given, **more)
 
     monkeypatch.setattr("finetune.classifiers.predict.score_recordings", score)
-    predict(settings, accelerator)
-    predict(settings.model_copy(update={"min_leads": 5, "overwrite": True}), accelerator)
+    predict(settings)
+    predict(settings.model_copy(update={"min_leads": 5, "overwrite": True, "precision": "fp32"}))
     assert [reading.min_leads for reading in readings] == [2, 5]
+    assert precisions == ["bf16", "bf16", "fp32"]
 
 
 def test_processes_that_cannot_share_a_training_are_refused_before_it(
@@ -144,14 +159,14 @@ def test_processes_that_cannot_share_a_training_are_refused_before_it(
         ("probe", ("supervised",), True),
         ("full", (), True),
     ):
-        contest = make_contest(make_probe(mode=mode, baselines=baselines), CLASSES)
+        candidates = make_candidates(make_probe(mode=mode, baselines=baselines), CLASSES)
         for processes in (1, 2, 4, 8):
-            check_processes(contest, processes)
+            check_processes(candidates, processes)
         if is_trained:
             with pytest.raises(InputError, match=r"8 parts of 8; .*3 processes can share"):
-                check_processes(contest, 3)
+                check_processes(candidates, 3)
         else:
-            check_processes(contest, 3)
+            check_processes(candidates, 3)
 
 
 def test_two_processes_train_the_classifier_of_one(
@@ -163,7 +178,7 @@ def test_two_processes_train_the_classifier_of_one(
     options += ["baselines=[]", "resamples=20", "cpu_threads=1", "preprocess.sampling_rate=50"]
     options += ["preprocess.duration_s=2", "preprocess.band_hz=null", "lasan.channels=[8, 8]"]
     options += ["lasan.heads=2", "lasan.depth=1", "training.epochs=2", "training.batch_size=16"]
-    options += ["training.part_size=8", "training.hold_out=0.25"]
+    options += ["training.micro_batch_size=8", "training.hold_out=0.25"]
     found = []
     for processes in (1, 2):
         run_dir = tmp_path / str(processes)
@@ -191,17 +206,21 @@ def test_what_cannot_be_trained_on_is_an_error_before_anything_is_written(
     tmp_path: Path,
 ) -> None:
     with pytest.raises((InputError, ValueError), match=problem):
-        finetune(make_probe(**(QUICK | changes)), accelerator)
+        finetune(make_probe(**(QUICK | changes)))
     assert not (tmp_path / "probe").exists()
 
 
 def test_the_baselines_are_built_as_the_settings_say(make_probe: MakeProbe) -> None:
-    contest = make_contest(make_probe(mode="full", baselines=("random", "supervised")), CLASSES)
-    own, random, supervised = contest.contenders.values()
-    assert list(contest.contenders) == ["pretrained", "random", "supervised"]
+    candidates = make_candidates(
+        make_probe(mode="full", baselines=("random", "supervised")), CLASSES
+    )
+    own, random, supervised = candidates.by_name.values()
+    assert list(candidates.by_name) == ["pretrained", "random", "supervised"]
     assert isinstance(own.encoder, Encoder) and isinstance(random.encoder, Encoder)
-    assert contest.loaded is not None
-    assert own.encoder is not contest.loaded.model.encoder, "training must not change the original"
+    assert candidates.loaded is not None
+    assert own.encoder is not candidates.loaded.model.encoder, (
+        "training must not change the original"
+    )
     assert not torch.equal(own.encoder.cls, random.encoder.cls)
     assert (own.training.layer_decay, random.training.layer_decay) == (0.75, 1.0)
     assert supervised.architecture.mode == "cnn_attention_bilstm"
@@ -214,7 +233,7 @@ def test_the_baselines_are_built_as_the_settings_say(make_probe: MakeProbe) -> N
         (["mode=full"], "mode full needs encoder="),
         (["mode=lasan", "training.loss=cross_entropy"], "cross_entropy does not fit"),
         (["mode=lasan", "multi_label=false", "supervised.loss=bce"], "supervised.loss bce"),
-        (["mode=lasan", "training.batch_size=44"], "a multiple of part_size 8"),
+        (["mode=lasan", "training.batch_size=44"], "a multiple of micro_batch_size 8"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(arguments: list[str], problem: str) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from finetune import main as program
 from finetune.data.tasks import LabelledRows, Task, make_task
 from finetune.evaluation.ranking_measures import measure, summarise
 from finetune.experiment.probe_features import fit_probe
-from finetune.main import choose_run_dir, finetune, interruption
+from finetune.main import main
 from finetune.reports import results
+from finetune.run import choose_run_dir, finetune, interruption
 from finetune.settings import FinetuneSettings
 from finetune.training import logistic_regression
 from finetune.training.embeddings import EmbeddingCache
@@ -43,7 +43,7 @@ def probe_run(
     values = {"encoder": pretrained_run, "data": simulated_shards, "run_dir": run_dir}
     options = {"label_set": "class", "multi_label": False, "l2_grid": (1.0, 0.01), "seed": 4}
     quick = {"resamples": 100, "cpu_threads": 1, "baselines": ("random",)}
-    finetune(FinetuneSettings.model_validate(values | options | quick), accelerator)
+    finetune(FinetuneSettings.model_validate(values | options | quick))
     return run_dir
 
 
@@ -73,7 +73,7 @@ def test_the_summary_holds_intervals_that_hold_their_estimates(summary: dict[str
 def test_the_summary_tells_how_its_numbers_came_about(
     summary: dict[str, Any], probe_run: Path, corpus: Corpus
 ) -> None:
-    assert {"command", "versions", "seconds", "contenders"} <= summary.keys()
+    assert {"command", "versions", "seconds", "candidates"} <= summary.keys()
     assert summary["seed"] == summary["config"]["seed"] == 4
     assert FinetuneSettings.model_validate(summary["config"]).run_dir == probe_run
     labels = corpus.labels("class")
@@ -84,9 +84,9 @@ def test_the_summary_tells_how_its_numbers_came_about(
         counts = {"records": len(rows), "patients": patients, "unusable": {}, **left_out}
         assert summary["counts"][name] == counts
         assert summary["unusable"][name] == {}
-    assert list(summary["contenders"]) == ["pretrained", "random"]
-    assert all(found["l2"] in (1.0, 0.01) for found in summary["contenders"].values())
-    assert max(found["gradient"] for found in summary["contenders"].values()) <= 1e-5
+    assert list(summary["candidates"]) == ["pretrained", "random"]
+    assert all(found["l2"] in (1.0, 0.01) for found in summary["candidates"].values())
+    assert max(found["gradient"] for found in summary["candidates"].values()) <= 1e-5
     positives = {name: found["positives"] for name, found in summary["per_class"].items()}
     evaluated = [labels[row] for row in corpus.rows("val")]
     assert positives == {name: evaluated.count((name,)) for name in CLASSES}
@@ -122,19 +122,19 @@ def test_a_failed_report_does_not_block_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(results, "write_report", fail)
         with pytest.raises(OSError, match="no space"):
-            finetune(make_probe(), accelerator)
-    finetune(make_probe(), accelerator)
+            finetune(make_probe())
+    finetune(make_probe())
 
 
 def test_embeddings_are_taken_from_another_folder_where_one_is_given(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    finetune(make_probe(cache=cache), accelerator)
+    finetune(make_probe(cache=cache))
     assert len(list(cache.glob("*.safetensors"))) == 4  # two encoders, two splits
     assert not (tmp_path / "probe" / "embeddings").exists()
     monkeypatch.setattr(EmbeddingCache, "_features", None)  # called, it would raise
-    finetune(make_probe(cache=cache, run_dir=tmp_path / "other"), accelerator)
+    finetune(make_probe(cache=cache, run_dir=tmp_path / "other"))
 
 
 def test_an_interruption_promises_only_what_is_true(make_probe: MakeProbe, tmp_path: Path) -> None:
@@ -151,34 +151,28 @@ def test_an_interruption_names_the_folder_that_was_chosen(
 ) -> None:
     chosen = []
 
-    def interrupt(settings: FinetuneSettings, _: Accelerator) -> None:
-        chosen.append(settings.run_dir)
+    def interrupt(run_dir: Path, *, overwrite: bool) -> None:
+        chosen.append(run_dir)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "finetune", interrupt)
-    monkeypatch.setattr(program, "start", lambda _: None)
+    monkeypatch.setattr("finetune.run.check_free", interrupt)
     data = make_probe().data
     with pytest.raises(SystemExit) as ended:
-        program.main(["mode=lasan", f"data={data}", "label_set=class", "baselines=[]"])
+        main(["mode=lasan", f"data={data}", "label_set=class", "baselines=[]"])
     assert ended.value.code == 130
-    assert chosen[0] is not None
     assert f"is in {chosen[0]}/classifier" in capsys.readouterr().err
 
 
 def test_a_fit_that_has_not_converged_is_a_finding(
-    make_probe: MakeProbe,
-    accelerator: Accelerator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    make_probe: MakeProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finetune(make_probe(), accelerator)
-    assert "did not converge" not in capsys.readouterr().out
+    assert "did not converge" not in "".join(finetune(make_probe()))
     monkeypatch.setattr(logistic_regression, "_MOST_ITERATIONS", 1)
     settings = make_probe(overwrite=True)
-    finetune(settings, accelerator)
+    told = "\n".join(finetune(settings))
     assert settings.run_dir
     page = (settings.run_dir / "report.html").read_text()
-    for text in (capsys.readouterr().out, html.unescape(page)):
+    for text in (told, html.unescape(page)):
         assert "probe on the encoder 'random' did not converge" in text
 
 
@@ -186,13 +180,13 @@ def test_results_are_replaced_only_on_demand(
     make_probe: MakeProbe, accelerator: Accelerator
 ) -> None:
     settings = make_probe()
-    finetune(settings, accelerator)
+    finetune(settings)
     assert settings.run_dir
     first = (settings.run_dir / SUMMARY).read_bytes()
     with pytest.raises(InputError, match=r"run folder .*probe: holds summary.json; .*overwrite=t"):
-        finetune(make_probe(seed=1), accelerator)
+        finetune(make_probe(seed=1))
     assert (settings.run_dir / SUMMARY).read_bytes() == first
-    finetune(make_probe(seed=1, overwrite=True), accelerator)
+    finetune(make_probe(seed=1, overwrite=True))
     assert json.loads((settings.run_dir / SUMMARY).read_text())["seed"] == 1
 
 
@@ -201,7 +195,7 @@ def test_the_same_seed_gives_the_same_numbers(
 ) -> None:
     found = []
     for name in ("one", "two"):
-        finetune(make_probe(run_dir=tmp_path / name), accelerator)
+        finetune(make_probe(run_dir=tmp_path / name))
         content = json.loads((tmp_path / name / SUMMARY).read_text())
         found.append([content[f"auroc_macro{s}"] for s in ("", "_random", "_difference")])
     assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""What was there before a run: it is replaced only where that was asked for."""
+"""Results of a former run are replaced only where that was asked for."""
 
 from pathlib import Path
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from accelerate import Accelerator, PartialState
 
-from finetune.experiment.train_and_score import Comparison
-from finetune.main import finetune
+from finetune.experiment.train_and_score import Experiment
 from finetune.overwriting import clear_results
+from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.runs.tracking import SUMMARY
@@ -32,9 +32,9 @@ def test_a_run_that_replaces_another_removes_its_results_before_it_trains(
     settings = make_probe(overwrite=True)
     assert settings.run_dir
     former_results(settings.run_dir)
-    monkeypatch.setattr(Comparison, "run", fail)
+    monkeypatch.setattr(Experiment, "run", fail)
     with pytest.raises(OSError, match="a disk that is full"):
-        finetune(settings, accelerator)
+        finetune(settings)
     assert [path.name for path in settings.run_dir.iterdir()] == ["notes.txt"]
 
 
@@ -45,7 +45,7 @@ def test_a_run_whose_input_is_wrong_removes_nothing(
     assert settings.run_dir
     former_results(settings.run_dir)
     with pytest.raises(InputError, match="none such"):
-        finetune(settings, accelerator)
+        finetune(settings)
     assert sorted(path.name for path in settings.run_dir.iterdir()) == [
         "figures",
         "notes.txt",

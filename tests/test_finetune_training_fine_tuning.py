@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.data.windows import Reading
-from finetune.experiment.resume import Progress
+from finetune.data.windows import LoaderOptions
+from finetune.experiment.resume import SavedProgress
 from finetune.experiment.resume_training import TrainingProgress
 from finetune.networks.settings import CnnAttentionBilstmSettings, LasanSettings
 from finetune.training.batches import Steps
@@ -48,7 +48,7 @@ def make(corpus: Corpus, accelerator: Accelerator) -> Make:
             lasan=LasanSettings(channels=(8, 8), kernel_size=5, depth=1, heads=2, hidden=8),
             cnn_attention_bilstm=CnnAttentionBilstmSettings(),
         )
-        values = {"epochs": 4, "batch_size": 16, "part_size": 8, "lr": 1e-2, **changes}
+        values = {"epochs": 4, "batch_size": 16, "micro_batch_size": 8, "lr": 1e-2, **changes}
         data = TrainingData(
             Split(corpus, kept, PREPROCESSOR),
             matrix[kept],
@@ -61,7 +61,7 @@ def make(corpus: Corpus, accelerator: Accelerator) -> Make:
             TrainingSettings.model_validate(values),
             accelerator,
             seed=seed,
-            reading=Reading(64, 12),
+            reading=LoaderOptions(64, 12),
         )
 
     return make_training
@@ -100,7 +100,7 @@ def test_the_same_seed_trains_the_same_classifier_and_another_does_not(make: Mak
 
 
 class KilledError(Exception):
-    """What stands for the end of a process."""
+    """Stand-in for the end of a process."""
 
 
 @pytest.mark.parametrize("last", [1, 3, 4])
@@ -113,7 +113,7 @@ def test_a_training_goes_on_from_a_kept_epoch_to_the_bit(
     expected = whole.run(lambda reached: saved.append((reached.best, weights(whole.classifier))))
 
     def kept() -> TrainingProgress:
-        progress = Progress(tmp_path / "kept", {}, accelerator=accelerator)
+        progress = SavedProgress(tmp_path / "kept", {}, accelerator=accelerator)
         return TrainingProgress(progress, "lasan")
 
     def keep(snapshot: Snapshot) -> None:
@@ -149,7 +149,7 @@ def test_a_training_goes_on_from_a_kept_epoch_to_the_bit(
 def test_training_goes_on_from_the_epoch_before_one_that_is_damaged(
     make: Make, accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    kept = TrainingProgress(Progress(tmp_path / "kept", {}, accelerator=accelerator), "lasan")
+    kept = TrainingProgress(SavedProgress(tmp_path / "kept", {}, accelerator=accelerator), "lasan")
     make().run(after_epoch=kept.save)
     folders = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert folders == ["lasan-epoch-0003", "lasan-epoch-0004"]
@@ -207,7 +207,7 @@ def test_a_loss_that_is_not_finite_ends_training_and_names_the_records(make: Mak
 def test_each_recording_is_seen_once_in_an_epoch_with_its_own_labels(
     make: Make, accelerator: Accelerator
 ) -> None:
-    training = make(batch_size=8, part_size=4)
+    training = make(batch_size=8, micro_batch_size=4)
     data = training.data
     steps = Steps(data.train, data.train_labels, training.settings, accelerator=accelerator, seed=3)
     assert steps.per_epoch == 5

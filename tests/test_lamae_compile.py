@@ -11,6 +11,7 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import draw_mask
+from lamae.model.recorded import Recorded
 from lamae.model.settings import AutoencoderSettings, MaskKind, Method
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -27,10 +28,11 @@ def make_model(method: Method) -> LAMAE:
     return LAMAE(AutoencoderSettings.model_validate(values))
 
 
-def make_inputs(kind: MaskKind, *, seed: int = 0) -> dict[str, torch.Tensor | None]:
+def make_inputs(kind: MaskKind, *, seed: int = 0) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     present = torch.rand(BATCH, 12, generator=generator) < 0.8
     valid = torch.arange(PATCHES) < torch.tensor([[8], [5], [7]])
+    recorded = Recorded(present, valid)
     mask = draw_mask(
         kind,
         batch=BATCH,
@@ -38,12 +40,11 @@ def make_inputs(kind: MaskKind, *, seed: int = 0) -> dict[str, torch.Tensor | No
         patches=PATCHES,
         mask_ratio=0.75,
         generator=generator,
-        present=present,
-        valid=valid,
+        recorded=recorded,
     )
     signal = torch.randn(BATCH, 12, PATCH * PATCHES, generator=generator)
-    given = {"visible": mask.visible, "seen": mask.seen, "present": present, "valid": valid}
-    return {"signal": signal, **given, "alignment_share": torch.tensor(0.5)}
+    share = torch.tensor(0.5)
+    return {"signal": signal, "mask": mask, "recorded": recorded, "alignment_share": share}
 
 
 _COMPILED = """

@@ -163,7 +163,7 @@ def test_leads_are_given_by_number_or_name(argument: str, leads: tuple[str, ...]
         "band_hz=[1, 125]",
         "duration_s=0",
         "sampling_rate=10",
-        "largest_missing_share=1.5",
+        "max_missing_share=1.5",
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(argument: str) -> None:

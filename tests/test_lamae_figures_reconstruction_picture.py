@@ -15,6 +15,7 @@ from lamae.figures.plots import ecg_paper
 from lamae.figures.reconstruction_picture import reconstruction_figure
 from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.masking import Mask, draw_mask
+from lamae.model.recorded import Recorded
 from lamae.model.settings import AutoencoderSettings
 
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=5, band_hz=None)
@@ -76,7 +77,7 @@ def test_what_the_encoder_did_not_see_is_shaded_and_drawn_in_millivolts(
     signal = torch.from_numpy(prepared.signal)[None]
     model = make_model()
     with torch.no_grad():
-        found = model(signal, PREPROCESSOR.leads, visible=mask.visible, seen=mask.seen)
+        found = model(signal, PREPROCESSOR.leads, mask=mask)
         expected = 2 * model.signal_from(found.patches, signal)[0].numpy()
     np.testing.assert_allclose(given["reconstruction_mv"], expected, rtol=1e-5, atol=1e-5)
 
@@ -99,12 +100,13 @@ class _OnDevice(nn.Module):
         self._model = [make_model()]  # not a submodule: it stays on the CPU
         self.settings = self._model[0].settings
 
-    def forward(self, signal: Tensor, leads: Sequence[str], **given: Tensor | None) -> Any:
-        tensors = [x for x in (signal, *given.values()) if x is not None]
+    def forward(
+        self, signal: Tensor, leads: Sequence[str], *, mask: Mask, recorded: Recorded
+    ) -> Any:
+        tensors = [x for x in (signal, *mask, *recorded) if x is not None]
         assert {x.device.type for x in tensors} == {"meta"}
-        shape = given["visible"].shape if given["visible"] is not None else ()
-        visible = torch.zeros(shape, dtype=torch.int64)
-        found: Reconstruction = self._model[0](torch.zeros(signal.shape), leads, visible=visible)
+        visible = torch.zeros(mask.visible.shape, dtype=torch.int64)
+        found: Reconstruction = self._model[0](torch.zeros(signal.shape), leads, mask=Mask(visible))
         return found
 
     def signal_from(self, patches: Tensor, signal: Tensor) -> Tensor:

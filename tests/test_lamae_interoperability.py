@@ -19,7 +19,7 @@ from lamae.errors import InputError
 from lamae.storage.codec import encode_digital
 from lamae.storage.samples import Codec, Sample, decode_metadata, encode_metadata, metadata
 from lamae.storage.webdataset_decoder import decode_ecg
-from shards.build.encode import encoded
+from shards.build.encode import encode_sample
 from shards.build.writer import ShardWriter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +67,7 @@ def write_shards(folder: Path, codec: Codec) -> list[str]:
     for tar, part in zip(tars, (SAMPLES[:10], SAMPLES[10:]), strict=True):
         with ShardWriter(tar) as writer:
             for sample in part:
-                writer.add(encoded(sample, codec))
+                writer.add(encode_sample(sample, codec))
     return [str(tar) for tar in tars]
 
 

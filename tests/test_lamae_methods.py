@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE, Reconstruction
-from lamae.model.masking import Mask, draw_mask, valid_patches
+from lamae.model.masking import Mask, draw_mask
+from lamae.model.recorded import WHOLE, Recorded, valid_patches
 from lamae.model.settings import AutoencoderSettings, MaskKind, Method
 from pretrain.cost.parameters import parameter_report
 
@@ -37,7 +38,7 @@ def make_signal() -> torch.Tensor:
     return torch.randn(BATCH, 12, PATCH * PATCHES, generator=torch.Generator().manual_seed(1))
 
 
-def make_mask(kind: MaskKind = "random", **given: torch.Tensor) -> Mask:
+def make_mask(kind: MaskKind = "random", recorded: Recorded = WHOLE) -> Mask:
     return draw_mask(
         kind,
         batch=BATCH,
@@ -45,13 +46,13 @@ def make_mask(kind: MaskKind = "random", **given: torch.Tensor) -> Mask:
         patches=PATCHES,
         mask_ratio=0.75,
         generator=torch.Generator().manual_seed(2),
-        **given,
+        recorded=recorded,
     )
 
 
 def run(model: LAMAE, signal: torch.Tensor, mask: Mask, **given: Any) -> Reconstruction:
     with torch.no_grad():
-        return model(signal, LEADS, visible=mask.visible, seen=mask.seen, **given)
+        return model(signal, LEADS, mask=mask, **given)
 
 
 def test_the_default_computes_what_it_did_before_there_were_other_methods() -> None:
@@ -141,7 +142,7 @@ def test_a_whole_batch_of_finite_gradients_reaches_every_parameter(
     decoder = {"attends": "all" if kind == "lead" else "lead"}
     model = make_model(encoder={"method": method}, decoder=decoder, einthoven_weight=0.1)
     mask = make_mask(kind)
-    model(make_signal(), LEADS, visible=mask.visible, seen=mask.seen).loss.backward()
+    model(make_signal(), LEADS, mask=mask).loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -156,9 +157,9 @@ def test_absent_leads_are_as_if_they_were_not_there(method: Method, attends: str
     present = torch.zeros(BATCH, 12, dtype=torch.bool)
     present[:, KEPT] = True
     noisy = torch.where(present[..., None], signal, 100 * torch.randn_like(signal))
-    whole = run(model, noisy, mask, present=present)
+    whole = run(model, noisy, mask, recorded=Recorded(present))
     with torch.no_grad():
-        fewer = model(signal[:, KEPT], [LEADS[i] for i in KEPT], visible=mask.visible[:, KEPT])
+        fewer = model(signal[:, KEPT], [LEADS[i] for i in KEPT], mask=Mask(mask.visible[:, KEPT]))
     for ours, theirs in (
         (whole.loss, fewer.loss),
         (whole.patches[:, KEPT], fewer.patches),
@@ -175,14 +176,14 @@ def test_recordings_with_other_leads_share_a_batch_without_a_trace(method: Metho
     model = make_model(encoder={"method": method})
     signal, mask = make_signal(), make_mask()
     present = torch.rand(BATCH, 12, generator=torch.Generator().manual_seed(5)) < 0.6
-    together = run(model, signal, mask, present=present)
+    together = run(model, signal, mask, recorded=Recorded(present))
     for row in range(BATCH):
         leads = [lead for lead, has in zip(LEADS, present[row], strict=True) if has]
         with torch.no_grad():
             alone = model(
                 signal[row : row + 1, present[row]],
                 leads,
-                visible=mask.visible[row : row + 1, present[row]],
+                mask=Mask(mask.visible[row : row + 1, present[row]]),
             )
         torch.testing.assert_close(
             together.latents.embedding[row], alone.latents.embedding[0], atol=1e-5, rtol=1e-4
@@ -202,10 +203,10 @@ def test_padding_is_as_if_the_window_ended_before_it(method: Method, attends: st
     signal = make_signal()
     samples = torch.full((BATCH,), recorded * PATCH + PATCH // 2)
     valid = valid_patches(samples, patches=PATCHES, patch_size=PATCH)
-    mask = make_mask(valid=valid)
+    mask = make_mask(recorded=Recorded(valid=valid))
     inside = int((mask.visible[0, 0] < recorded).sum())
     assert inside < mask.visible.shape[2]
-    whole = run(model, signal, mask, valid=valid)
+    whole = run(model, signal, mask, recorded=Recorded(valid=valid))
     cut = run(model, signal[..., : recorded * PATCH], Mask(mask.visible[..., :inside]))
     for ours, theirs in (
         (whole.loss, cut.loss),
@@ -236,10 +237,10 @@ def test_an_absent_lead_that_fills_the_count_of_whole_leads_changes_nothing(
     model = make_model(encoder={"method": method}, decoder={"attends": "all"})
     present = torch.zeros(BATCH, 12, dtype=torch.bool)
     present[:, [1, 8]] = True
-    signal, mask = make_signal(), make_mask("lead", present=present)
+    signal, mask = make_signal(), make_mask("lead", recorded=Recorded(present))
     assert mask.seen is not None and mask.seen.shape[1] == 3
     other = torch.where(present[..., None], signal, 100 * torch.randn_like(signal))
-    ours, theirs = (run(model, x, mask, present=present) for x in (signal, other))
+    ours, theirs = (run(model, x, mask, recorded=Recorded(present)) for x in (signal, other))
     torch.testing.assert_close(ours.patches[present], theirs.patches[present])
     torch.testing.assert_close(ours.latents.embedding, theirs.latents.embedding)
 
@@ -263,12 +264,12 @@ def test_parts_weighted_by_their_counted_patches_make_up_the_loss_of_a_batch(
     present = torch.ones(BATCH, 12, dtype=torch.bool)
     present[0, 3:] = False
     valid = valid_patches(torch.tensor([80, 55, 80, 30]), patches=PATCHES, patch_size=PATCH)
-    mask = make_mask(valid=valid)
-    whole = run(model, signal, mask, present=present, valid=valid)
+    mask = make_mask(recorded=Recorded(valid=valid))
+    whole = run(model, signal, mask, recorded=Recorded(present, valid))
     losses, counts = [], []
     for rows in (torch.tensor([0, 1, 2]), torch.tensor([3])):
-        given = {"present": present[rows], "valid": valid[rows]}
-        part = run(model, signal[rows], mask.take(rows), **given)
+        recorded = Recorded(present[rows], valid[rows])
+        part = run(model, signal[rows], mask.take(rows), recorded=recorded)
         losses.append(part.loss)
         counts.append((part.hidden & present[rows, :, None] & valid[rows, None]).sum())
     weighted = sum(loss * count for loss, count in zip(losses, counts, strict=True))
@@ -279,7 +280,7 @@ def test_a_batch_without_a_counted_patch_has_loss_zero_and_no_gradient() -> None
     model = make_model()
     signal, mask = make_signal(), make_mask()
     valid = torch.zeros(BATCH, PATCHES, dtype=torch.bool)
-    loss = model(signal, LEADS, visible=mask.visible, valid=valid).loss
+    loss = model(signal, LEADS, mask=mask, recorded=Recorded(valid=valid)).loss
     loss.backward()
     assert loss.item() == 0
     for parameter in model.parameters():

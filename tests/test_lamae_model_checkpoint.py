@@ -1,6 +1,7 @@
 """Models come back as they were, and what cannot come back is named."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import load_autoencoder, load_encoder, save_model
 from lamae.model.encoder import Encoder
 from lamae.model.settings import AutoencoderSettings
-from lamae.runs.checksums import SEAL, seal
+from lamae.runs.checksums import CHECKSUMS, write_checksums
 from lamae.runs.run_folder import CONFIG, MODEL_FILES, OPTIMIZER, WEIGHTS, checkpoint_folder
 
 LEADS = ("II", "V1", "V5")
@@ -37,7 +38,7 @@ def save(run_dir: Path, *, step: int = 3) -> Path:
     folder = checkpoint_folder(run_dir, step)
     save_model(folder, make_model(), PREPROCESSOR, step=step)
     (folder / OPTIMIZER).write_text("for loading a model, whole is enough")
-    seal(folder)
+    write_checksums(folder)
     return folder
 
 
@@ -97,13 +98,13 @@ def test_weights_that_do_not_fit_their_configuration_are_named(tmp_path: Path) -
     shutil.copy(folder / WEIGHTS, tmp_path)
     save_model(tmp_path / "wide", make_model(width=32), PREPROCESSOR)
     shutil.copy(tmp_path / WEIGHTS, tmp_path / "wide")
-    seal(tmp_path / "wide")
+    write_checksums(tmp_path / "wide")
     message = r"weights .*wide.*, decoder\.\S+: shape \(16, 16\); expected \(16, 32\), by config"
     with pytest.raises(InputError, match=message):
         load_encoder(tmp_path / "wide")
     save_model(tmp_path / "deep", make_model(depth=2), PREPROCESSOR)
     shutil.copy(tmp_path / WEIGHTS, tmp_path / "deep")
-    seal(tmp_path / "deep")
+    write_checksums(tmp_path / "deep")
     with pytest.raises(InputError, match=r"encoder\.per_lead\.blocks\.1\.\S+: shape absent"):
         load_encoder(tmp_path / "deep")
 
@@ -127,8 +128,8 @@ def test_a_configuration_of_another_version_is_named(
     config = json.loads((folder / CONFIG).read_text())
     change(config)
     (folder / CONFIG).write_text(json.dumps(config))
-    seal(folder)
-    with pytest.raises(InputError, match=rf"model .*{CONFIG}: .*{named}.*; expected the arch"):
+    write_checksums(folder)
+    with pytest.raises(InputError, match=rf"model .*{CONFIG}: .*{named}.*; expected the config"):
         load_encoder(folder)
 
 
@@ -139,11 +140,13 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path: Path) -> None:
         load_encoder(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [*MODEL_FILES, SEAL])
+@pytest.mark.parametrize("name", [*MODEL_FILES, CHECKSUMS])
 def test_a_damaged_model_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
     save_model(tmp_path / "model", make_model(), PREPROCESSOR)
     whole = (tmp_path / "model" / name).read_bytes()
-    named = r"\S+" if name == SEAL else re.escape(name)  # the seal may then accuse another file
+    named = (
+        r"\S+" if name == CHECKSUMS else re.escape(name)
+    )  # the seal may then accuse another file
     for place in (0, len(whole) // 2, len(whole) - 1):
         spoilt = bytearray(whole)
         spoilt[place] ^= 1
@@ -153,12 +156,12 @@ def test_a_damaged_model_is_refused_before_it_is_read(tmp_path: Path, name: str)
                 load_encoder(folder)
 
 
-def test_a_model_without_a_seal_is_refused_until_its_owner_seals_it(tmp_path: Path) -> None:
+def test_a_model_without_checksums_is_refused_until_its_owner_writes_them(tmp_path: Path) -> None:
     save_model(tmp_path / "model", make_model(), PREPROCESSOR)
-    (tmp_path / "model" / SEAL).unlink()
-    with pytest.raises(InputError, match=r"no files\.json, .*lamae\.sealing\.seal\(folder\)"):
+    (tmp_path / "model" / CHECKSUMS).unlink()
+    with pytest.raises(InputError, match=r"no files\.json, .*checksums\.write_checksums\(folder\)"):
         load_encoder(tmp_path / "model")
-    seal(tmp_path / "model")
+    write_checksums(tmp_path / "model")
     load_encoder(tmp_path / "model")
 
 
@@ -178,3 +181,13 @@ def test_a_finished_run_needs_no_checkpoint(tmp_path: Path) -> None:
     (save(tmp_path, step=4) / WEIGHTS).write_bytes(b"")
     save_model(tmp_path / "model", make_model(), PREPROCESSOR, step=4)
     load_autoencoder(tmp_path)
+
+
+def test_every_file_of_a_model_may_be_read_by_whom_the_umask_lets_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_model(tmp_path / "model", make_model(), PREPROCESSOR)
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "model").iterdir()}
+    assert set(modes.values()) == {"0o640"}

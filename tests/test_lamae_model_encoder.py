@@ -8,6 +8,8 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder
+from lamae.model.masking import Mask
+from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings
 
 SETTINGS = EncoderSettings(patch_size=10, width=32, depth=2, heads=4, latent_depth=2)
@@ -76,7 +78,7 @@ def test_lead_weights_are_shares_and_an_absent_lead_changes_nothing(signal: torc
     present[:, [2, 7]] = False
     noisy = signal.clone()
     noisy[:, [2, 7]] = 100.0
-    whole, other = (encoder(x, LEADS, present=present) for x in (signal, noisy))
+    whole, other = (encoder(x, LEADS, recorded=Recorded(present)) for x in (signal, noisy))
     torch.testing.assert_close(whole.lead_weights.sum(dim=1), torch.ones(3))
     assert (whole.lead_weights >= 0).all()
     assert (whole.lead_weights[:, [2, 7]] == 0).all()
@@ -99,11 +101,11 @@ def test_a_visible_patch_is_encoded_at_its_own_time(signal: torch.Tensor) -> Non
     encoder = make_encoder(latent_depth=0)
     every = torch.arange(6).expand(3, 12, 6)
     torch.testing.assert_close(
-        encoder(signal, LEADS, visible=every).tokens, encoder(signal, LEADS).tokens
+        encoder(signal, LEADS, mask=Mask(every)).tokens, encoder(signal, LEADS).tokens
     )
     repeated = signal[:, :, :10].repeat(1, 1, 6)
     early, late = (
-        encoder(repeated, LEADS, visible=torch.full((3, 12, 1), n)).tokens for n in (0, 5)
+        encoder(repeated, LEADS, mask=Mask(torch.full((3, 12, 1), n))).tokens for n in (0, 5)
     )
     assert not torch.allclose(early, late, atol=1e-3)
 

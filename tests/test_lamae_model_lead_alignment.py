@@ -7,6 +7,7 @@ from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Latents
 from lamae.model.lead_alignment import alignment_share, misalignment
+from lamae.model.masking import Mask
 from lamae.model.settings import AutoencoderSettings
 
 B, L, T, D = 3, 5, 4, 8
@@ -62,11 +63,11 @@ def test_the_loss_holds_the_weighted_term_and_the_error_does_not() -> None:
     torch.manual_seed(0)
     model = LAMAE(AutoencoderSettings.model_validate(values)).eval()
     signal = torch.randn(2, 12, 40)
-    visible = torch.tensor([1, 3]).expand(2, 12, 2)
+    mask = Mask(torch.tensor([1, 3]).expand(2, 12, 2))
     half = torch.tensor(0.5)
     with torch.no_grad():
-        whole = model(signal, LEADS, visible=visible)
-        less = model(signal, LEADS, visible=visible, alignment_share=half)
+        whole = model(signal, LEADS, mask=mask)
+        less = model(signal, LEADS, mask=mask, alignment_share=half)
     term = misalignment(whole.latents).mean()
     assert term > 0
     torch.testing.assert_close(whole.loss, whole.error + 3 * term)
@@ -81,12 +82,12 @@ def test_training_on_it_draws_leads_together() -> None:
     torch.manual_seed(0)
     model = LAMAE(AutoencoderSettings.model_validate(values))
     signal = torch.randn(8, 12, 40)
-    visible = torch.tensor([1, 3]).expand(8, 12, 2)
+    mask = Mask(torch.tensor([1, 3]).expand(8, 12, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     terms = []
     for _ in range(20):
         optimizer.zero_grad()
-        found = model(signal, LEADS, visible=visible)
+        found = model(signal, LEADS, mask=mask)
         found.loss.backward()
         optimizer.step()
         terms.append(misalignment(found.latents).mean().item())

@@ -9,7 +9,7 @@ from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
 from lamae.model.limb_algebra import limb_inconsistency, limb_leads, solve_limb_leads
-from lamae.model.masking import draw_visible, hidden_patches
+from lamae.model.masking import Mask, draw_mask, hidden_patches
 from lamae.model.settings import AutoencoderSettings
 
 B, N, P = 3, 6, 10
@@ -23,6 +23,11 @@ def recording(*, offset: float = 0.0) -> torch.Tensor:
     limb += [1.5 * (potential - centre) for potential in (right, left, foot)]
     chest = list(torch.randn(6, B, N, P, generator=torch.Generator().manual_seed(1)))
     return torch.stack(limb + chest, dim=1) - offset
+
+
+def make_mask() -> Mask:
+    generator = torch.Generator().manual_seed(3)
+    return draw_mask("random", batch=B, leads=12, patches=N, mask_ratio=0.5, generator=generator)
 
 
 def test_any_two_known_limb_leads_give_all_six_whatever_the_offset() -> None:
@@ -49,9 +54,7 @@ def test_a_time_with_fewer_than_two_known_limb_leads_is_not_determined() -> None
 
 def test_the_solution_reads_no_hidden_patch_but_for_the_offset() -> None:
     patches = recording()
-    known = ~hidden_patches(
-        draw_visible(B, 12, N, mask_ratio=0.5, generator=torch.Generator().manual_seed(3)), N
-    )
+    known = ~hidden_patches(make_mask(), leads=12, patches=N)
     solution = solve_limb_leads(patches, LEADS, known=known)
     noise = torch.randn_like(patches)
     noise -= noise.mean(dim=-1, keepdim=True)  # no offset
@@ -119,10 +122,10 @@ def make_model(**changes: Any) -> LAMAE:
 @pytest.mark.parametrize("norm_target", [False, True])
 def test_the_penalty_of_the_model_is_that_of_its_reconstructed_signal(norm_target: bool) -> None:
     signal = recording(offset=0.3).flatten(2)
-    visible = draw_visible(B, 12, N, mask_ratio=0.5, generator=torch.Generator().manual_seed(3))
+    mask = make_mask()
     model = make_model(norm_target=norm_target, einthoven_weight=2.0).eval()
     with torch.no_grad():
-        found = model(signal, LEADS, visible=visible)
+        found = model(signal, LEADS, mask=mask)
         drawn = model.signal_from(found.patches, signal)
     samples = found.hidden.repeat_interleave(P, dim=2)
     leads = torch.where(samples, drawn, signal) + 0.3
@@ -139,14 +142,14 @@ def test_the_penalty_of_the_model_is_that_of_its_reconstructed_signal(norm_targe
 
 def test_training_with_the_penalty_makes_the_reconstruction_more_lawful() -> None:
     signal = recording().flatten(2)
-    visible = draw_visible(B, 12, N, mask_ratio=0.5, generator=torch.Generator().manual_seed(3))
+    mask = make_mask()
     departures = {}
     for weight in (0.0, 10.0):
         model = make_model(norm_target=False, einthoven_weight=weight)
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         for _ in range(60):
             optimizer.zero_grad()
-            found = model(signal, LEADS, visible=visible)
+            found = model(signal, LEADS, mask=mask)
             found.loss.backward()
             optimizer.step()
         difference = found.patches.detach() - model.target(signal)

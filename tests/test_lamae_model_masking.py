@@ -19,11 +19,10 @@ from lamae.model.masking import (
     counted_patches,
     draw_kind,
     draw_mask,
-    draw_visible,
     hidden_patches,
-    valid_patches,
     visible_count,
 )
+from lamae.model.recorded import Recorded, valid_patches
 from lamae.model.settings import MaskingSettings, MaskKind
 
 KINDS: tuple[MaskKind, ...] = get_args(MaskKind)
@@ -37,20 +36,19 @@ def draw(kind: MaskKind, *, seed: int = 0, **changes: Any) -> Mask:
 
 
 def hidden_of(mask: Mask, *, leads: int = 12, patches: int = 20) -> torch.Tensor:
-    return hidden_patches(mask.visible, patches, leads=leads, seen=mask.seen)
+    return hidden_patches(mask, leads=leads, patches=patches)
 
 
 def test_every_lead_keeps_the_same_number_of_distinct_patches() -> None:
-    visible = draw_visible(50, 8, 20, mask_ratio=0.75, generator=torch.Generator().manual_seed(0))
-    assert visible.shape == (50, 8, 5)
-    assert (visible.diff(dim=-1) > 0).all()
-    assert (hidden_patches(visible, 20).sum(dim=-1) == 15).all()
+    mask = draw("random", leads=8)
+    assert mask.visible.shape == (50, 8, 5)
+    assert (mask.visible.diff(dim=-1) > 0).all()
+    assert (hidden_of(mask, leads=8).sum(dim=-1) == 15).all()
 
 
 def test_leads_are_masked_independently_and_uniformly() -> None:
-    generator = torch.Generator().manual_seed(0)
-    visible = draw_visible(4000, 2, 10, mask_ratio=0.5, generator=generator)
-    seen = ~hidden_patches(visible, 10)
+    mask = draw("random", batch=4000, leads=2, patches=10, mask_ratio=0.5)
+    seen = ~hidden_of(mask, leads=2, patches=10)
     share = seen.float().mean(dim=0)
     assert (share - 0.5).abs().max() < 0.05
     both = (seen[:, 0] & seen[:, 1]).float().mean()
@@ -63,10 +61,7 @@ def test_a_mask_hides_and_shows_at_least_one_patch() -> None:
 
 
 def test_equal_seeds_draw_equal_masks_and_others_do_not() -> None:
-    first, again, other = (
-        draw_visible(4, 8, 20, mask_ratio=0.75, generator=torch.Generator().manual_seed(seed))
-        for seed in (1, 1, 2)
-    )
+    first, again, other = (draw("random", seed=seed).visible for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -108,7 +103,7 @@ def test_the_count_of_each_kind_depends_on_no_draw_lead_or_padding(
     lengths = torch.tensor([data.draw(st.integers(0, patches)) for _ in range(3)])
     valid = torch.arange(patches) < lengths[:, None]
     shape = {"batch": 3, "leads": leads, "patches": patches}
-    mask = draw(kind, seed=seed, mask_ratio=ratio, present=present, valid=valid, **shape)
+    mask = draw(kind, seed=seed, mask_ratio=ratio, recorded=Recorded(present, valid), **shape)
     seen = mask.visible.shape[1]
     if kind == "lead":
         assert mask.seen is not None and seen == visible_count(leads, ratio)
@@ -131,10 +126,11 @@ def test_of_a_recording_with_padding_the_same_share_is_visible_as_of_a_shorter_o
 ) -> None:
     recorded = data.draw(st.integers(2, patches))
     valid = (torch.arange(patches) < recorded)[None]
-    visible = draw("random", batch=1, patches=patches, mask_ratio=ratio, valid=valid).visible
-    inside = (visible < recorded).sum(dim=-1)
+    whole = Recorded(valid=valid)
+    mask = draw("random", batch=1, patches=patches, mask_ratio=ratio, recorded=whole)
+    inside = (mask.visible < recorded).sum(dim=-1)
     assert (inside == visible_count(recorded, ratio)).all()
-    counted = counted_patches(hidden_patches(visible, patches), present=None, valid=valid)
+    counted = counted_patches(hidden_of(mask, patches=patches), whole)
     assert (counted.sum(dim=-1) == recorded - inside).all()
     assert not counted[..., recorded:].any()
 
@@ -158,7 +154,7 @@ def test_what_is_absent_or_padding_takes_no_other_numbers_from_the_generator(
     kind: MaskKind,
 ) -> None:
     states = []
-    for given_masks in ({}, {"present": torch.zeros(50, 12, dtype=torch.bool)}):
+    for given_masks in ({}, {"recorded": Recorded(torch.zeros(50, 12, dtype=torch.bool))}):
         generator = torch.Generator().manual_seed(0)
         shape = {"batch": 50, "leads": 12, "patches": 20, "mask_ratio": 0.75}
         draw_mask(kind, generator=generator, **shape, **given_masks)  # type: ignore[arg-type]
@@ -201,7 +197,7 @@ def test_masks_of_parts_are_parts_of_the_masks(kind: MaskKind) -> None:
 
 def test_hidden_is_what_no_lead_that_is_seen_shows() -> None:
     visible = torch.tensor([[[0, 2], [1, 3]]])
-    found = hidden_patches(visible, 4, leads=3, seen=torch.tensor([[0, 2]]))
+    found = hidden_patches(Mask(visible, torch.tensor([[0, 2]])), leads=3, patches=4)
     expected = [[False, True, False, True], [True] * 4, [True, False, True, False]]
     assert found.tolist() == [expected]
 
@@ -237,8 +233,7 @@ def test_the_masks_of_some_recordings_are_those_of_the_whole_batch(kind: MaskKin
             mask_ratio=0.5,
             generator=torch.Generator().manual_seed(0),
             rows=rows,
-            present=present[of],
-            valid=valid[of],
+            recorded=Recorded(present[of], valid[of]),
         )
 
     some, all_ = draw(rows, rows), draw(None, slice(None)).take(rows)

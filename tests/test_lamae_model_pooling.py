@@ -8,6 +8,7 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.model.encoder import Encoder, Latents
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings, Pooling
 
 SET_POOLINGS: list[Pooling] = ["attention", "mean", "mean_max"]
@@ -21,7 +22,7 @@ def make_encoder() -> Encoder:
 
 def encode(signal: torch.Tensor, leads: tuple[str, ...], present: torch.Tensor | None) -> Latents:
     with torch.no_grad():
-        return make_encoder()(signal, leads, present=present)
+        return make_encoder()(signal, leads, recorded=Recorded(present))
 
 
 def test_each_pooling_is_what_its_name_says() -> None:
@@ -72,6 +73,6 @@ def test_padding_is_as_if_it_were_not_there(pooling: Pooling) -> None:
     signal, encoder = torch.randn(2, 3, 500), make_encoder()
     valid = torch.arange(10).expand(2, 10) < 6
     with torch.no_grad():
-        padded = pool(encoder(signal, LEADS[:3], valid=valid), pooling, None)
+        padded = pool(encoder(signal, LEADS[:3], recorded=Recorded(valid=valid)), pooling, None)
         cut = pool(encoder(signal[..., :300], LEADS[:3]), pooling, None)
     torch.testing.assert_close(padded, cut, atol=1e-5, rtol=1e-5)

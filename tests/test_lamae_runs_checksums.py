@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamae.errors import InputError
-from lamae.runs.checksums import SEAL, check_sealed, damage, seal
+from lamae.runs.checksums import CHECKSUMS, damage, verify_checksums, write_checksums
 
 CONTENTS = {"config.json": b'{"a": 1}\n', "model.safetensors": bytes(range(256)), "empty": b""}
 
@@ -19,7 +19,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sealed")
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
-    seal(folder)
+    write_checksums(folder)
     return folder
 
 
@@ -28,7 +28,7 @@ def found(folder: Path) -> str | None:
 
 
 def test_a_seal_holds_what_other_tools_say_of_the_files(sealed: Path) -> None:
-    entries = json.loads((sealed / SEAL).read_text())
+    entries = json.loads((sealed / CHECKSUMS).read_text())
     assert entries == {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in CONTENTS.items()
@@ -38,7 +38,7 @@ def test_a_seal_holds_what_other_tools_say_of_the_files(sealed: Path) -> None:
 
 @given(st.data())
 def test_a_flipped_bit_in_any_file_is_found(sealed: Path, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["config.json", "model.safetensors", SEAL]))
+    name = data.draw(st.sampled_from(["config.json", "model.safetensors", CHECKSUMS]))
     whole = (sealed / name).read_bytes()
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
     flipped = bytearray(whole)
@@ -46,7 +46,7 @@ def test_a_flipped_bit_in_any_file_is_found(sealed: Path, data: st.DataObject) -
     (sealed / name).write_bytes(flipped)
     try:
         assert found(sealed)
-        if name != SEAL:
+        if name != CHECKSUMS:
             assert f"file {name}: " in str(found(sealed))
     finally:
         (sealed / name).write_bytes(whole)
@@ -54,32 +54,32 @@ def test_a_flipped_bit_in_any_file_is_found(sealed: Path, data: st.DataObject) -
 
 
 def test_every_flipped_bit_of_the_seal_itself_is_found(sealed: Path) -> None:
-    whole = (sealed / SEAL).read_bytes()
+    whole = (sealed / CHECKSUMS).read_bytes()
     for bit in range(8 * len(whole)):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
-        (sealed / SEAL).write_bytes(flipped)
+        (sealed / CHECKSUMS).write_bytes(flipped)
         assert found(sealed), f"bit {bit}"
-    (sealed / SEAL).write_bytes(whole)
+    (sealed / CHECKSUMS).write_bytes(whole)
 
 
 def test_what_is_missing_cut_or_not_sealed_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert str(found(tmp_path)).startswith(f"no {SEAL}")
-    seal(tmp_path)
-    assert found(tmp_path) == f"file model.safetensors: not in {SEAL}"
+    assert str(found(tmp_path)).startswith(f"no {CHECKSUMS}")
+    write_checksums(tmp_path)
+    assert found(tmp_path) == f"file model.safetensors: not in {CHECKSUMS}"
     (tmp_path / "model.safetensors").write_bytes(b"1234")
-    seal(tmp_path)
+    write_checksums(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"123")
     assert found(tmp_path) == "file model.safetensors: 3 bytes instead of 4"
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: .*No such file.*; expected every"):
-        check_sealed(tmp_path, needs=("config.json",))
+        verify_checksums(tmp_path, needs=("config.json",))
 
 
 def test_a_file_added_later_is_let_be(tmp_path: Path) -> None:
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
-    seal(tmp_path)
+    write_checksums(tmp_path)
     (tmp_path / "README.md").write_text("A model card")
     assert found(tmp_path) is None

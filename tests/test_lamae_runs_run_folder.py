@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamae.errors import InputError
-from lamae.runs.checksums import SEAL, seal
+from lamae.runs.checksums import CHECKSUMS, write_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     Attempt,
@@ -27,7 +27,7 @@ def make(run_dir: Path, step: int) -> Path:
     folder.mkdir(parents=True)
     for name in CHECKPOINT_FILES:
         (folder / name).write_text(f"{name} of step {step}")
-    seal(folder)
+    write_checksums(folder)
     return folder
 
 
@@ -48,7 +48,7 @@ def test_a_run_without_checkpoints_has_no_newest(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, SEAL])
+@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, CHECKSUMS])
 def test_a_damaged_newest_falls_back_to_the_one_before_and_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -76,7 +76,7 @@ def test_damaged_ones_are_set_aside_and_keep_their_content(tmp_path: Path) -> No
 
 def test_nothing_intact_is_an_error_that_moves_nothing(tmp_path: Path) -> None:
     spoil(make(tmp_path, 4))
-    (make(tmp_path, 8) / SEAL).unlink()
+    (make(tmp_path, 8) / CHECKSUMS).unlink()
     there = checkpoints(tmp_path)
     message = r"step-00000008 is damaged: no files\.json.*step-00000004 is damaged: file opt"
     with pytest.raises(InputError, match=message):

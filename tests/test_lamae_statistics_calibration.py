@@ -7,7 +7,6 @@ from sklearn.metrics import brier_score_loss
 
 from lamae.errors import InputError
 from lamae.statistics.calibration import (
-    brier_score,
     calibration_error,
     reliability,
     weighted_brier_score,
@@ -20,6 +19,10 @@ def _draw(seed: int, *, records: int = 203, classes: int = 3) -> tuple[np.ndarra
     generator = np.random.default_rng(seed)
     probabilities = generator.beta(0.5, 2.0, (records, classes))
     return generator.random((records, classes)) < probabilities, probabilities
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return weighted_brier_score(labels, probabilities, np.ones((1, len(labels))))[0]
 
 
 def test_the_brier_score_equals_that_of_scikit_learn() -> None:

@@ -7,7 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from lamae.errors import InputError
 from lamae.statistics.delong import auroc_covariance, auroc_difference, auroc_interval
-from lamae.statistics.score_intervals import Interval, bootstrap_scores
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import bootstrap_scores
 
 SHIFT = 1.2
 TRUE_AUROC = norm.cdf(SHIFT / np.sqrt(2))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lamae.errors import InputError
-from lamae.statistics.measure_intervals import StatisticIntervals, bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import MeasureIntervals, measure_intervals
 from lamae.statistics.metrics import macro, weighted_class_scores
-from lamae.statistics.score_intervals import Interval, bootstrap_scores
+from lamae.statistics.score_intervals import bootstrap_scores
 from lamae.statistics.thresholds import f_beta, weighted_confusion
 
 LABELS = np.random.default_rng(0).random((80, 3)) < 0.3
@@ -20,9 +21,9 @@ def _bootstrap(
     statistics: dict[str, Callable[[np.ndarray], np.ndarray]],
     measures: list[str],
     **options: Any,
-) -> StatisticIntervals:
+) -> MeasureIntervals:
     given = {"labels": LABELS, "patients": PATIENTS, "resamples": 200, "classes": ["a", "b", "c"]}
-    return bootstrap_statistics(
+    return measure_intervals(
         statistics,
         measures=measures,
         generator=np.random.default_rng(2),
@@ -62,7 +63,7 @@ def test_intervals_of_aurocs_are_those_of_their_own_function() -> None:
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
     generator = np.random.default_rng(4)
     value = generator.normal(5, 2, 400)
-    found = bootstrap_statistics(
+    found = measure_intervals(
         {"model": lambda weights: (weights @ value / weights.sum(axis=1))[:, None]},
         generator.random((400, 1)) < 0.5,
         [*map(str, range(400))],

@@ -8,13 +8,9 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lamae.errors import InputError
+from lamae.statistics.interval import Interval, shortfall_interval
 from lamae.statistics.patient_resampling import stratify_patients
-from lamae.statistics.score_intervals import (
-    BootstrapScores,
-    Interval,
-    bootstrap_scores,
-    shortfall_interval,
-)
+from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 
 SHIFT = 1.2
 TRUE_AUROC = norm.cdf(SHIFT / np.sqrt(2))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, fbeta_score, jaccard_score, precision_score
+from sklearn.metrics import confusion_matrix, fbeta_score, jaccard_score
 
 from lamae.errors import InputError
 from lamae.statistics.thresholds import (
@@ -14,7 +14,6 @@ from lamae.statistics.thresholds import (
     decide,
     f_beta,
     g_beta,
-    positive_predictive_value,
     sensitivity,
     sensitivity_at,
     specificity,
@@ -48,9 +47,6 @@ def test_measures_equal_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(
         g_beta(counts, beta=1.0), jaccard_score(labels, decisions, average=None)
     )
-    np.testing.assert_allclose(
-        positive_predictive_value(counts), precision_score(labels, decisions, average=None)
-    )
     for number in range(3):
         (tn, fp), (fn, tp) = confusion_matrix(labels[:, number], decisions[:, number])
         assert [float(count[number]) for count in counts] == [tp, fp, fn, tn]
@@ -81,7 +77,6 @@ def test_what_has_nothing_to_count_is_undefined() -> None:
     counts = confusion(labels, np.array([[True, False], [False, False]]))
     assert np.isnan(sensitivity(counts)).tolist() == [True, False]
     assert np.isnan(specificity(counts)).tolist() == [False, True]
-    assert np.isnan(positive_predictive_value(counts)).tolist() == [False, True]
     for measure in (f_beta, g_beta):
         assert np.isnan(measure(counts)[0]) and measure(counts)[1] == 0
 

@@ -15,7 +15,7 @@ from lamae.ecg.record import MISSING, Record
 from lamae.errors import InputError
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
 from lamae.storage.samples import Codec, Sample
-from shards.build.encode import encoded
+from shards.build.encode import encode_sample
 from shards.build.writer import ShardWriter
 
 
@@ -41,7 +41,7 @@ def write_corpus(
     for first in range(0, len(samples), per_shard):
         with ShardWriter(folder / f"s-{first}.tar") as writer:
             chosen = samples[first : first + per_shard]
-            rows += [writer.add(encoded(sample, codec)) for sample in chosen]
+            rows += [writer.add(encode_sample(sample, codec)) for sample in chosen]
         shards.append(writer.describe())
     write_index(folder / INDEX, rows)
     (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "shards": shards}))

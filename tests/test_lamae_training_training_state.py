@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
+from lamae.model.masking import Mask
 from lamae.model.settings import AutoencoderSettings
-from lamae.runs.checksums import SEAL, seal
+from lamae.runs.checksums import CHECKSUMS, write_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     OPTIMIZER,
@@ -45,8 +46,8 @@ def save(
     torch.manual_seed(1000 * seed + step)
     model = make_model()
     optimizer = make_optimizer(model)
-    visible = torch.tensor([[[0, 2]] * 3])
-    model(torch.randn(1, 3, 200), LEADS, visible=visible).loss.backward()
+    mask = Mask(torch.tensor([[[0, 2]] * 3]))
+    model(torch.randn(1, 3, 200), LEADS, mask=mask).loss.backward()
     optimizer.step()
     return save_checkpoint(
         run_dir,
@@ -120,17 +121,19 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(tmp_path: Path, nam
     assert marker.exists(), "the payload works where something unpickles it"
     marker.unlink()
     (folder / name).write_bytes(pickle.dumps(_Payload(marker)))
-    seal(folder)  # as whoever put it there can
+    write_checksums(folder)  # as whoever put it there can
     with pytest.raises(InputError, match=name):
         load(folder)
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, SEAL])
+@pytest.mark.parametrize("name", [*CHECKPOINT_FILES, CHECKSUMS])
 def test_a_flipped_bit_in_any_file_is_refused_and_named(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path)
     whole = (folder / name).read_bytes()
-    named = r"\S+" if name == SEAL else re.escape(name)  # the seal may then accuse another file
+    named = (
+        r"\S+" if name == CHECKSUMS else re.escape(name)
+    )  # the seal may then accuse another file
     for bit in (0, 4 * len(whole), 8 * len(whole) - 1):
         spoilt = bytearray(whole)
         spoilt[bit // 8] ^= 1 << bit % 8
@@ -148,7 +151,7 @@ def test_an_interrupted_optimiser_goes_on_as_one_that_was_not(tmp_path: Path) ->
         draws = torch.Generator().manual_seed(number)
         signal = torch.randn(1, 3, 200, generator=draws)
         optimizer.zero_grad()
-        model(signal, LEADS, visible=torch.tensor([[[0, 2]] * 3])).loss.backward()
+        model(signal, LEADS, mask=Mask(torch.tensor([[[0, 2]] * 3]))).loss.backward()
         optimizer.step()
 
     torch.manual_seed(0)

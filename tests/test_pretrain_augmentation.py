@@ -16,6 +16,7 @@ from scipy.stats import kstest
 from lamae.batches.dataset import Split
 from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.storage.corpus import Corpus
 from pretrain.augmentation import (
     Changes,
@@ -26,9 +27,9 @@ from pretrain.augmentation import (
     white_noise,
 )
 from pretrain.batches import MaskedBatch, Reader, step_batches, validation_batches
-from pretrain.loop import start_training, train_step
-from pretrain.resume import check_same_training
+from pretrain.loop import train_step
 from pretrain.settings import AugmentationSettings, PretrainSettings
+from pretrain.start import check_same_training, start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")
@@ -57,7 +58,7 @@ def test_an_augmentation_of_strength_0_leaves_a_signal_as_it_is(name: str) -> No
     changes = drawn(**nothing)
     present = remaining_leads(None, changes.kept)
     assert present is None or bool(present.all())
-    found = augment(signals(), changes, present=present, samples=None)
+    found = augment(signals(), changes, Recorded(present))
     assert torch.equal(found, signals())
 
 
@@ -66,7 +67,7 @@ def test_an_augmentation_changes_the_share_of_recordings_that_is_asked_for(name:
     some: dict[str, Any] = {f"{name}_probability": 0.3}
     changes = drawn(2048, **some)
     signal = signals(2048, samples=20)
-    changed = (augment(signal, changes, present=None, samples=None) != signal).flatten(1)
+    changed = (augment(signal, changes, WHOLE) != signal).flatten(1)
     assert torch.equal(changed.any(1), changed.float().mean(1) > 0.9)
     assert 0.26 < changed.any(1).float().mean() < 0.34  # four standard deviations
 
@@ -74,7 +75,7 @@ def test_an_augmentation_changes_the_share_of_recordings_that_is_asked_for(name:
 def test_a_recording_is_scaled_by_one_factor_and_up_as_often_as_down() -> None:
     changes = drawn(2048, scale_probability=1.0, scale_strength=0.5)
     signal = signals(2048, samples=20)
-    ratio = (augment(signal, changes, present=None, samples=None) / signal).flatten(1)
+    ratio = (augment(signal, changes, WHOLE) / signal).flatten(1)
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
     assert 1 / 1.5 < ratio.min() < 0.68 and 1.48 < ratio.max() < 1.5
     assert 0.45 < (ratio[:, 0] > 1).float().mean() < 0.55
@@ -83,7 +84,7 @@ def test_a_recording_is_scaled_by_one_factor_and_up_as_often_as_down() -> None:
 def test_noise_is_white_gaussian_and_has_the_root_mean_square_that_is_asked_for() -> None:
     changes = drawn(64, noise_probability=1.0, noise_strength=0.3)
     silence = torch.zeros(64, 12, 2500)
-    noise = augment(silence, changes, present=None, samples=None).numpy() / 0.3
+    noise = augment(silence, changes, WHOLE).numpy() / 0.3
     assert noise.std() == pytest.approx(1, abs=0.003)
     assert kstest(noise[::7, ::5, ::3].ravel(), "norm").pvalue > 0.001
     power = (np.abs(np.fft.rfft(noise)) ** 2 / 2500).mean(axis=(0, 1))[1:-1]
@@ -142,7 +143,7 @@ def test_what_is_absent_or_behind_a_recording_stays_zero() -> None:
     changes = drawn(4, 3, **ALL)
     present = torch.tensor([[True, False, True]]).expand(4, 3)
     samples = torch.tensor([1000, 0, 10, 500])
-    found = augment(signals(4, 3), changes, present=present, samples=samples)
+    found = augment(signals(4, 3), changes, Recorded(present, samples=samples))
     recorded = torch.arange(1000) < samples[:, None, None]
     assert torch.equal(found != 0, recorded & present[..., None])
 

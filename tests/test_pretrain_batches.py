@@ -12,15 +12,9 @@ from lamae.errors import InputError
 from lamae.model.masking import Mask
 from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, masked_batch, step_batches
-from pretrain.loop import (
-    Training,
-    model_arguments,
-    reconstruct,
-    start_training,
-    train_step,
-    validate,
-)
+from pretrain.loop import Training, model_arguments, reconstruct, train_step, validate
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")
@@ -69,7 +63,7 @@ def test_padding_counts_neither_in_the_loss_nor_as_a_target(
     settings = make_settings(preprocess={"sampling_rate": 50, "duration_s": 8, "band_hz": None})
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     (part,) = step_batches(settings, accelerator, Reader(data, settings, CPU), 0)
-    assert part.valid is not None and part.valid.sum(1).tolist() == [5] * 8
+    assert part.recorded.valid is not None and part.recorded.valid.sum(1).tolist() == [5] * 8
     assert part.mask.visible.shape == (8, 12, 2)  # a quarter of eight patches
     hidden_and_recorded = 5 - (part.mask.visible < 5).sum(-1)
     assert part.counted == int(hidden_and_recorded.sum())
@@ -112,7 +106,7 @@ def test_recordings_of_other_shapes_are_not_held_and_most_must_be_alike(
 def test_a_step_that_is_not_finite_can_be_skipped_and_changes_nothing(
     make_settings: MakeSettings, corpus: Corpus, accelerator: Accelerator
 ) -> None:
-    settings = make_settings(non_finite="skip", most_skipped=2)
+    settings = make_settings(non_finite="skip", max_skipped=2)
     training = start_training(settings, accelerator, corpus)
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     (part,) = step_batches(settings, accelerator, Reader(data, settings, CPU), 0)

@@ -40,7 +40,7 @@ def count(settings: AutoencoderSettings, kind: MaskKind) -> int:
     signal = torch.randn(BATCH, 12, N * P)
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), counter:
-        model(signal, LEADS, visible=mask.visible, seen=mask.seen).loss.backward()
+        model(signal, LEADS, mask=mask).loss.backward()
     total: int = counter.get_total_flops()
     return total
 

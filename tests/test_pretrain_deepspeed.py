@@ -22,11 +22,11 @@ from lamae.errors import InputError
 from lamae.runs.run_folder import OPTIMIZER, WEIGHTS
 from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
-from pretrain.loop import start_training
-from pretrain.main import pretrain
 from pretrain.processes.launch import make_accelerator
 from pretrain.processes.zero_config import check, decided
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 Launch = Callable[..., subprocess.CompletedProcess[str]]

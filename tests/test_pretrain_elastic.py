@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from lamae.config import as_yaml
 from lamae.runs.tracking import read_metrics
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 
 WINDOWS = {"sampling_rate": 50, "duration_s": 4, "band_hz": None}

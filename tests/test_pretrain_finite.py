@@ -17,8 +17,9 @@ from lamae.storage.corpus import Corpus
 from lamae.training.optim import AdamW
 from pretrain.batches import MaskedBatch, Reader, step_batches
 from pretrain.finite import FiniteSteps, Step, poisoned
-from pretrain.loop import Training, start_training, train_step
+from pretrain.loop import Training, train_step
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 CPU = torch.device("cpu")

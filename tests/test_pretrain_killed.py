@@ -34,7 +34,7 @@ import contextlib, importlib, json, os, runpy, signal, sys, traceback
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what the program and its libraries print is no answer
-import lamae.training.training_state, pretrain.loop, pretrain.main
+import lamae.model.model_folder, pretrain.run
 
 for late in ("torch._dynamo", "torch.utils.tensorboard", "pyarrow.pandas_compat", "deepspeed"):
     with contextlib.suppress(ImportError):
@@ -47,12 +47,14 @@ def wait_if(is_far_enough, call):
         return call(*arguments)
     return instead
 
-def run(arguments, *, last_step, unsealed):
+def run(arguments, *, last_step, unfinished):
     os.setpgid(0, 0)
     signal.alarm(int(sys.argv[2]))
-    loop, saving = pretrain.loop, lamae.training.training_state
+    loop, folders = pretrain.run, lamae.model.model_folder
     loop.train_step = wait_if(lambda training, _: training.step >= last_step, loop.train_step)
-    saving.seal = wait_if(lambda folder: folder.name.startswith(unsealed), saving.seal)
+    folders.write_checksums = wait_if(
+        lambda folder: folder.name.startswith(unfinished), folders.write_checksums
+    )
     sys.argv = [sys.argv[1], *arguments]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -100,7 +102,7 @@ class Forks:
 
     def run(self, *arguments: str) -> None:
         """Run it to its end."""
-        self._start(arguments, last_step=STEPS, unsealed="none")
+        self._start(arguments, last_step=STEPS, unfinished="none")
         assert self._status() == 0, self._log.read_text()[-4000:]
 
     def kill(self, kill: Kill, run_dir: Path, *arguments: str) -> None:
@@ -109,7 +111,7 @@ class Forks:
         pid = self._start(
             arguments,
             last_step={"start": 0, "step": kill.step + 1, "save": STEPS}[kill.moment],
-            unsealed=f"step-{kill.step:08d}" if kill.moment == "save" else "none",
+            unfinished=f"step-{kill.step:08d}" if kill.moment == "save" else "none",
         )
         try:
             deadline_s = time.monotonic() + DEADLINE_S
@@ -122,8 +124,8 @@ class Forks:
             os.killpg(pid, signal.SIGKILL)
         assert self._status() == -signal.SIGKILL, self._log.read_text()[-4000:]
 
-    def _start(self, arguments: tuple[str, ...], *, last_step: int, unsealed: str) -> int:
-        order = {"arguments": arguments, "last_step": last_step, "unsealed": unsealed}
+    def _start(self, arguments: tuple[str, ...], *, last_step: int, unfinished: str) -> int:
+        order = {"arguments": arguments, "last_step": last_step, "unfinished": unfinished}
         self._orders.write(json.dumps(order) + "\n")
         self._orders.flush()
         return int(self._answers.readline())

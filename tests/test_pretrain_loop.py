@@ -14,8 +14,9 @@ from lamae.batches.dataset import Batch, Split, shuffled_positions
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from pretrain.batches import MaskedBatch, Reader, masked_batch, step_batches
-from pretrain.loop import Training, start_training, train_step, validate
+from pretrain.loop import Training, train_step, validate
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 

@@ -14,7 +14,7 @@ from lamae.config import as_yaml
 from lamae.model.checkpoint import load_autoencoder
 from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
 from lamae.storage.corpus import Corpus
-from pretrain.main import pretrain
+from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "pretrain" / "main.py"

@@ -13,7 +13,7 @@ from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Encoder
-from lamae.model.masking import draw_visible
+from lamae.model.masking import draw_mask
 from lamae.model.settings import AutoencoderSettings, EncoderSettings
 from lamae.statistics.metrics import class_scores, macro
 from lamae.storage.corpus import Corpus
@@ -23,6 +23,7 @@ from pretrain.monitoring.ridge import ridge_scores
 from pretrain.settings import ProbeSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
+SHAPE: Any = {"batch": 8, "leads": 3, "patches": 5, "mask_ratio": 0.75}
 ENCODER = {"patch_size": 50, "width": 16, "depth": 1, "heads": 2, "latent_depth": 1}
 SETTINGS = ProbeSettings(every=2, label_set="class", batch_size=7)
 SCALARS = {"probe/auroc_macro", "probe/average_precision_macro"}
@@ -50,8 +51,8 @@ def train(corpus: Corpus, probe: OnlineProbe | None) -> tuple[list[float], dict[
     for step in range(6):
         noisy = signal + 0.1 * torch.randn_like(signal)
         generator = torch.Generator().manual_seed(step)
-        visible = draw_visible(8, 3, 5, mask_ratio=0.75, generator=generator)
-        loss = model(noisy, PREPROCESSOR.leads, visible=visible).loss
+        mask = draw_mask("random", **SHAPE, generator=generator)
+        loss = model(noisy, PREPROCESSOR.leads, mask=mask).loss
         loss.backward()
         if probe is not None:  # in the worst place: between gradient and update
             assert probe.score(model.encoder).keys() == SCALARS

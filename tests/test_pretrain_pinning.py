@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import recursively_apply
 
 from lamae.batches.dataset import Split
 from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, step_batches
-from pretrain.pinning import pinning, with_tensors
+from pretrain.pinning import pinning
 from pretrain.settings import PretrainSettings
 
 CPU = torch.device("cpu")
@@ -29,15 +30,18 @@ def test_every_tensor_that_goes_to_the_device_is_moved_and_all_else_stays(
     data = Split(corpus, corpus.rows("train"), settings.preprocess)
     read = Reader(data, settings, CPU)
     parts = step_batches(settings, accelerator, read, 0)
-    assert all(part.raw and part.mask.seen is not None and part.valid is not None for part in parts)
-    moved: Any = with_tensors(parts, lambda tensor: tensor.to("meta"))
+    assert all(
+        part.raw and part.mask.seen is not None and part.recorded.valid is not None
+        for part in parts
+    )
+    moved: Any = recursively_apply(lambda tensor: tensor.to("meta"), parts)
     assert list(map(type, moved)) == list(map(type, parts))
     for before, after in zip(parts, moved, strict=True):
         assert after.batch.keys == before.batch.keys and after.counted == before.counted
         assert before.raw is not None and after.raw.shape == before.raw.shape
         assert not before.raw.digital.is_meta
         raw = (after.raw.digital, after.raw.gain, after.raw.baseline)
-        others = (after.batch.signal, after.mask.visible, after.mask.seen, after.valid)
+        others = (after.batch.signal, after.mask.visible, after.mask.seen, after.recorded.valid)
         assert all(tensor.is_meta for tensor in (*raw, *others))
 
 

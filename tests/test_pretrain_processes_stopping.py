@@ -20,7 +20,6 @@ from pretrain.processes.stopping import (
     Reason,
     Stopping,
     clear_markers,
-    ignore_stop_signals,
     mark_resumable,
 )
 
@@ -144,14 +143,6 @@ def test_the_silent_end_of_the_launcher_is_a_reason_where_there_is_one(tmp_path:
             break
         time.sleep(0.01)
     assert result.read_text().split() == ["NONE", "LAUNCHER_ENDED", "NONE"]
-
-
-def test_a_data_loading_process_does_not_hear_what_the_trainer_hears() -> None:
-    with signals_kept():
-        ignore_stop_signals(3)
-        for number in SIGNALS:
-            os.kill(os.getpid(), number)
-            assert signal.getsignal(number) is signal.SIG_IGN
 
 
 @pytest.mark.parametrize("reason", list(Reason))

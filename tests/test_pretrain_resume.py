@@ -12,14 +12,15 @@ from accelerate import Accelerator
 
 from lamae.batches.dataset import Split
 from lamae.errors import InputError
-from lamae.runs.checksums import seal
+from lamae.runs.checksums import write_checksums
 from lamae.runs.run_folder import OPTIMIZER, STATE, WEIGHTS, newest_checkpoint
 from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
-from pretrain import main
+from pretrain import run as main
 from pretrain.batches import Reader, step_batches
-from pretrain.loop import Training, start_training, train_step
+from pretrain.loop import Training, train_step
 from pretrain.settings import PretrainSettings
+from pretrain.start import start_training
 
 MakeSettings = Callable[..., PretrainSettings]
 
@@ -100,7 +101,7 @@ def test_a_run_does_not_go_on_with_other_data(
     path = settings.run_dir / "checkpoints" / "step-00000008" / STATE
     state = json.loads(path.read_text())
     path.write_text(json.dumps({key: state[key] for key in ("step", "settings")}))
-    seal(path.parent)
+    write_checksums(path.parent)
     assert start_training(settings, accelerator, other).step == 8  # from an older version
 
 
@@ -128,7 +129,7 @@ def test_the_seconds_of_a_run_are_those_of_all_its_parts(
     state = json.loads(path.read_text())
     assert state["seconds"] > 0
     path.write_text(json.dumps(state | {"seconds": 1000.0}))
-    seal(path.parent)
+    write_checksums(path.parent)
     main.pretrain(make_settings(steps=4, resume=True), accelerator)
     summary = json.loads((settings.run_dir / "summary.json").read_text())
     assert 1000 < summary["seconds"] < 1100

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamae.runs.checksums import seal
+from lamae.runs.checksums import write_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     STATE,
@@ -64,7 +64,7 @@ def make(run_dir: Path, step: int, loss: float | None) -> Path:
     for name in CHECKPOINT_FILES:
         (folder / name).write_text("{}")
     (folder / STATE).write_text(json.dumps({"step": step, VALIDATION_LOSS: loss}))
-    seal(folder)
+    write_checksums(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, Attempt, FencedError, newest_checkpoint
 from lamae.runs.tracking import read_metrics
-from pretrain import main
+from pretrain import run as main
 from pretrain.loop import Training, train_step
 from pretrain.processes.stopping import RESUME, STOP
 from pretrain.settings import PretrainSettings

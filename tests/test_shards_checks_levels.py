@@ -65,7 +65,7 @@ def test_an_exchange_that_hardly_matters_is_not_claimed() -> None:
     right = replace(as_record(digital), gain=(1e5,) * 6)
     wrong = replace(right, digital=digital[[0, 1, 2, 3, 5, 4]])
     strict = {
-        "limb_leads_inconsistent": {"typical_mv": 0.001},
+        "limb_leads_inconsistent": {"max_typical_mv": 0.001},
         "implausible_gain": {"policy": "ignore"},
     }
     quality = QualitySettings.model_validate(strict)

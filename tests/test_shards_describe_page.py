@@ -16,7 +16,8 @@ from lamae.ecg.record import MISSING, Record
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from shards.build.run import build_shards
-from shards.describe.page import DescribeSettings, describe_shards
+from shards.describe.page import describe_shards
+from shards.describe.settings import DescribeSettings
 from shards.describe.signals import einthoven_residual_uv, measure_signals
 from shards.settings import ShardsSettings
 
@@ -155,7 +156,7 @@ def test_a_source_that_is_gone_leaves_the_messages(odd: Path, tmp_path: Path) ->
         section = text.partition("Rejected, and not in the shards")[2]
         assert "<img" not in section
         assert "too_short" in section
-        assert "lower minimum_duration_s" in section
+        assert "lower min_duration_s" in section
     (gone / "rejects.csv").unlink()
     _, unlisted = describe(gone, tmp_path / "unlisted")
     assert "too_short" in unlisted.partition("Rejected, and not in the shards")[2]

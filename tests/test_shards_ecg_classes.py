@@ -7,7 +7,7 @@ from scipy.signal import find_peaks
 from lamae.ecg.leads import LEADS
 from shards.simulator.data_set import Simulated, simulate_signals
 from shards.simulator.ecg_classes import CLASSES
-from shards.simulator.noise import NoiseSettings
+from shards.simulator.settings import NoiseSettings
 
 RATE = 500
 PER_CLASS = 16

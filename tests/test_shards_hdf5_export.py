@@ -18,11 +18,12 @@ from lamae.errors import InputError
 from lamae.readers.hdf5_files import read_hdf5
 from lamae.storage.corpus import Corpus
 from lamae.storage.samples import Sample
-from shards.build.plan import BUILDING
 from shards.build.run import build_shards
+from shards.entries import BUILDING
 from shards.hdf5 import import_file as import_hdf5
-from shards.hdf5.export import ExportSettings, export_shards
-from shards.hdf5.import_file import ImportSettings, import_shards
+from shards.hdf5.export import export_shards
+from shards.hdf5.import_file import import_shards
+from shards.hdf5.settings import ExportSettings, ImportSettings
 from shards.settings import ShardsSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
@@ -59,7 +60,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(source: Path, output: Path, **changes: Any) -> Path:
-    values = {"source": source, "output": output, "table": source / "labels.csv", "workers": 1}
+    values = {
+        "source": source,
+        "output": output,
+        "table": source / "labels.csv",
+        "workers": 1,
+        "min_matched": 0,
+    }
     values |= {"split": {"train": 0.6, "val": 0.4, "test": 0.0}, "shard_records": 3}
     values["quality"] = {"detectors": []} if changes.pop("bare", False) else {}
     build_shards(ShardsSettings.model_validate(values | changes))

@@ -11,8 +11,9 @@ import pytest
 
 from lamae.errors import InputError
 from lamae.storage.corpus import MANIFEST
-from shards.hdf5.export import ExportSettings, export_shards
-from shards.hdf5.import_file import ImportSettings, import_shards
+from shards.hdf5.export import export_shards
+from shards.hdf5.import_file import import_shards
+from shards.hdf5.settings import ExportSettings, ImportSettings
 
 
 @pytest.fixture(scope="module")

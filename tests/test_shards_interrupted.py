@@ -14,8 +14,9 @@ import pytest
 from lamae.errors import InputError
 from shards.build.blocks import exclusive_lock
 from shards.build.merge import merge_blocks
-from shards.build.plan import BUILDING, locked
+from shards.build.plan import locked
 from shards.build.run import build_part, build_shards
+from shards.entries import BUILDING
 from shards.settings import ShardsSettings
 
 

@@ -40,7 +40,9 @@ def test_the_program_says_what_it_wrote_what_it_rejected_and_where(tmp_path: Pat
     assert lines[-1].startswith("wrote 4 records") and lines[-1].endswith(f"out/{MANIFEST}")
     again = run("source=source", "output=out", cwd=tmp_path)
     assert again.returncode == 2
-    assert again.stderr.startswith("output out: finished shards of another source, other settings")
+    assert again.stderr.startswith(
+        "error: output out: finished shards of another source, other settings"
+    )
     verified = run("verify", "out", cwd=tmp_path)
     assert verified.returncode == 0 and verified.stdout.startswith("4 of 4 records intact")
     described = run("describe", "out", cwd=tmp_path)
@@ -132,9 +134,10 @@ def test_an_interrupt_ends_with_130_and_one_line_and_the_build_goes_on(tmp_path:
 def test_a_killed_process_ends_the_run_with_a_reason(tmp_path: Path) -> None:
     with start_and_wait_for_a_shard(tmp_path) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGKILL)
+        workers = [c for c in children if "spawn_main" in Path(f"/proc/{c}/cmdline").read_text()]
+        assert workers
+        os.kill(int(workers[0]), signal.SIGKILL)
         said = end_of(process)
     assert process.returncode == 2
-    assert said.startswith("a working process was killed")
+    assert said.startswith("error: a working process was killed")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".building"]

@@ -74,7 +74,7 @@ def test_closing_ends_the_processes(tmp_path: Path) -> None:
     answers = map_tasks(note_and_wait, tasks, processes=2)
     assert next(answers) is None
     await_true(lambda: tasks[1].exists() and tasks[1].read_text() != "")
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     assert is_gone(int(tasks[1].read_text()))
 
 

@@ -17,13 +17,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from lamae.errors import InputError
 from lamae.storage.corpus import MANIFEST, Corpus
-from shards.build.plan import BUILDING
 from shards.build.run import build_shards
+from shards.entries import BUILDING
 from shards.remote import store as remote_store
 from shards.remote.build import UPLOADING, build_remote_part, build_remote_shards
 from shards.remote.store import Store
 from shards.settings import CommandSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
 WRITTEN_WITH_TIMES = ("summary.json",)

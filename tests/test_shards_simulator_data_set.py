@@ -11,10 +11,10 @@ import pytest
 from lamae.config import load_settings
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from shards.simulator.data_set import SimulateSettings, simulate, simulate_signals
+from shards.simulator.data_set import simulate, simulate_signals
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.mimic_layout import NOT_MEASURED, STORED_LEADS
-from shards.simulator.noise import NoiseSettings
+from shards.simulator.settings import NoiseSettings, SimulateSettings
 
 RATE = 500
 CODES = list(CLASSES)

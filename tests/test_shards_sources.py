@@ -179,7 +179,7 @@ def test_in_a_tree_of_records_each_is_a_patient_unless_a_table_says_otherwise(
     named = listing(tmp_path, "folder", table=tmp_path / "t.csv", label_columns=["class"])
     assert [(e.patient_id, e.labels) for e in named.entries] == [
         ("P", {"class": ("AF",)}),
-        ("P", {"class": ()}),
+        ("P", {"class": None}),
     ]
 
 
@@ -235,5 +235,5 @@ def test_a_table_that_is_not_text_or_lacks_a_column_is_refused(tmp_path: Path) -
     with pytest.raises(InputError, match=r"t\.csv"):
         listing(tmp_path, "folder", table=tmp_path / "t.csv")
     write(tmp_path, "t.csv", "record,class\na,1\n")
-    with pytest.raises(InputError, match="no column rhythm"):
+    with pytest.raises(InputError, match="no column 'rhythm', which label_columns names"):
         listing(tmp_path, "folder", table=tmp_path / "t.csv", label_columns=["rhythm"])

@@ -11,9 +11,10 @@ from lamae.errors import InputError, RecordError
 from shards.build.read import read_entry
 from shards.entries import Listing
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 from shards.sources.kinds import list_source
-from shards.sources.tables import read_label_table
+from shards.tables.label_table import LabelTable, read_label_table
 
 INTEGERS = np.random.default_rng(0).integers(-2000, 2000, (12, 60)).astype(np.int16)
 ARRAYS = {"sampling_rate": 100}
@@ -33,6 +34,10 @@ def settings_of(folder: Path, kind: str = "folder", **settings: object) -> Shard
 
 def listing(folder: Path, kind: str = "folder", **settings: object) -> Listing:
     return list_source(settings_of(folder, kind, **settings))
+
+
+def label_table(path: Path, **settings: object) -> LabelTable:
+    return read_label_table(path, settings_of(path.parent, "folder", **settings))
 
 
 def write_arrays(folder: Path) -> None:
@@ -86,13 +91,13 @@ def test_a_table_names_files_with_or_without_ending(tmp_path: Path) -> None:
     ]
     table = write(tmp_path, "t.csv", "\n".join(["path,patient,split,finding", *rows]))
     found = listing(tmp_path, table=table)
-    assert found.rejects == [] and found.without_label_row == 0
+    assert found.rejects == [] and found.without_label_row == found.without_patient == 0
     assert [(e.path, e.patient_id, e.split, e.labels["finding"]) for e in found.entries] == [
         ("a.npy", "P", "train", ("NORM",)),
-        ("b.csv", "P", "train", ()),
+        ("b.csv", "P", "train", None),
         ("c.h5", "Q", None, ("MI", "CD")),
         ("d", "R", "val", ("MI",)),
-        ("sub/e.1", "S", "test", ()),
+        ("sub/e.1", "S", "test", None),
     ]
 
 
@@ -101,7 +106,8 @@ def test_without_patients_each_recording_is_its_own_and_rows_without_a_file_are_
 ) -> None:
     write_arrays(tmp_path)
     table = write(tmp_path, "t.csv", "filename,x\na,NORM\nz,MI\n../y,MI\n")
-    found = listing(tmp_path, table=table)
+    found = listing(tmp_path, table=table, min_matched=0.3)
+    assert found.without_patient == 3
     assert [(e.patient_id, e.labels["x"]) for e in found.entries] == [
         ("a.npy", ("NORM",)),
         ("b.csv", None),
@@ -142,35 +148,35 @@ def test_arrays_alone_need_a_sampling_rate_before_any_is_read(tmp_path: Path) ->
 def test_columns_of_0_and_1_are_the_classes_of_one_label_set(tmp_path: Path) -> None:
     rows = ["a,1,True,0.0,NORM", "b,0,False,1,", "c,,True,1,MI"]
     path = write(tmp_path, "t.csv", "\n".join(["record,AF,RBBB,VT,text", *rows]))
-    table = read_label_table(path)
+    table = label_table(path)
     assert table.label_sets == ("label", "text")
     assert {name: row.labels for name, row in table.rows.items()} == {
         "a": {"label": ("AF", "RBBB"), "text": ("NORM",)},
-        "b": {"label": ("VT",), "text": ()},
+        "b": {"label": ("VT",), "text": None},
         "c": {"label": None, "text": ("MI",)},
     }
-    chosen = read_label_table(path, ["VT", "AF"])
+    chosen = label_table(path, label_columns=["VT", "AF"])
     assert chosen.label_sets == ("label",) and chosen.rows["a"].labels == {"label": ("AF",)}
 
 
 def test_columns_with_other_numbers_or_nothing_are_label_sets_of_their_own(tmp_path: Path) -> None:
-    path = write(tmp_path, "t.csv", "record,grade,note\na,0,\nb,1,\nc,2,\n")
-    table = read_label_table(path)
-    assert table.label_sets == ("grade", "note")
-    assert table.rows["b"].labels == {"grade": ("1",), "note": ()}
+    path = write(tmp_path, "t.csv", "record,grade,other\na,0,\nb,1,\nc,2,\n")
+    table = label_table(path)
+    assert table.label_sets == ("grade", "other")
+    assert table.rows["b"].labels == {"grade": ("1",), "other": None}
 
 
 def test_a_label_set_that_two_columns_would_make_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", "record,label,AF\na,NORM,1\n")
     with pytest.raises(InputError, match="AF, beside a column label"):
-        read_label_table(path)
-    assert read_label_table(path, ["AF"]).rows["a"].labels == {"label": ("AF",)}
+        label_table(path)
+    assert label_table(path, label_columns=["AF"]).rows["a"].labels == {"label": ("AF",)}
 
 
 def test_a_split_of_another_name_is_refused_by_line(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv", 'record,split,x\na,valid,"1\n2"\nb,holdout,\n')
-    with pytest.raises(InputError, match="line 4: split 'holdout' is none of train"):
-        read_label_table(path)
+    with pytest.raises(InputError, match="row 3: split 'holdout' is none of train"):
+        label_table(path)
 
 
 def test_the_real_brugada_table_gives_each_patient_a_recording(shared_data: Path) -> None:

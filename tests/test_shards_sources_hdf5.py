@@ -11,7 +11,8 @@ from lamae.readers.wfdb_files import read_wfdb
 from shards.build.read import read_entry
 from shards.entries import Listing
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 from shards.sources.code15 import CLASSES
 from shards.sources.kinds import list_source
 
@@ -178,13 +179,13 @@ def test_rows_of_a_table_follow_the_numbers_of_a_file(
 @pytest.mark.parametrize("column", ["name", "record"])
 def test_rows_of_a_table_follow_ids(tmp_path: Path, column: str) -> None:
     write_own(tmp_path / "a.h5", ids=True)
-    (tmp_path / "labels.csv").write_text(f"{column},patient_id,x\ny,P,AF\nq,P,AF\n")
+    (tmp_path / "labels.csv").write_text(f"{column},patient_id,x\ny,P,AF\nz,P,\nq,P,AF\n")
     found = listing(tmp_path, "hdf5", **OWN, ids="about/name")
     assert [(e.key, e.patient_id, e.labels["x"]) for e in found.entries] == [
         ("w", "a.h5#0", None),
         ("x", "a.h5#1", None),
         ("y", "P", ("AF",)),
-        ("z", "a.h5#3", None),
+        ("z", "P", None),
     ]
     assert [(r.name, r.reason) for r in found.rejects] == [("q", "label_row_without_record")]
 
@@ -197,7 +198,7 @@ def test_several_files_without_ids_are_told_apart_by_name(tmp_path: Path) -> Non
     assert len({entry.key for entry in found.entries}) == 8
     assert [(r.name, r.reason) for r in found.rejects] == [("c.h5", "unreadable_file")]
     (tmp_path / "labels.csv").write_text("patient_id,AF\nP,1\n")
-    with pytest.raises(InputError, match="no column of filename"):
+    with pytest.raises(InputError, match="0 of 1 rows and of 8 recordings match"):
         listing(tmp_path, "hdf5", **OWN)
 
 

@@ -44,10 +44,14 @@ def test_mimic_takes_patients_from_the_record_list_and_labels_from_beside_it(
 def test_mimic_rows_without_a_study_or_patient_are_counted(tmp_path: Path) -> None:
     write(tmp_path, "record_list.csv", f"{RECORD_LIST}1,,,,files/a\n,2,,,files/b\n3,3,,,\n")
     found = listing(tmp_path, "mimic_iv_ecg")
-    assert [entry.key for entry in found.entries] == ["40689238", "41014645"]
+    assert [(entry.key, entry.patient_id) for entry in found.entries] == [
+        ("40689238", "10000032"),
+        ("41014645", "10000980"),
+        ("2", "files/b"),
+    ]
+    assert found.without_patient == 1
     assert [(r.name, r.reason) for r in found.rejects] == [
         ("files/a", "no_identifier"),
-        ("files/b", "no_identifier"),
         ("", "path_outside_source"),
     ]
 
@@ -106,7 +110,7 @@ def test_mimic_diagnoses_are_label_sets_and_no_linked_stay_is_unlabelled(tmp_pat
     codes = ("I10", "E785")
     assert [(entry.fold, entry.labels) for entry in found.entries] == [
         (None, {"class": ("AF",), "all_diag_all": None, **none}),
-        (19, {"class": (), **none, "ed_diag_ed": codes, "all_diag_all": codes}),
+        (19, {"class": None, **none, "ed_diag_ed": codes, "all_diag_all": codes}),
     ]
     assert found.without_label_row == 1
 

@@ -17,7 +17,8 @@ from lamae.storage.corpus import INDEX, MANIFEST, describe_index, write_index
 from shards.build.report import MANIFEST_SHA256, checksum_line
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import SimulateSettings, simulate
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
 from shards.verify.corpus import Verification, verify_shards
 
 RECORDS = 14

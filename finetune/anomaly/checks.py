@@ -1,4 +1,4 @@
-"""What is found out before a detector learns: where results go, leakage, and lacking leads."""
+"""Checks before a detector is trained: folder for results, leakage, lacking leads."""
 
 import time
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from finetune.anomaly.evaluation.normals import AnomalyTask, Judged
+from finetune.anomaly.evaluation.normals import AnomalyTask, LabelledRecordings
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.run_settings import AnomalySettings
 from finetune.data.audit import audit_leakage
 from finetune.data.tasks import LabelledRows, Task
 from finetune.data.usable import check_leads
-from finetune.data.windows import reading_of
+from finetune.data.windows import loader_options
 from finetune.overwriting import check_free, clear_results
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
@@ -81,7 +81,7 @@ def check_task_leads(
 ) -> None:
     """Raise InputError where too many recordings of a part lack leads, by the index alone."""
     patients = corpus.patients[task.train].tolist()
-    train = Judged(task.train, np.zeros(len(task.train), dtype=bool), patients)
+    train = LabelledRecordings(task.train, np.zeros(len(task.train), dtype=bool), patients)
     labelled = [
         LabelledRows(part.rows, part.abnormal[:, None], part.patients, 0, 0)
         for part in (train, task.validation, task.evaluation)
@@ -91,6 +91,6 @@ def check_task_leads(
             corpus,
             preprocess,
             Task((ABNORMAL,), part, labelled[2]),
-            min_leads=reading_of(preprocess, settings).min_leads,
+            min_leads=loader_options(preprocess, settings).min_leads,
             max_unusable=settings.max_unusable,
         )

@@ -1,39 +1,41 @@
-"""A saved detector judged on labelled recordings that it has not learnt from, of any shards."""
+"""Evaluation of a saved detector on labelled recordings of any other shards."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from finetune.anomaly.detector.folder import LoadedDetector, load_detector
 from finetune.anomaly.evaluation.findings import anomaly_findings
 from finetune.anomaly.evaluation.measures import measure
-from finetune.anomaly.evaluation.normals import judge
+from finetune.anomaly.evaluation.normals import label_recordings
 from finetune.anomaly.evaluation.results import leave_results, measured_summary, score_part
-from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.run_settings import AnomalyEvaluateSettings
+from finetune.anomaly.settings import RuleName
 from finetune.data.audit import audit_other_shards
 from finetune.data.usable import by_reason
-from finetune.data.windows import reading_of
+from finetune.data.windows import loader_options
 from finetune.overwriting import check_apart, check_free, clear_results
+from finetune.processes import start_single
 from lamae.errors import InputError
 from lamae.runs.tracking import run_summary
 from lamae.statistics.thresholds import Thresholds
 from lamae.storage.corpus import Corpus
 
 
-def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -> list[str]:
-    """Judge a detector by its own score and threshold, and return what was found as sentences.
+def evaluate_detector(settings: AnomalyEvaluateSettings) -> list[str]:
+    """Evaluate a detector by its own score and threshold, and return what was found as sentences.
 
     Raises InputError for a detector without a threshold, labels that tell nothing, and leakage.
     """
+    device = start_single(settings).device
     check_free(settings.run_dir, overwrite=settings.overwrite)
     check_apart(settings.run_dir, settings.detector, settings.detector.parent)
     loaded = load_detector(settings.detector)
     rule, thresholds = _thresholds(loaded, settings)
     corpus, detector, decision = Corpus(settings.data), loaded.detector.to(device), loaded.decision
-    judged = judge(
+    labelled = label_recordings(
         corpus,
         corpus.rows_of(settings.splits),
         named=f"shards {settings.data}",
@@ -41,28 +43,28 @@ def evaluate_detector(settings: AnomalyEvaluateSettings, device: torch.device) -
         normal_class=settings.normal_class,
         rule=settings.normal_rule,
     )
-    audit = _audit(corpus, judged.rows, loaded, settings)
+    audit = _audit(corpus, labelled.rows, loaded, settings)
     clear_results(settings.run_dir)
     evaluation = score_part(
         detector,
         corpus,
-        judged,
-        reading_of(detector.architecture.preprocess, settings),
+        labelled,
+        loader_options(detector.architecture.preprocess, settings),
         over=decision.over,
         max_unusable=settings.max_unusable,
         name="evaluation",
     )
     measured = measure(
         evaluation.columns(detector),
-        evaluation.judged,
+        evaluation.labelled,
         {rule: thresholds},
         chosen=decision.score,
         resamples=settings.resamples,
         seed=settings.seed,
     )
     counts = {
-        "recordings": len(evaluation.judged.rows),
-        "abnormal": int(evaluation.judged.abnormal.sum()),
+        "recordings": len(evaluation.labelled.rows),
+        "abnormal": int(evaluation.labelled.abnormal.sum()),
     }
     summary = run_summary(
         settings,

@@ -1,4 +1,4 @@
-"""A run: learn normal recordings, choose thresholds, judge other patients, and report."""
+"""A run: learn normal recordings, choose thresholds, evaluate on other patients, report."""
 
 import time
 from collections.abc import Callable
@@ -25,12 +25,13 @@ from finetune.anomaly.evaluation.results import (
     measured_summary,
     score_part,
 )
-from finetune.anomaly.evaluation.threshold_rules import RULES, RuleName, choose_threshold
+from finetune.anomaly.evaluation.threshold_rules import RULES, choose_threshold
 from finetune.anomaly.run_settings import AnomalySettings
-from finetune.anomaly.settings import Architecture
+from finetune.anomaly.settings import Architecture, RuleName
 from finetune.data.usable import by_reason
-from finetune.data.windows import MISSING_LEADS, reading_of
+from finetune.data.windows import MISSING_LEADS, loader_options
 from finetune.encoders.opening import agreed_preprocessor
+from finetune.processes import start_single
 from lamae.batches.dataset import Split
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor
@@ -46,9 +47,9 @@ WINDOW_SAMPLES = 500
 _BAND_HZ = (0.5, 40.0)
 
 
-def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
+def detect(settings: AnomalySettings) -> list[str]:
     """Do a run, and return what it found as sentences."""
-    started = time.monotonic()
+    device, started = start_single(settings).device, time.monotonic()
     corpus = Corpus(settings.data)
     task = make_anomaly_task(
         corpus,
@@ -68,23 +69,23 @@ def detect(settings: AnomalySettings, device: torch.device) -> list[str]:
     undecided = Decision(score=settings.deciding_score, over=settings.over, threshold=None)
     learnt = _learn(detector, corpus, task, settings, partial(save, undecided))
     trained = time.monotonic()
-    reading = reading_of(detector.architecture.preprocess, settings)
+    reading = loader_options(detector.architecture.preprocess, settings)
     validation, evaluation = (
         score_part(
             detector,
             corpus,
-            judged,
+            labelled,
             reading,
             over=settings.over,
             max_unusable=settings.max_unusable,
             name=name,
         )
-        for name, judged in (("validation", task.validation), ("evaluation", task.evaluation))
+        for name, labelled in (("validation", task.validation), ("evaluation", task.evaluation))
     )
     thresholds = _thresholds(detector, validation, settings)
     measured = measure(
         evaluation.columns(detector),
-        evaluation.judged,
+        evaluation.labelled,
         thresholds,
         chosen=settings.deciding_score,
         resamples=settings.resamples,
@@ -150,7 +151,7 @@ def _learn(
 ) -> Learnt:
     """Learn the normal recordings that have enough leads, and save the best detector so far."""
     preprocess = detector.architecture.preprocess
-    reading = reading_of(detector.architecture.preprocess, settings)
+    reading = loader_options(detector.architecture.preprocess, settings)
 
     def with_leads(rows: np.ndarray) -> Split:
         present = Split(corpus, rows, preprocess).present(np.arange(len(rows)))
@@ -178,10 +179,10 @@ def _learn(
 def _thresholds(
     detector: Detector, validation: ScoredPart, settings: AnomalySettings
 ) -> dict[RuleName, Thresholds]:
-    judged, found = validation
+    labelled, found = validation
     score = found.column(detector, settings.deciding_score)
     return {
-        rule: choose_threshold(rule, judged.abnormal, score, judged.patients, settings.rules)
+        rule: choose_threshold(rule, labelled.abnormal, score, labelled.patients, settings.rules)
         for rule in RULES
     }
 
@@ -194,8 +195,8 @@ def _summary(
     measured: Measured,
 ) -> dict[str, Any]:
     counts: dict[str, Any] = {
-        name: {"recordings": len(judged.rows), "abnormal": int(judged.abnormal.sum())}
-        for name, (judged, _) in parts.items()
+        name: {"recordings": len(labelled.rows), "abnormal": int(labelled.abnormal.sum())}
+        for name, (labelled, _) in parts.items()
     }
     unusable = {"train": learnt.unusable} | {n: part.found.unusable for n, part in parts.items()}
     return run_summary(

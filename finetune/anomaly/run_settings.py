@@ -4,13 +4,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.anomaly.detector.recordings import Over
-from finetune.anomaly.evaluation.normals import NormalRule
-from finetune.anomaly.evaluation.threshold_rules import RuleName, RuleSettings
 from finetune.anomaly.settings import (
     SCORES,
     AnomalyTraining,
     Kind,
+    NormalRule,
+    Over,
+    RuleName,
+    RuleSettings,
     ScoreName,
     VaeSettings,
 )
@@ -45,14 +46,14 @@ class NormalSettings(Settings):
 
 
 class AnomalySettings(RunSettings, NormalSettings, AuditSettings, UsableSettings, IntervalSettings):
-    """One detector of abnormal recordings, trained on normal ones and judged on both."""
+    """One detector of abnormal recordings, trained on normal ones and evaluated on both."""
 
     data: FolderPath
     """Folder of labelled shards."""
     run_dir: FolderPath | None = None
-    """Where results go; by default a new folder in runs/, named by kind and time."""
+    """Folder for results; by default a new folder in runs/, named by kind and time."""
     kind: Kind = "vae_bilstm"
-    """What the detector is: cae, vae_bilstm or lamae."""
+    """Kind of detector: cae, vae_bilstm or lamae."""
     encoder: FolderPath | None = None
     """Run of pretrain/main.py, for kind lamae."""
     preprocess: Preprocessor | None = None
@@ -63,22 +64,22 @@ class AnomalySettings(RunSettings, NormalSettings, AuditSettings, UsableSettings
     masks: int = Field(4, gt=1)
     """Masks of kind lamae for each window: a patch is visible in one, and hidden in the others."""
     pooling: Pooling = "lead_mean"
-    """How kind lamae makes one vector of the tokens of a window."""
+    """Reduction of the tokens of a window to one vector, of kind lamae."""
     training: AnomalyTraining = AnomalyTraining()
-    """How kinds cae and vae_bilstm learn normal windows."""
+    """Training of kinds cae and vae_bilstm on normal windows."""
     train_split: str = "train"
     """Split whose normal recordings are learnt."""
     eval_split: str = "val"
     """Split that results are for."""
     allow_overlap: tuple[AnomalyOverlap, ...] = ()
-    """What the evaluation recordings may share with those of training and pretraining."""
+    """Things that the evaluation recordings may share with those of training and pretraining."""
     hold_out: float = Field(HOLD_OUT, gt=0, lt=1)
     """Share of the training patients on whom weights and threshold are chosen."""
     score: ScoreName | None = None
     """The score that decides; by default mse of cae, released of vae_bilstm, masked_error of
     lamae. The others are reported beside it."""
     over: Over = "mean"
-    """How the scores of its windows make that of a recording."""
+    """Reduction of the scores of its windows to that of a recording."""
     rule: RuleName = "percentile"
     """Rule of the threshold that the detector keeps; all are reported."""
     rules: RuleSettings = RuleSettings()
@@ -117,7 +118,7 @@ class DetectorSettings(RunSettings, ReadingSettings):
 
 
 class AnomalyScoreSettings(DetectorSettings):
-    """Where scores go; labels are not needed."""
+    """A saved detector, recordings, and the file for their scores; labels are not needed."""
 
     output: FolderPath
     """CSV file to write: key, each score, whether it is called abnormal, problem."""
@@ -126,13 +127,13 @@ class AnomalyScoreSettings(DetectorSettings):
 class AnomalyEvaluateSettings(
     DetectorSettings, NormalSettings, AuditSettings, UsableSettings, IntervalSettings
 ):
-    """How a detector that has learnt elsewhere is judged on labelled recordings."""
+    """A saved detector and the labelled recordings to evaluate it on, of other shards."""
 
     run_dir: FolderPath
-    """Where results go."""
+    """Folder for results."""
     label_set: str
     """Labels that say whether a recording is normal; one without any is left out."""
     normal_class: str
     """The class of normal recordings."""
     allow_overlap: tuple[AnomalyOverlap, ...] = ()
-    """What the recordings may share with those that the detector or its encoder has seen."""
+    """Things that the recordings may share with those of training and pretraining."""

@@ -1,9 +1,10 @@
-"""What an anomaly detector is made of and how it is trained; defaults are those of the release.
+"""Architecture and training of anomaly detectors; defaults are those of the release.
 
 The release is that of VAE-BiLSTM-MHA (Garreta Basora and Mulayim, arXiv 2510.05919 and its code).
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +28,18 @@ SCORES: dict[Kind, tuple[ScoreName, ...]] = {
     "lamae": ("masked_error", "latent_distance"),
 }
 """Scores of each kind of detector, in the order in which it gives them."""
+
+Over = Literal["mean", "max"]
+"""Reduction of the scores of its windows to that of a recording."""
+
+NormalRule = Literal["only", "any"]
+"""only: the normal class and no other of its label set. any: the normal class among others, as the
+release has it."""
+
+RuleName = Literal["percentile", "youden", "max_f1", "pot"]
+"""percentile: of normals. youden: sensitivity plus specificity is highest. max_f1: F1 is highest.
+pot: peaks over threshold of normals, by a generalised Pareto distribution (Siffer et al., KDD
+2017). percentile and pot need no abnormal recording."""
 
 ATTENTION_HEADS, LEAD_HEADS = 8, 4
 
@@ -67,7 +80,7 @@ class Architecture(Settings):
     """All that a detector is built from, weights aside."""
 
     kind: Kind
-    """What it is."""
+    """Kind of detector."""
     preprocess: Preprocessor
     """From a recording to the window that it reads."""
     vae: VaeSettings = VaeSettings()
@@ -77,7 +90,7 @@ class Architecture(Settings):
     masks: int = Field(4, gt=1)
     """Masks of kind lamae for each window: a patch is visible in one, and hidden in the others."""
     pooling: Pooling = "lead_mean"
-    """How kind lamae makes one vector of the tokens of a window."""
+    """Reduction of the tokens of a window to one vector, of kind lamae."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Architecture":
@@ -94,7 +107,9 @@ class Architecture(Settings):
 
 
 class AnomalyTraining(Settings):
-    """How an autoencoder learns normal windows; lamae does not."""
+    """Training of an autoencoder on normal windows, of kinds cae and vae_bilstm."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"validation_recordings": "max_validation_recordings"}
 
     steps: int = Field(31_300, gt=0)
     """Optimiser steps. Default: 100 epochs of 20,000 windows."""
@@ -117,5 +132,16 @@ class AnomalyTraining(Settings):
     """Share of a cycle in which the weight rises, a step at a time."""
     validate_every: int = Field(313, gt=0)
     """Steps between validations, after the best of which the weights are kept."""
-    validation_recordings: int = Field(256, gt=0)
+    max_validation_recordings: int = Field(256, gt=0)
     """Normal held-out recordings to validate on at most."""
+
+
+class RuleSettings(Settings):
+    """Numbers of the rules that look at normal recordings alone."""
+
+    percentile: float = Field(95.0, gt=0, lt=100)
+    """Percentile of the scores of normals, for rule percentile."""
+    pot_start: float = Field(90.0, gt=0, lt=100)
+    """Percentile of the scores of normals from which on rule pot fits their tail."""
+    pot_risk: float = Field(0.05, gt=0, lt=1)
+    """Share of normals that rule pot lets exceed the threshold."""

@@ -17,14 +17,14 @@ from lamae.errors import RecordError
 
 
 class WindowScores(NamedTuple):
-    """What a detector says of one window of a stream."""
+    """Scores of one window of a stream."""
 
     start_s: float
-    """When the window began, in seconds since the first sample."""
+    """Start of the window, in seconds since the first sample."""
     scores: dict[str, float] | None
     """Each score of the detector, by its name; None where the window cannot be used."""
     problem: str | None = None
-    """Why it cannot be."""
+    """Reason for which it cannot be."""
 
 
 class StreamingDetector:

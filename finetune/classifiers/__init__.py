@@ -1,10 +1,10 @@
-"""A classifier: built, asked, kept on disk, exported.
+"""A classifier: built, used, saved, exported.
 
 classifier.py    classifiers of every mode
 export_onnx.py   a classifier as ONNX, in float32 or 8 bits; this needs torch
 folder.py        classifiers on disk
-predict.py       a saved classifier on any shards
+predict.py       predictions of a saved classifier for any shards
+run_model.py     the folder of a classifier or detector, and where a run has it
 scoring.py       probabilities, averaged over windows
-sealed_model.py  what classifiers and detectors on disk have in common
-settings.py      modes
+settings.py      modes, and settings of predict and export
 """

@@ -11,7 +11,7 @@ from finetune.encoders.other_encoder import (
     AnyEncoder,
     AnyEncoderSettings,
     leads_apart,
-    patches_recorded,
+    recorded_of,
 )
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm
 from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
@@ -34,15 +34,15 @@ class Architecture(Settings):
     """All that a classifier is built from, weights aside."""
 
     mode: Mode
-    """What it is."""
+    """Its mode."""
     classes: tuple[str, ...]
     """Classes in the order of its logits."""
     multi_label: bool
-    """Whether a recording may have several of them, or has exactly one."""
+    """True where a recording may have several of them, False where it has exactly one."""
     preprocess: Preprocessor
     """From a recording to the array that it reads."""
     pooling: Pooling
-    """How the encoder's tokens become one vector, where a mode needs one."""
+    """Reduction of the encoder's tokens to one vector, where a mode needs one."""
     encoder: AnyEncoderSettings | None
     """Sizes of the encoder, or what describes another; none in modes without."""
     lasan: LasanSettings
@@ -59,19 +59,13 @@ class Classifier(NamedTuple):
     model: nn.Module
     """Called with a batch as finetune/networks/outputs.py says."""
     architecture: Architecture
-    """What it is made of."""
+    """Its architecture."""
 
     def outputs(self, batch: Batch, device: torch.device) -> Outputs:
         """Classify a batch on the device where the model is."""
         encoder = self.architecture.encoder
-        valid = None if encoder is None else patches_recorded(batch, encoder)
-        masks = {"present": batch.present, "valid": valid, "samples": batch.samples}
-        signal = batch.signal.to(device, non_blocking=True)
-        moved = {
-            name: None if mask is None else mask.to(device, non_blocking=True)
-            for name, mask in masks.items()
-        }
-        return self.model(signal, **moved)
+        recorded = recorded_of(batch, encoder).to(device)
+        return self.model(batch.signal.to(device, non_blocking=True), recorded)
 
 
 def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = None) -> Classifier:

@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from finetune.classifiers.folder import LoadedClassifier, load_classifier
+from finetune.classifiers.settings import ExportSettings
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from finetune.overwriting import check_output
-from finetune.run_settings import RunSettings
+from finetune.processes import start_single
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
 from lamae.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
 from lamae.edge.onnx_session import import_extra
@@ -38,33 +37,9 @@ STATIC, DYNAMIC = ["Conv", "Gemm", "MatMul", "MaxPool"], ["LSTM"]
 """ONNX operators whose activations' ranges are measured once, and those that measure their own."""
 
 
-class ExportSettings(RunSettings):
-    """Which classifier becomes an ONNX file, and how."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    output: FolderPath
-    """File to write."""
-    int8: bool = False
-    """8-bit weights and activations; needs data."""
-    data: FolderPath | None = None
-    """Shards whose recordings give the ranges of activations."""
-    split: str = "train"
-    """Split of the shards that these are taken from: not one that is evaluated."""
-    recordings: int = Field(128, gt=0)
-    """Number of recordings that give the ranges, drawn at random."""
-    seed: int = Field(0, ge=0)
-    """Decides which recordings these are."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ExportSettings":
-        if self.int8 and self.data is None:
-            raise ValueError("int8 needs data=<shards>, whose recordings give the ranges")
-        return self
-
-
-def export(settings: ExportSettings) -> str:
+def export(settings: ExportSettings) -> list[str]:
     """Write the file, and return what was done in one sentence."""
+    start_single(settings)
     check_output(settings.output, overwrite=settings.overwrite, holds="another export")
     loaded = load_classifier(settings.classifier)
     windows = None
@@ -81,7 +56,7 @@ def export(settings: ExportSettings) -> str:
     with open_whole(settings.output) as file:
         file.write(content)
     kind = "8-bit" if settings.int8 else "float32"
-    return f"{kind} classifier of {len(content) / 1e6:.2f} MB: {settings.output}"
+    return [f"{kind} classifier of {len(content) / 1e6:.2f} MB: {settings.output}"]
 
 
 def to_onnx(
@@ -195,7 +170,7 @@ def _quantise(model: Any, windows: Float[np.ndarray, "w l samples"]) -> Any:
     onnx, tools = import_extra("onnx"), import_extra("onnxruntime.quantization")
 
     class Windows(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]
-        """What onnxruntime measures activations on, one window at a time."""
+        """Windows to measure activations on, one at a time."""
 
         def __init__(self) -> None:
             self._left = iter(windows)

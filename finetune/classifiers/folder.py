@@ -1,21 +1,19 @@
-"""Classifiers on disk: a sealed folder with safetensors and JSON, as a pretrained model has."""
+"""Classifiers on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
 
 from finetune.classifiers.classifier import Architecture, Classifier, build_classifier
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
+from finetune.classifiers.run_model import NEEDS, find_run_model, write_run_model
 from finetune.encoders.opening import found_in, kept_in
-from lamae.errors import InputError
+from lamae.config import read_settings
 from lamae.files import whole_folder
-from lamae.model.checkpoint import load_weights
-from lamae.runs.run_folder import CONFIG
+from lamae.model.model_folder import load_weights, read_config
 
 CLASSIFIER_FOLDER = "classifier"
-"""Where a run keeps its classifier."""
+"""Folder of a run with its classifier."""
 
 
 class LoadedClassifier(NamedTuple):
@@ -26,7 +24,7 @@ class LoadedClassifier(NamedTuple):
     thresholds: dict[str, float]
     """Lowest probability that is called positive, of the classes that have one."""
     about: dict[str, Any]
-    """What it was trained with: settings, seed, epochs."""
+    """Facts on its training: settings, seed, epochs."""
 
 
 def save_classifier(
@@ -44,7 +42,7 @@ def save_classifier(
             "thresholds": {n: float(v) for n, v in thresholds.items() if np.isfinite(v)},
             "about": about,
         }
-        fill_sealed(partial, classifier.model, config)
+        write_run_model(partial, classifier.model, config)
 
 
 def load_classifier(folder: Path) -> LoadedClassifier:
@@ -52,17 +50,18 @@ def load_classifier(folder: Path) -> LoadedClassifier:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
-    try:
-        architecture = Architecture.model_validate(config["architecture"])
-        thresholds, about = dict(config["thresholds"]), dict(config["about"])
-    except (ValidationError, KeyError) as error:
-        raise InputError(
-            f"classifier {folder / CONFIG}",
-            value=str(error).replace("\n", " "),
-            expected="the architecture of a classifier of this version of LAMAE",
-            remedy="Give the folder classifier/ of a run of finetune/main.py, not an encoder's.",
-        ) from None
+    folder = find_run_model(folder, CLASSIFIER_FOLDER, run_of="finetune/main.py")
+    architecture, thresholds, about = read_config(
+        folder,
+        lambda config: (
+            read_settings(Architecture, config["architecture"]),
+            dict(config["thresholds"]),
+            dict(config["about"]),
+        ),
+        needs=NEEDS,
+        kind="a classifier",
+        remedy="Give the folder classifier/ of a run of finetune/main.py, not an encoder's.",
+    )
     encoder = found_in(folder, architecture.encoder)
     classifier = build_classifier(architecture.model_copy(update={"encoder": encoder}))
     load_weights(classifier.model, folder)

@@ -1,53 +1,32 @@
 """Prediction: a saved classifier on any shards, with or without labels."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from accelerate import Accelerator
 from jaxtyping import Bool
-from pydantic import Field
 
 from finetune.classifiers.folder import load_classifier
 from finetune.classifiers.scoring import called_positive, score_recordings
-from finetune.data.settings import ReadingSettings
-from finetune.data.windows import reading_of
+from finetune.classifiers.settings import PredictSettings
+from finetune.data.windows import loader_options
 from finetune.overwriting import check_output
-from finetune.run_settings import RunSettings
+from finetune.processes import start
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath
-from lamae.files import open_whole
+from lamae.files import write_csv
 from lamae.storage.corpus import Corpus
 
 PREDICTIONS = "predictions.csv"
-"""Where a run keeps what its classifier says of the evaluation split."""
+"""File of a run with its classifier's predictions for the evaluation split."""
 
 
-class PredictSettings(RunSettings, ReadingSettings):
-    """What a saved classifier is asked about."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    data: FolderPath
-    """Folder of shards; labels are not needed."""
-    output: FolderPath
-    """CSV file to write: key, probability of each class, classes called positive, problem."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards to predict; by default all recordings."""
-    min_leads: int | None = Field(None, gt=0)
-    """Leads of the classifier that a recording must have to be scored; by default as many as in
-    the run that made the classifier."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the model; by default that of the run that made the classifier."""
-
-
-def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
-    """Score the recordings, write the file, and return what was done in one sentence."""
+def predict(settings: PredictSettings) -> list[str]:
+    """Score the recordings, write the file, and return on the main process what was done."""
     check_output(settings.output, overwrite=settings.overwrite, holds="another prediction")
     classifier, thresholds, about = load_classifier(settings.classifier)
+    accelerator = start(
+        settings, precision=settings.precision or str(about["settings"]["precision"])
+    )
     architecture = classifier.architecture
     corpus = Corpus(settings.data)
     rows = corpus.rows_of(settings.splits)
@@ -56,29 +35,23 @@ def predict(settings: PredictSettings, accelerator: Accelerator) -> str:
     scored = score_recordings(
         classifier,
         Split(corpus, rows, architecture.preprocess),
-        reading_of(architecture.preprocess, settings),
+        loader_options(architecture.preprocess, settings),
         accelerator=accelerator,
         name="predict",
     )
-    if accelerator.is_main_process:
-        cut = np.array([thresholds.get(name, np.inf) for name in architecture.classes])
-        write_predictions(
-            settings.output,
-            architecture.classes,
-            corpus.keys[rows[scored.positions]].tolist(),
-            scored.probabilities,
-            called=called_positive(scored.probabilities, cut, multi_label=architecture.multi_label),
-            problems=scored.unusable,
-        )
+    if not accelerator.is_main_process:
+        return []
+    cut = np.array([thresholds.get(name, np.inf) for name in architecture.classes])
+    write_predictions(
+        settings.output,
+        architecture.classes,
+        corpus.keys[rows[scored.positions]].tolist(),
+        scored.probabilities,
+        called=called_positive(scored.probabilities, cut, multi_label=architecture.multi_label),
+        problems=scored.unusable,
+    )
     told = f"{len(scored.positions)} recordings scored, {len(scored.unusable)} unusable"
-    return f"{told}: {settings.output}"
-
-
-def precision_of(settings: PredictSettings) -> str:
-    """Return the precision to predict with: fp32 or bf16."""
-    if settings.precision is not None:
-        return settings.precision
-    return str(load_classifier(settings.classifier).about["settings"]["precision"])
+    return [f"{told}: {settings.output}"]
 
 
 def write_predictions(
@@ -100,15 +73,12 @@ def write_predictions(
     def joined(row: Bool[np.ndarray, " classes"]) -> str:
         return "|".join(name for name, has in zip(classes, row, strict=True) if has)
 
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     known = [] if labels is None else ["labels"]
-    writer.writerow(["key", *classes, "called", *known, "problem"])
+    rows: list[Sequence[object]] = []
     for number, key in enumerate(keys):
         truth = [] if labels is None else [joined(labels[number])]
         values = probabilities[number].tolist()
-        writer.writerow([key, *values, joined(called[number]), *truth, ""])
-    for key, problem in problems.items():
-        writer.writerow([key, *[""] * (len(classes) + 1 + len(known)), problem])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+        rows.append([key, *values, joined(called[number]), *truth, ""])
+    empty = [""] * (len(classes) + 1 + len(known))
+    rows += [[key, *empty, problem] for key, problem in problems.items()]
+    write_csv(path, ["key", *classes, "called", *known, "problem"], rows)

@@ -1,4 +1,4 @@
-"""What a classifier says of recordings: logits averaged over windows, then probabilities."""
+"""Predictions for recordings: logits averaged over windows, then probabilities."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers.classifier import Classifier
-from finetune.data.windows import Reading, average_over_windows
+from finetune.data.windows import LoaderOptions, average_over_windows
 from lamae.batches.dataset import Batch, Split
 from lamae.statistics.probabilities import probabilities
 
 
 class Scored(NamedTuple):
-    """What a classifier says of those recordings of a split that could be used."""
+    """Predictions for those recordings of a split that could be used."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -31,14 +31,14 @@ class Scored(NamedTuple):
 def score_recordings(
     classifier: Classifier,
     data: Split,
-    reading: Reading,
+    reading: LoaderOptions,
     *,
     accelerator: Accelerator,
     name: str | None = None,
 ) -> Scored:
     """Score all recordings of a split, on every process; `name` is for a progress bar.
 
-    The classifier comes back in the mode that it was in.
+    The classifier is left in the mode that it was in.
     """
     architecture, model = classifier.architecture, classifier.model
     classes, leads = len(architecture.classes), len(architecture.preprocess.leads)

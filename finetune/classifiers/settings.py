@@ -1,6 +1,12 @@
-"""Modes of classifiers."""
+"""Modes of classifiers, and the settings of what is done with one that was trained."""
 
 from typing import Literal
+
+from pydantic import Field, model_validator
+
+from finetune.data.settings import ReadingSettings
+from finetune.run_settings import RunSettings
+from lamae.config import FolderPath
 
 Mode = Literal[
     "probe",
@@ -20,3 +26,46 @@ trained together."""
 
 WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm", "hierarchical_transformer")
 """Modes that need no encoder."""
+
+
+class PredictSettings(RunSettings, ReadingSettings):
+    """A saved classifier, recordings, and the file for its predictions."""
+
+    classifier: FolderPath
+    """Run of finetune/main.py, or its folder classifier."""
+    data: FolderPath
+    """Folder of shards; labels are not needed."""
+    output: FolderPath
+    """CSV file to write: key, probability of each class, classes called positive, problem."""
+    splits: tuple[str, ...] | None = None
+    """Splits of the shards to predict; by default all recordings."""
+    min_leads: int | None = Field(None, gt=0)
+    """Leads of the classifier that a recording must have to be scored; by default as many as in
+    the run that made the classifier."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic of the model; by default that of the run that made the classifier."""
+
+
+class ExportSettings(RunSettings):
+    """A saved classifier, and the ONNX file to make of it."""
+
+    classifier: FolderPath
+    """Run of finetune/main.py, or its folder classifier."""
+    output: FolderPath
+    """File to write."""
+    int8: bool = False
+    """8-bit weights and activations; needs data."""
+    data: FolderPath | None = None
+    """Shards whose recordings give the ranges of activations."""
+    split: str = "train"
+    """Split of the shards that these are taken from: not one that is evaluated."""
+    recordings: int = Field(128, gt=0)
+    """Number of recordings that give the ranges, drawn at random."""
+    seed: int = Field(0, ge=0)
+    """Decides which recordings these are."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ExportSettings":
+        if self.int8 and self.data is None:
+            raise ValueError("int8 needs data=<shards>, whose recordings give the ranges")
+        return self

@@ -6,8 +6,6 @@ FOLDER holds a folder for each run, and may hold runs.txt with one line for each
 the first is in FOLDER/0, the next in FOLDER/1.
 """
 
-import csv
-import io
 import json
 import math
 import sys
@@ -15,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lamae.config import exit_with
+from finetune.anomaly.run_settings import AnomalySettings
+from finetune.settings import FinetuneSettings
+from lamae.command_line import exit_with
+from lamae.config import with_present_names
 from lamae.errors import InputError
-from lamae.files import open_whole
+from lamae.files import open_whole, write_csv
 from lamae.runs.tracking import SUMMARY, read_summary
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 RUNS = "runs.txt"
 """The settings of each run that was wanted, one run a line."""
@@ -39,7 +40,7 @@ class Run(NamedTuple):
     state: str
     """finished, unfinished (failed, or still at work), or missing (not begun)."""
     summary: Mapping[str, Any]
-    """What it found; empty unless it is finished."""
+    """Its summary.json; empty unless it is finished."""
 
 
 class Table(NamedTuple):
@@ -76,7 +77,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 def tabulate(runs: Sequence[Run]) -> Table:
     """Arrange runs as a table of what differs between them and of what they found."""
-    configs = [dict(flat_config(run.summary["config"])) for run in runs if run.summary]
+    configs = [flat_settings(run.summary) for run in runs if run.summary]
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(c.get(key)) for c in configs}) > 1]
     results = {
@@ -94,15 +95,11 @@ def tabulate(runs: Sequence[Run]) -> Table:
     return Table(differing, list(results), rows)
 
 
-def as_csv(table: Table) -> str:
-    """Write all numbers; intervals become three columns."""
-    file = io.StringIO()
+def write_table(path: Path, table: Table) -> None:
+    """Write all numbers as CSV; intervals become three columns."""
     rows = [_spread(row) for row in table.rows]
     names = list(dict.fromkeys(["run", "state", *table.settings, *(n for r in rows for n in r)]))
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    write_csv(path, names, [[row.get(name, "") for name in names] for row in rows])
 
 
 def as_markdown(table: Table) -> str:
@@ -121,9 +118,9 @@ def collect(folder: Path) -> list[Run]:
     """
     runs = find_runs(folder)
     table = tabulate(runs)
-    for suffix, text in ((".csv", as_csv(table)), (".md", as_markdown(table))):
-        with open_whole(folder / f"{TABLE}{suffix}") as file:
-            file.write(text.encode())
+    write_table(folder / f"{TABLE}.csv", table)
+    with open_whole(folder / f"{TABLE}.md") as file:
+        file.write(as_markdown(table).encode())
     sys.stdout.write(as_markdown(table))
     return [run for run in runs if not run.summary]
 
@@ -142,12 +139,18 @@ def main(arguments: Sequence[str]) -> None:
         exit_with(f"without a result: {named}; to run them again: --array={again}", status=1)
 
 
-def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return settings by dotted name, without those that only say where things are."""
+def flat_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run by dotted name, without those that only name folders."""
+    config = summary["config"]
+    schema = AnomalySettings if "kind" in config else FinetuneSettings
+    return dict(_flat(with_present_names(schema, config)))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat += flat_config(value, f"{prefix}{key}.")
+            flat += _flat(value, f"{prefix}{key}.")
         elif key not in _PLACES:
             flat.append((f"{prefix}{key}", value))
     return flat
@@ -160,7 +163,7 @@ def _read_run(folder: Path, name: str) -> Run:
 
 
 def _setting(summary: Mapping[str, Any], key: str) -> Any:
-    return dict(flat_config(summary["config"])).get(key)
+    return flat_settings(summary).get(key)
 
 
 def _is_number(value: object) -> bool:

@@ -17,7 +17,7 @@ _NAMED = 3
 
 
 class Common(NamedTuple):
-    """What all models say of the same recordings."""
+    """Predictions of all models for the same recordings."""
 
     keys: tuple[str, ...]
     """Of the recordings, in the order of the first run."""
@@ -34,7 +34,7 @@ class Common(NamedTuple):
 
     @property
     def is_cross_validated(self) -> bool:
-        """Whether what is said is out of fold."""
+        """True where predictions are out of fold."""
         return any(found.fold.any() for runs in self.models.values() for found in runs)
 
 

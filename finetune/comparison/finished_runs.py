@@ -1,4 +1,4 @@
-"""Finished runs as a comparison reads them: what each says of its evaluation recordings."""
+"""Finished runs as a comparison reads them: predictions for their evaluation recordings."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,12 @@ from finetune.classifiers.predict import PREDICTIONS
 from finetune.cross_validation.results import OUT_OF_FOLD
 from finetune.reports.results import baseline_predictions
 from lamae.errors import InputError
+from lamae.files import read_csv
 from lamae.runs.tracking import SUMMARY, read_summary
 
 
 class Predictions(NamedTuple):
-    """What one model says of recordings."""
+    """Predictions of one model for recordings."""
 
     keys: tuple[str, ...]
     """Of the recordings."""
@@ -49,13 +50,13 @@ class FinishedRun(NamedTuple):
     """One run and its results."""
 
     folder: Path
-    """Where it is."""
+    """Its folder."""
     summary: dict[str, Any]
     """Its summary.json."""
     own: Predictions
-    """What its model says."""
+    """Predictions of its model."""
     baselines: dict[str, Predictions]
-    """What its baselines say, by name."""
+    """Predictions of its baselines, by name."""
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -95,28 +96,34 @@ def _reader(summary: dict[str, Any]) -> Callable[[Path, dict[str, Any]], Finishe
     """Return what reads the results of a run, by what its summary is of."""
     if "folds" in summary["config"]:
         return _read_out_of_fold
-    if "contenders" in summary:
+    if _candidates(summary):
         return _read_predictions
     return _read_scores if "ranking" in summary else None
+
+
+def _candidates(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return facts on each candidate of a run, by the key of this version or of an earlier one."""
+    found: dict[str, Any] = summary.get("candidates") or summary.get("contenders") or {}
+    return found
 
 
 def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
     found = {
         name: _one_evaluation(folder / baseline_predictions(name))
-        for name in summary["contenders"]
+        for name in _candidates(summary)
         if (folder / baseline_predictions(name)).is_file()
     }
     return FinishedRun(folder, summary, _one_evaluation(folder / PREDICTIONS), found)
 
 
 def _one_evaluation(path: Path) -> Predictions:
-    columns, rows = _read(path)
+    columns, rows = read_csv(path)
     classes = columns[1 : columns.index("called")]
     return _arranged(classes, [row for row in rows if not row["problem"]])
 
 
 def _read_scores(folder: Path, summary: dict[str, Any]) -> FinishedRun:
-    rows = [row for row in _read(folder / SCORES_FILE)[1] if not row["problem"]]
+    rows = [row for row in read_csv(folder / SCORES_FILE)[1] if not row["problem"]]
     named = [
         {
             "key": row["key"],
@@ -129,7 +136,7 @@ def _read_scores(folder: Path, summary: dict[str, Any]) -> FinishedRun:
 
 
 def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
-    columns, rows = _read(folder / OUT_OF_FOLD)
+    columns, rows = read_csv(folder / OUT_OF_FOLD)
     classes = columns[columns.index("model") + 1 : columns.index("labels")]
     models: dict[str, dict[int, list[dict[str, str]]]] = {}
     for row in rows:
@@ -143,15 +150,6 @@ def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
         found[model] = first._replace(scores=scores, fold=fold)
     own = found.pop(summary["model"])
     return FinishedRun(folder, summary, own, found)
-
-
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        columns, rows = list(reader.fieldnames or ()), list(reader)
-    if not rows or any(None in row.values() for row in rows):
-        raise ValueError(f"{path.name} has no rows, or some that are cut off")
-    return columns, rows
 
 
 def _arranged(classes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Predictions:

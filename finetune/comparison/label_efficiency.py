@@ -1,4 +1,4 @@
-"""What more labels are worth: macro AUROC against the share of training patients."""
+"""Label efficiency: macro AUROC against the share of training patients."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,21 +8,22 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from finetune.comparison.collect import Run, flat_config, tabulate
+from finetune.comparison.collect import Run, flat_settings, tabulate
 from finetune.comparison.common_recordings import baseline_of
 from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from finetune.settings import NO_SCORE_HANGS_ON
+from finetune.settings import WITHOUT_EFFECT_ON_SCORES
 from lamae.errors import InputError
 from lamae.figures.plots import COLOURS, STYLE
-from lamae.statistics.score_intervals import BootstrapScores, Interval
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores
 
 FRACTION = "label_fraction"
 _MARKERS, _DASHES = ("o", "s", "^", "D"), ("-", "--", ":", "-.")
 _VARIED = {"seed", "subset_seed", FRACTION}
 _SEEDS = {"seed", "subset_seed", "encoder"}
-_NO_METHOD = NO_SCORE_HANGS_ON | {"baselines", "max_unusable"}
+_NO_METHOD = WITHOUT_EFFECT_ON_SCORES | {"baselines", "max_unusable"}
 
 
 class Point(NamedTuple):
@@ -43,7 +44,7 @@ def find_methods(arms: Mapping[str, Sequence[FinishedRun]]) -> list[list[str]]:
     """
     methods: dict[str, list[tuple[float, str]]] = {}
     for name, runs in arms.items():
-        config = dict(flat_config(runs[0].summary["config"]))
+        config = flat_settings(runs[0].summary)
         method = {k: v for k, v in config.items() if _is_of_method(k) and k not in _VARIED}
         point = (config.get(FRACTION, 1.0), name)
         methods.setdefault(json.dumps(method, sort_keys=True), []).append(point)
@@ -114,7 +115,7 @@ def efficiency_lines(
 
 
 def _is_of_method(setting: str) -> bool:
-    """Whether what a model says hangs on a setting; that of the supervised baseline is another."""
+    """Return True for a setting that affects a model's scores."""
     return setting not in _NO_METHOD and not setting.startswith("supervised.")
 
 

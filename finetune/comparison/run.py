@@ -16,11 +16,13 @@ from finetune.comparison.sections import (
 from finetune.comparison.settings import CompareSettings
 from finetune.evaluation.ranking_measures import interval_as_dict
 from finetune.overwriting import check_apart, check_free, clear_results
+from finetune.processes import start_single
 from finetune.reports.page import write_report
 from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.runs.tracking import SUMMARY, run_summary
-from lamae.statistics.score_intervals import BootstrapScores, Interval, ScoreIntervals
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
 from lamae.storage.corpus import Corpus
 
 
@@ -30,6 +32,7 @@ def compare_runs(settings: CompareSettings) -> list[str]:
     Raises InputError where there is nothing to compare, runs have nothing in common, or results
     would replace what is compared.
     """
+    start_single(settings)
     arms = {name: [read_run(run) for run in runs] for name, runs in settings.runs.items()}
     check_seeds(arms)
     first, methods = next(iter(arms)), find_methods(arms)

@@ -1,4 +1,4 @@
-"""What a comparison shows: models on the same recordings, and how each differs from the first."""
+"""Sections of a comparison: models on the same recordings, and differences to the first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,8 @@ from finetune.reports.score_sections import curve_section
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.figures.plots import COLOURS, MUTED, interval_plot
 from lamae.statistics.delong import auroc_difference
-from lamae.statistics.score_intervals import BootstrapScores, Interval, ScoreIntervals
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
 
 _MOST_CLASSES = 24
 _MOST_DRAWN = len(COLOURS)

@@ -31,14 +31,14 @@ def _by_name(value: Any) -> Any:
 
 
 class CompareSettings(RunSettings, IntervalSettings):
-    """What is compared, and where the report goes."""
+    """Finished runs, and the folder for the report of their comparison."""
 
     runs: Annotated[dict[str, tuple[FolderPath, ...]], BeforeValidator(_by_name)]
     """Folders of finished runs, [A, B, ...] or {NAME: A, OTHER: [B, C], ...}: differences are of
     the first to each other. Several folders of one name are one method with several seeds, whose
     measures are means."""
     run_dir: FolderPath
-    """Where the report goes."""
+    """Folder for the report."""
     data: FolderPath | None = None
     """Shards of the recordings that were evaluated, for their patients; by default those of the
     first run."""

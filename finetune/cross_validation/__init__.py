@@ -1,8 +1,9 @@
 """Nested cross-validation by patient.
 
-nested.py        a small cohort, evaluated whole
-out_of_fold.py   measures of scores from several folds
-results.py       what it leaves
-resume_folds.py  fits of a cross-validation, each kept once its fold is scored
-run.py           the same in every mode
+nested.py        folds of a cohort, and probes with inner folds
+out_of_fold.py   measures of predictions from several folds
+results.py       results as files
+resume_folds.py  fits that are kept once their fold is scored
+run.py           a cross-validation in every mode
+settings.py      settings of a cross-validation
 """

@@ -2,7 +2,7 @@
 
 It is nested: outer folds evaluate alone, and what is chosen is chosen on their training patients:
 the penalty and thresholds of a probe by inner folds, the epoch and thresholds of a trained
-classifier on held-out patients. How folds are put together is told by
+classifier on held-out patients. The joining of folds is in
 finetune/cross_validation/out_of_fold.py.
 """
 
@@ -21,12 +21,12 @@ from lamae.statistics.metrics import defined_classes
 
 
 class FoldScores(NamedTuple):
-    """What one classifier says of the recordings that a fold evaluates."""
+    """Predictions of one classifier for the recordings that a fold evaluates."""
 
     probabilities: Float[np.ndarray, "records classes"]
     """Of each class."""
     decisions: Decisions
-    """What it calls positive, at thresholds chosen on its training patients."""
+    """Its decisions, at thresholds chosen on its training patients."""
 
 
 FitAndScore = Callable[[Task, int], Mapping[str, FoldScores]]
@@ -107,7 +107,7 @@ def fit_nested_probe(
     """Fit a probe whose penalty has the highest mean macro AUROC over inner folds by patient.
 
     Inner folds that lack a class in what is left to learn from are passed over; of equal
-    strengths the strongest wins. What the probe says of inner folds is by the fit to the others.
+    strengths the strongest wins. Predictions for an inner fold are by the fit to the others.
     Raises InputError where no inner fold is left.
     """
     fold = patient_folds(labels, patients, folds=folds, generator=generator)

@@ -1,7 +1,6 @@
-"""What a cross-validation leaves: out-of-fold scores, a report, a summary."""
+"""Results of a cross-validation as files: out-of-fold predictions, a report, a summary."""
 
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,11 @@ from finetune.cross_validation.nested import OutOfFold
 from finetune.cross_validation.out_of_fold import fold_scores, fold_statistic
 from finetune.data.tasks import Cohort
 from finetune.evaluation.assessment import merge_measures
-from finetune.evaluation.decision_measures import Judged, measure_decisions, summarise_decisions
+from finetune.evaluation.decision_measures import (
+    ClassifierPredictions,
+    measure_decisions,
+    summarise_decisions,
+)
 from finetune.evaluation.ranking_measures import summarise
 from finetune.reports.assessment_sections import decided_sections
 from finetune.reports.findings import sentences
@@ -19,13 +22,13 @@ from finetune.reports.page import diagnosis_section, write_report
 from finetune.reports.sections import Section
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
-from lamae.files import open_whole, write_json
+from lamae.files import write_csv, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.metrics import macro
 
 OUT_OF_FOLD = "out_of_fold.csv"
-"""Where a run keeps what is said of each recording by who has not seen its patient."""
+"""File of out-of-fold predictions: each recording scored by a model not trained on its patient."""
 
 
 def write_results(
@@ -53,9 +56,12 @@ def write_results(
         generator=np.random.default_rng([settings.seed, 1]),
         resamples=settings.resamples,
     )
-    judged = {name: Judged(own, found.decisions[name]) for name, own in found.scores.items()}
+    predictions = {
+        name: ClassifierPredictions(own, found.decisions[name])
+        for name, own in found.scores.items()
+    }
     decided = measure_decisions(
-        judged,
+        predictions,
         part.labels,
         part.patients,
         classes=cohort.classes,
@@ -87,7 +93,7 @@ def write_results(
         title=f"LAMAE: {settings.label_set}, {settings.mode}, cross-validated",
         findings=[*told[1:2], *told[:1], *told[2:]],
         summary=summary,
-        sections=_sections(cohort, judged, data, settings, summary),
+        sections=_sections(cohort, predictions, data, settings, summary),
     )
     write_json(run_dir / SUMMARY, summary)
     return told
@@ -95,7 +101,7 @@ def write_results(
 
 def _sections(
     cohort: Cohort,
-    judged: dict[str, Judged],
+    predictions: dict[str, ClassifierPredictions],
     data: Split,
     settings: FinetuneSettings,
     summary: dict[str, Any],
@@ -110,7 +116,7 @@ def _sections(
     return [
         diagnosis_section(summary),
         Section("Out of fold", text),
-        *decided_sections(judged, cohort.part.labels, cohort.classes, data, settings, summary),
+        *decided_sections(predictions, cohort.part.labels, cohort.classes, data, settings, summary),
     ]
 
 
@@ -124,15 +130,11 @@ def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
 
 
 def _write_scores(path: Path, data: Split, cohort: Cohort, found: OutOfFold) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    classes = cohort.classes
-    writer.writerow(["key", "repeat", "fold", "model", *classes, "labels"])
+    classes, rows = cohort.classes, list[Sequence[object]]()
     keys, labels = data.corpus.keys[data.rows], cohort.part.labels
     for model, scores in found.scores.items():
         for (repeat, place), fold in np.ndenumerate(found.fold):
             truth = "|".join(np.array(classes)[labels[place]].tolist())
             values = scores[repeat, place].tolist()
-            writer.writerow([keys[place], repeat, fold, model, *values, truth])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+            rows.append([str(keys[place]), repeat, fold, model, *values, truth])
+    write_csv(path, ["key", "repeat", "fold", "model", *classes, "labels"], rows)

@@ -9,16 +9,16 @@ import torch
 from finetune.cross_validation.nested import FitAndScore, FoldScores
 from finetune.data.tasks import Task
 from finetune.evaluation.operating_points import Decisions
-from finetune.experiment.resume import Piece, Progress
+from finetune.experiment.resume import Piece, SavedProgress
 
 FOLDS = "folds"
-"""Where a run keeps its fits until it is finished."""
+"""Folder of a run with its fits until it is finished."""
 
 _MODELS = "models"
 _PROBABILITIES = "probabilities"
 
 
-def keep_fits(fit_and_score: FitAndScore, progress: Progress) -> FitAndScore:
+def keep_fits(fit_and_score: FitAndScore, progress: SavedProgress) -> FitAndScore:
     """Return what takes over the fits that were kept, and makes and keeps the others."""
 
     def taken_over_or_fitted(task: Task, number: int) -> Mapping[str, FoldScores]:

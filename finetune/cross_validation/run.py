@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 from accelerate import Accelerator
-from pydantic import Field, model_validator
 
 from finetune.cross_validation.nested import (
     FitAndScore,
@@ -17,73 +16,36 @@ from finetune.cross_validation.nested import (
 )
 from finetune.cross_validation.results import write_results
 from finetune.cross_validation.resume_folds import FOLDS, keep_fits
+from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.audit import audit_leakage, check_copies
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import Cohort, Task, make_cohort
 from finetune.data.usable import usable_task
-from finetune.data.windows import reading_of
+from finetune.data.windows import loader_options
 from finetune.evaluation.assessment import challenge_weights
 from finetune.evaluation.operating_points import choose_operating_points, decide
-from finetune.experiment.candidates import SUPERVISED, make_contest
-from finetune.experiment.resume import Progress, about_run, digest, digest_recordings
-from finetune.experiment.train_and_score import Comparison, check_processes
-from finetune.main_process import from_main
+from finetune.experiment.candidates import SUPERVISED, make_candidates
+from finetune.experiment.resume import SavedProgress, about_run, digest, digest_recordings
+from finetune.experiment.train_and_score import Experiment, check_processes
 from finetune.overwriting import check_free, clear_results
+from finetune.processes import from_main, start
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import LinearProbe
 from lamae.batches.dataset import Split
-from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
 from lamae.runs.tracking import SUMMARY
 from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index
-from lamae.training.threads import use_cores
 
 
-class CrossValidateSettings(FinetuneSettings):
-    """One classifier and its baselines, cross-validated by patient.
-
-    `train_split`, `eval_split`, `evaluate_where` and `label_fraction` are refused: every recording
-    of the cohort is evaluated, and all other patients are learnt from.
-    """
-
-    run_dir: FolderPath
-    """Where results go."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards that are the cohort; by default all."""
-    folds: int = Field(5, ge=2)
-    """Outer folds, that evaluate."""
-    repeats: int = Field(1, gt=0)
-    """How often patients are dealt out anew."""
-    inner_folds: int = Field(5, ge=2)
-    """Folds of the training patients by which a probe's penalty is chosen; trained modes choose
-    on training.hold_out."""
-
-    @model_validator(mode="after")
-    def _whole_cohort(self) -> "CrossValidateSettings":
-        given = [
-            name
-            for name in ("train_split", "eval_split", "evaluate_where", "label_fraction")
-            if getattr(self, name) != FinetuneSettings.model_fields[name].default
-        ]
-        if given:
-            raise ValueError(
-                f"{', '.join(given)}: not for a cross-validation, which evaluates every recording "
-                "of the cohort; choose the cohort with splits= and where="
-            )
-        if self.lead_masking:
-            raise ValueError("lead_masking asks one classifier; a cross-validation has many")
-        return self
-
-
-def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelerator) -> None:
+def cross_validate_cohort(settings: CrossValidateSettings) -> list[str]:
     """Cross-validate, and leave out_of_fold.csv, report.html and summary.json in run_dir.
 
     A cross-validation that was interrupted there goes on with the fits that are missing.
     """
-    use_cores(accelerator, settings.cpu_threads)
+    accelerator = start(settings, precision=settings.precision)
     check_free(settings.run_dir, overwrite=settings.overwrite)
     corpus = Corpus(settings.data)
     splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
@@ -112,18 +74,19 @@ def cross_validate_cohort(settings: CrossValidateSettings, accelerator: Accelera
         fits = settings.folds * settings.repeats
         sys.stdout.write(f"{done} of {fits} fits were done before\n")
     found = cross_validate(cohort, keep_fits(runner.fit_and_score(cohort), progress), **drawing)
-    if accelerator.is_main_process:
-        told = write_results(
-            cohort,
-            found,
-            Split(corpus, cohort.part.rows, runner.preprocess),
-            settings,
-            run_dir=settings.run_dir,
-            challenge=challenge,
-            more={"audit": audit, "unusable": unusable},
-        )
-        progress.remove()  # out_of_fold.csv holds all
-        sys.stdout.write("\n".join([*told, f"Results: {settings.run_dir / SUMMARY}", ""]))
+    if not accelerator.is_main_process:
+        return []
+    told = write_results(
+        cohort,
+        found,
+        Split(corpus, cohort.part.rows, runner.preprocess),
+        settings,
+        run_dir=settings.run_dir,
+        challenge=challenge,
+        more={"audit": audit, "unusable": unusable},
+    )
+    progress.remove()  # out_of_fold.csv holds all
+    return [*told, f"Results: {settings.run_dir / SUMMARY}"]
 
 
 class _Runner:
@@ -141,12 +104,12 @@ class _Runner:
         self._settings = settings.model_copy(update=update)
         self._corpus, self._accelerator, self._challenge = corpus, accelerator, challenge
         self._cache = settings.cache or settings.run_dir / "embeddings"
-        self._contest = make_contest(self._settings, classes)
+        self._candidates = make_candidates(self._settings, classes)
 
     @property
     def preprocess(self) -> Preprocessor:
-        """What all classifiers read."""
-        return self._contest.preprocess
+        """Preprocessor of all classifiers."""
+        return self._candidates.preprocess
 
     def usable(self, cohort: Cohort) -> tuple[Cohort, dict[str, list[str]]]:
         """Leave out what cannot be used; return the rest, and keys by reason.
@@ -154,7 +117,7 @@ class _Runner:
         Raises InputError where too much is left out, or the processes cannot share a training.
         """
         settings, part = self._settings, cohort.part
-        check_processes(self._contest, self._accelerator.num_processes)
+        check_processes(self._candidates, self._accelerator.num_processes)
         nobody = part.where(np.zeros(len(part.rows), dtype=bool))
         found = usable_task(
             self._corpus,
@@ -167,15 +130,15 @@ class _Runner:
         )
         return cohort._replace(part=found.task.evaluation), found.unusable["evaluation"]
 
-    def progress(self, cohort: Cohort, fold: np.ndarray) -> Progress:
+    def progress(self, cohort: Cohort, fold: np.ndarray) -> SavedProgress:
         """Return what keeps the fits to these recordings and folds."""
         about = {
-            **about_run(self._settings, self._corpus, self._contest),
+            **about_run(self._settings, self._corpus, self._candidates),
             "recordings": digest_recordings(self._corpus, cohort.classes, cohort.part),
             "folds": digest(fold.tobytes()),
         }
         folder = self._settings.run_dir / FOLDS
-        return Progress(folder, about, accelerator=self._accelerator)
+        return SavedProgress(folder, about, accelerator=self._accelerator)
 
     def fit_and_score(self, cohort: Cohort) -> FitAndScore:
         """Return what fits the mode and its baselines to a task, and scores them."""
@@ -201,7 +164,7 @@ class _Runner:
         return both
 
     def _min_leads(self) -> int:
-        return reading_of(self.preprocess, self._settings).min_leads
+        return loader_options(self.preprocess, self._settings).min_leads
 
     def _probe(self, cohort: Cohort) -> FitAndScore:
         """Embed the cohort once, and fit probes with inner folds."""
@@ -217,9 +180,9 @@ class _Runner:
             workers=settings.data_workers,
         )
         features = {
-            name: cache.embed(contender.encoder, rows, name=name).features
-            for name, contender in self._contest.contenders.items()
-            if contender.encoder is not None
+            name: cache.embed(candidate.encoder, rows, name=name).features
+            for name, candidate in self._candidates.by_name.items()
+            if candidate.encoder is not None
         }
 
         def fit(known: np.ndarray, task: Task, number: int) -> LinearProbe:
@@ -239,7 +202,7 @@ class _Runner:
             found = {}
             for name, known in features.items():
                 probe = from_main(self._accelerator, partial(fit, known[own], task, number))
-                found[name] = self._judged(probe.scores(known[scored]), probe.held_out, task)
+                found[name] = self._fold_scores(probe.scores(known[scored]), probe.held_out, task)
             return found
 
         return fit_and_score
@@ -247,25 +210,25 @@ class _Runner:
     def _train(
         self, task: Task, number: int, settings: FinetuneSettings
     ) -> Mapping[str, FoldScores]:
-        """Train every contender anew, from a seed of this fit's own."""
+        """Train every candidate anew, from a seed of this fit's own."""
         own = np.random.SeedSequence([settings.seed, 5, number]).generate_state(1)[0]
         settings = settings.model_copy(update={"seed": int(own)})
-        comparison = Comparison(
+        experiment = Experiment(
             self._corpus,
             task,
-            make_contest(settings, task.classes),
+            make_candidates(settings, task.classes),
             settings,
             accelerator=self._accelerator,
             cache=self._cache,
             is_usable=True,
         )
-        compared = comparison.run()
+        results = experiment.run()
         return {
-            name: self._judged(outcome.probabilities, outcome.held_out, compared.task)
-            for name, outcome in compared.outcomes.items()
+            name: self._fold_scores(result.probabilities, result.held_out, results.task)
+            for name, result in results.by_candidate.items()
         }
 
-    def _judged(
+    def _fold_scores(
         self, probabilities: np.ndarray, held_out: HeldOut | None, task: Task
     ) -> FoldScores:
         points = choose_operating_points(held_out, task, challenge=self._challenge)

@@ -14,7 +14,7 @@ import numpy as np
 
 from finetune.data.settings import AuditSettings, Overlap
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_json
+from lamae.model.model_folder import read_json
 from lamae.runs.run_folder import STATE, newest_checkpoint
 from lamae.runs.tracking import SUMMARY, read_summary
 from lamae.storage.corpus import INDEX, Corpus
@@ -35,7 +35,7 @@ class _Evaluated(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What was seen in training or in pretraining."""
+    """Recordings and patients of training or of pretraining."""
 
     patients: set[str] | None
     """None where ids cannot be compared."""
@@ -44,7 +44,7 @@ class _Known(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What the evaluation recordings have in common with those that were seen before."""
+    """Overlap of the evaluation recordings with those of training or of pretraining."""
 
     patients: int | None
     """Number of patients; None where their ids cannot be compared."""

@@ -15,7 +15,7 @@ _MOST_DRAWS = 100
 
 
 class HeldOut(NamedTuple):
-    """What a classifier says of training patients that it has not learnt from."""
+    """Predictions for training patients that were held out of the fit."""
 
     records: Bool[np.ndarray, " records"]
     """True for their records, among those of training."""

@@ -15,7 +15,7 @@ def patient_share(
 ) -> Bool[np.ndarray, " records"]:
     """Return True for the recordings of a share of the patients, at least one, by seed.
 
-    All patients stand in one order, which hangs on the seed alone, and a share is its beginning.
+    All patients stand in one order, which depends on the seed alone, and a share is its beginning.
     At its head are as few patients as give every class a positive recording, the rarest class
     first; behind them come the others so that any beginning has the strata of the rarest class in
     their proportions. A share of fewer patients than the head lacks classes at the head's end.

@@ -28,9 +28,9 @@ def icd10_classes(labels: Classes, rules: Icd10Settings) -> list[tuple[str, ...]
     """Return the classes of every row, in order, without those that too few recordings have."""
     found = [None if codes is None else _with_ancestors(codes, rules) for codes in labels]
     times = Counter(code for codes in found for code in codes or ())
-    frequent = [code for code, number in times.items() if number >= rules.fewest]
+    frequent = [code for code, number in times.items() if number >= rules.min_recordings]
     frequent.sort(key=lambda code: (-times[code], code))
-    kept = set(frequent[: rules.most_frequent])
+    kept = set(frequent[: rules.max_classes])
     return [
         None if codes is None else tuple(code for code in codes if code in kept) for codes in found
     ]
@@ -39,7 +39,7 @@ def icd10_classes(labels: Classes, rules: Icd10Settings) -> list[tuple[str, ...]
 def _with_ancestors(codes: Sequence[str], rules: Icd10Settings) -> tuple[str, ...]:
     found: set[str] = set()
     for code in codes:
-        cut = code.replace(".", "")[: rules.characters].rstrip("X")
+        cut = code.replace(".", "")[: rules.max_characters].rstrip("X")
         shortest = min(CATEGORY if rules.ancestors else len(cut), len(cut))
         found |= {cut[:end] for end in range(shortest, len(cut) + 1)}
     return tuple(sorted(found - {""}))

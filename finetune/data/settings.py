@@ -1,6 +1,7 @@
 """Settings of the recordings: their task, what they may share, how their windows are read."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,13 +30,19 @@ class Icd10Settings(Settings):
     three characters; codes that too few recordings have are left out.
     """
 
-    characters: int = Field(5, ge=CATEGORY, le=7)
+    renamed: ClassVar[Mapping[str, str]] = {
+        "characters": "max_characters",
+        "fewest": "min_recordings",
+        "most_frequent": "max_classes",
+    }
+
+    max_characters: int = Field(5, ge=CATEGORY, le=7)
     """Longest code, without its point; a longer one is cut."""
     ancestors: bool = True
     """Give a recording with a code the codes above it as well."""
-    fewest: int = Field(2000, gt=0)
+    min_recordings: int = Field(2000, gt=0)
     """Labelled recordings of the shards, over all splits, that a code needs to be a class."""
-    most_frequent: int | None = Field(None, gt=0)
+    max_classes: int | None = Field(None, gt=0)
     """Number of classes, the most frequent ones; by default all that are frequent enough."""
 
 
@@ -50,7 +57,7 @@ class AuditSettings(Settings):
 
 
 class ReadingSettings(Settings):
-    """How windows of recordings are read, and which recordings can be used."""
+    """Reading of windows, and the leads that a recording must have."""
 
     batch_size: int = Field(128, gt=0)
     """Windows that each process embeds or scores at once."""
@@ -61,7 +68,7 @@ class ReadingSettings(Settings):
 
 
 class UsableSettings(ReadingSettings):
-    """How many recordings may be left out because they cannot be read or used."""
+    """Share of recordings that may be left out because they cannot be read or used."""
 
     max_unusable: float = Field(0.01, ge=0, lt=1)
     """Share of a split that may be damaged, refused by the preprocessor or short of leads; it is

@@ -33,7 +33,7 @@ class LabelledRows(NamedTuple):
     labels: Bool[np.ndarray, "records classes"]
     """True where a recording has a class."""
     patients: list[str]
-    """Who each recording is from."""
+    """Patient of each recording."""
     unlabelled: int
     """Recordings of the split of which the label set says nothing, left out."""
     without_class: int
@@ -55,7 +55,7 @@ class LabelledRows(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What to learn from and what to evaluate on."""
+    """Recordings to learn from and recordings to evaluate on."""
 
     classes: tuple[str, ...]
     train: LabelledRows

@@ -1,4 +1,4 @@
-"""Which recordings of a task can be used: found out before anything is trained."""
+"""Usable recordings of a task, found before anything is trained."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class UsableTask(NamedTuple):
     """A task without the recordings that cannot be used."""
 
     task: Task
-    """What is left of it."""
+    """The recordings that could be used."""
     unusable: dict[str, dict[str, list[str]]]
     """By split and reason, keys of the recordings that are left out."""
 

@@ -23,8 +23,8 @@ MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
 
 
-class Reading(NamedTuple):
-    """How the windows of a split are read."""
+class LoaderOptions(NamedTuple):
+    """Options of reading the windows of a split."""
 
     batch_size: int
     """Windows at once, on each process."""
@@ -34,15 +34,15 @@ class Reading(NamedTuple):
     """Threads that prepare batches ahead."""
 
 
-def reading_of(preprocess: Preprocessor, settings: ReadingSettings) -> Reading:
+def loader_options(preprocess: Preprocessor, settings: ReadingSettings) -> LoaderOptions:
     """Return how settings read recordings; more leads than the preprocessor gives are not asked."""
     leads = len(preprocess.leads)
     least = min(settings.min_leads or leads, leads)
-    return Reading(settings.batch_size, least, settings.data_workers)
+    return LoaderOptions(settings.batch_size, least, settings.data_workers)
 
 
 class Averaged(NamedTuple):
-    """What a model gives for recordings, as means over their windows."""
+    """Outputs of a model for recordings, as means over their windows."""
 
     positions: Int[np.ndarray, " recordings"]
     """The recordings that could be used, in the order asked for."""
@@ -55,7 +55,7 @@ class Averaged(NamedTuple):
 def average_over_windows(
     data: Split,
     compute: Callable[[Batch], Float[np.ndarray, "b width"]],
-    reading: Reading,
+    reading: LoaderOptions,
     *,
     accelerator: Accelerator,
     name: str | None = None,

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from lamae.config import ConfigError, FolderPath, Settings, load_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_json
+from lamae.model.model_folder import read_json
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 HUBERT_SIZES = (
@@ -25,7 +25,7 @@ HUBERT_SIZES = (
     "layer_norm_eps", "initializer_range", "hidden_dropout", "activation_dropout",
     "attention_dropout", "feat_proj_dropout",
 )  # fmt: skip
-"""What is taken from HuBERT's config.json: sizes and parts, never the name of code to load."""
+"""Keys of HuBERT's config.json that are used: sizes and parts, never the name of code to load."""
 
 _HUBERT_BLOCKS = 12
 """HubertConfig's own number of blocks: a config.json need not repeat it."""
@@ -40,13 +40,13 @@ _STATED = ("leads", "sampling_rate", "duration_s", "band_hz", "normalisation")
 
 
 class OtherEncoderSettings(Settings):
-    """What an encoder is, what it reads, and what it gives."""
+    """Description of an encoder: its file, its input, its output."""
 
     kind: Literal["torchscript", "onnx", "hubert"]
     """torchscript, onnx: a network in one file, whose first output is taken. hubert: a folder with
     config.json and model.safetensors of transformers' HubertModel, as HuBERT-ECG's are."""
     file: FolderPath
-    """Where it is, from the folder of the description."""
+    """Its path, from the folder of the description."""
     preprocess: Preprocessor
     """From a recording to the array it reads; by default of hubert, HuBERT-ECG's: 12 leads, 5 s at
     100 Hz, 0.05-47 Hz. For a file, leads, rate, duration, band and normalisation must be stated."""
@@ -57,7 +57,7 @@ class OtherEncoderSettings(Settings):
     """Order of recordings, leads and samples in the array that it reads; b (l s): one lead behind
     the other, as HuBERT-ECG has them."""
     layout: Literal["tokens", "embedding"] = "tokens"
-    """What it gives: tokens (recordings, tokens, width), or embeddings (recordings, width)."""
+    """Its output: tokens (recordings, tokens, width), or embeddings (recordings, width)."""
     width: int = Field(gt=0)
     """Width of a token or of an embedding."""
     heads: int = Field(8, gt=0)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from finetune.encoders.other_encoder import Network
 from lamae.errors import InputError
-from lamae.model.checkpoint import read_tensors
+from lamae.model.model_folder import read_tensors
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 _PREFIXES = ("", "hubert_ecg.", "hubert.")
-"""What stands before a weight's name, in a classifier's checkpoint as well."""
+"""Prefixes of a weight's name, in a classifier's checkpoint as well."""
 
 _NOW = {
     ".conv.weight_g": ".conv.parametrizations.weight.original0",

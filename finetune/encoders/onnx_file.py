@@ -11,7 +11,7 @@ from lamae.edge.onnx_session import import_extra, open_session
 from lamae.errors import InputError
 
 _ELSEWHERE = b"\n\x08location\x12"
-"""How an entry of TensorProto.external_data begins that names another file (onnx.proto)."""
+"""Beginning of an entry of TensorProto.external_data that names another file (onnx.proto)."""
 
 
 class OnnxNetwork(Network):

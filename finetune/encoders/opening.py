@@ -31,9 +31,9 @@ class Opened(NamedTuple):
     encoder: AnyEncoder
     """Itself, in evaluation mode."""
     preprocessor: Preprocessor
-    """What it was trained with."""
+    """Preprocessor of its pretraining."""
     autoencoder: Loaded | None
-    """What it is part of; None for an encoder that LAMAE did not train."""
+    """The autoencoder that it is part of; None for an encoder that LAMAE did not train."""
 
 
 def open_encoder(path: Path) -> Opened:

@@ -16,17 +16,17 @@ from finetune.encoders.description import OtherEncoderSettings
 from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
-from lamae.model.masking import valid_patches
+from lamae.model.recorded import WHOLE, Recorded, recorded_parts
 from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
 
 
 class Network(nn.Module):
-    """What is inside: called with the array that it reads, it returns its first output."""
+    """Network of an encoder: called with the array that it reads, it returns its first output."""
 
     errors: tuple[type[Exception], ...] = (RuntimeError,)
-    """What it raises for an array that it cannot read."""
+    """Errors that it raises for an array that it cannot read."""
 
 
 class OtherEncoder(nn.Module):
@@ -43,16 +43,14 @@ class OtherEncoder(nn.Module):
         signal: Float[Tensor, "b l samples"],
         leads: Sequence[str],
         *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Latents:
         """Encode; it sees zeros in an absent lead and behind a short recording.
 
         Args:
             signal: by the encoder's own preprocessor.
             leads: canonical names of the rows of `signal`: those of the preprocessor.
-            present: not used; such an encoder cannot be told.
-            valid: not used, for the same reason.
+            recorded: not used; such an encoder cannot leave leads out.
 
         Raises InputError for other leads, and where the network gives what is not described.
         """
@@ -95,10 +93,10 @@ class OtherEncoder(nn.Module):
 
 
 AnyEncoder = Encoder | OtherEncoder
-"""What a classifier can be built around."""
+"""An encoder that a classifier can be built around."""
 
 AnyEncoderSettings = EncoderSettings | OtherEncoderSettings
-"""What such an encoder is described by."""
+"""Settings of such an encoder."""
 
 
 def between_minus_one_and_one(signal: Float[Tensor, "b l s"]) -> Float[Tensor, "b l s"]:
@@ -122,13 +120,13 @@ def present_rows(
     return None if isinstance(encoder, OtherEncoder) else present
 
 
-def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
-    """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
-    if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
-        return None
+def recorded_of(batch: Batch, encoder: AnyEncoderSettings | None) -> Recorded:
+    """Return what was recorded of a batch; patches for an encoder that has them."""
+    if encoder is None or isinstance(encoder, OtherEncoderSettings):
+        return Recorded(batch.present, samples=batch.samples)
     size = encoder.patch_size
     patches = batch.signal.shape[-1] // size
-    return valid_patches(batch.samples, patches=patches, patch_size=size)
+    return recorded_parts(batch.present, batch.samples, patches=patches, patch_size=size)
 
 
 def _one_row(embedding: Float[Tensor, "b d"], tokens: Float[Tensor, "b n d"]) -> Latents:

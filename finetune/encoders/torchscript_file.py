@@ -19,7 +19,7 @@ class TorchScriptNetwork(Network):
     """The module of a TorchScript file, which can be trained unless it was frozen."""
 
     errors = (RuntimeError, torch.jit.Error)
-    """What it raises for an array that it cannot read."""
+    """Errors that it raises for an array that it cannot read."""
 
     def __init__(self, file: Path) -> None:
         """Read the file; raises InputError where it is none."""

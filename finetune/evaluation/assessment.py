@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from finetune.evaluation.decision_measures import Judged, measure_decisions, summarise_decisions
+from finetune.evaluation.decision_measures import (
+    ClassifierPredictions,
+    measure_decisions,
+    summarise_decisions,
+)
 from finetune.evaluation.operating_points import (
     Decisions,
     OperatingPoints,
@@ -14,7 +18,7 @@ from finetune.evaluation.operating_points import (
     decide,
 )
 from finetune.evaluation.ranking_measures import measure, summarise
-from finetune.experiment.train_and_score import Compared, Outcome
+from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
 from lamae.statistics.challenge_metric import (
@@ -33,7 +37,7 @@ class Assessment(NamedTuple):
 
     summary: dict[str, Any]
     """For summary.json: ranking, decisions and probabilities, means and by class."""
-    judged: dict[str, Judged]
+    predictions: dict[str, ClassifierPredictions]
     """By classifier, the one in question first."""
 
 
@@ -64,21 +68,23 @@ def challenge_weights(
 
 
 def assess(
-    compared: Compared, settings: FinetuneSettings, challenge: ChallengeWeights | None = None
+    results: ExperimentResults,
+    settings: FinetuneSettings,
+    challenge: ChallengeWeights | None = None,
 ) -> Assessment:
     """Measure all classifiers on the same resamples of the evaluation patients."""
-    task, part = compared.task, compared.task.evaluation
-    scores = {name: outcome.probabilities for name, outcome in compared.outcomes.items()}
+    task, part = results.task, results.task.evaluation
+    scores = {name: result.probabilities for name, result in results.by_candidate.items()}
     points = {
-        name: choose_operating_points(outcome.held_out, task, challenge=challenge)
-        for name, outcome in compared.outcomes.items()
+        name: choose_operating_points(result.held_out, task, challenge=challenge)
+        for name, result in results.by_candidate.items()
     }
-    judged = {
-        name: judge([outcome], [points[name]], settings)
-        for name, outcome in compared.outcomes.items()
+    predictions = {
+        name: decided_predictions([result], [points[name]], settings)
+        for name, result in results.by_candidate.items()
     }
     found = measure_decisions(
-        judged,
+        predictions,
         part.labels,
         part.patients,
         classes=task.classes,
@@ -90,7 +96,7 @@ def assess(
         summarise_decisions(found, task.classes),
         {"per_class": _thresholds(next(iter(points.values())), task.classes, settings)},
     )
-    return Assessment(summary, judged)
+    return Assessment(summary, predictions)
 
 
 def merge_measures(*parts: dict[str, Any]) -> dict[str, Any]:
@@ -105,16 +111,18 @@ def merge_measures(*parts: dict[str, Any]) -> dict[str, Any]:
     return merged | {"per_class": per_class}
 
 
-def judge(
-    outcomes: list[Outcome], points: list[OperatingPoints], settings: FinetuneSettings
-) -> Judged:
+def decided_predictions(
+    by_candidate: list[CandidateResult], points: list[OperatingPoints], settings: FinetuneSettings
+) -> ClassifierPredictions:
     """Put together what one classifier says in one run or several."""
     runs = [
-        decide(own, outcome.probabilities, multi_label=settings.multi_label)
-        for outcome, own in zip(outcomes, points, strict=True)
+        decide(own, result.probabilities, multi_label=settings.multi_label)
+        for result, own in zip(by_candidate, points, strict=True)
     ]
-    probabilities = np.stack([outcome.probabilities for outcome in outcomes])
-    return Judged(probabilities, Decisions(*(np.stack(p) for p in zip(*runs, strict=True))))
+    probabilities = np.stack([result.probabilities for result in by_candidate])
+    return ClassifierPredictions(
+        probabilities, Decisions(*(np.stack(p) for p in zip(*runs, strict=True)))
+    )
 
 
 def _thresholds(

@@ -23,10 +23,10 @@ from lamae.statistics.challenge_metric import (
     scored_decisions,
     weighted_challenge_score,
 )
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import defined_classes, macro
 from lamae.statistics.patient_resampling import Statistic
-from lamae.statistics.score_intervals import Interval
 from lamae.statistics.thresholds import (
     Confusion,
     confusion,
@@ -56,13 +56,13 @@ CHALLENGE = "challenge_score"
 """Key of the Challenge score, which is one number for all classes."""
 
 
-class Judged(NamedTuple):
-    """What one classifier says of the evaluation recordings, once or in several runs."""
+class ClassifierPredictions(NamedTuple):
+    """Predictions of one classifier for the evaluation recordings, of one run or of several."""
 
     probabilities: Float[np.ndarray, "runs records classes"]
     """Of each class."""
     decisions: Decisions
-    """What it calls positive, each of it by run."""
+    """Its decisions, each of them by run."""
 
 
 class Measured(NamedTuple):
@@ -87,7 +87,7 @@ class _Family(NamedTuple):
 
 
 def measure_decisions(
-    judged: Mapping[str, Judged],
+    predictions: Mapping[str, ClassifierPredictions],
     labels: Bool[np.ndarray, "records classes"],
     patients: Sequence[str],
     *,
@@ -99,25 +99,31 @@ def measure_decisions(
 
     Resamples are those of `finetune.evaluation.ranking_measures.measure`. A classifier without the
     one threshold of all classes has no Challenge score, and where the first has none there is none.
-    Raises InputError as `lamae.statistics.measure_intervals.bootstrap_statistics` does.
+    Raises InputError as `lamae.statistics.measure_intervals.measure_intervals` does.
     """
-    has_threshold = np.all([own.decisions.has_threshold.all(axis=0) for own in judged.values()], 0)
+    has_threshold = np.all(
+        [own.decisions.has_threshold.all(axis=0) for own in predictions.values()], 0
+    )
     families = [
-        _decision_family(judged, labels, classes, has_threshold, settings.multi_label, challenge),
-        _calibration_family(judged, labels, classes),
+        _decision_family(
+            predictions, labels, classes, has_threshold, settings.multi_label, challenge
+        ),
+        _calibration_family(predictions, labels, classes),
     ]
-    scored = {name: own for name, own in judged.items() if own.decisions.challenge_decided.all()}
-    if challenge is not None and next(iter(judged)) in scored:
+    scored = {
+        name: own for name, own in predictions.items() if own.decisions.challenge_decided.all()
+    }
+    if challenge is not None and next(iter(predictions)) in scored:
         families.append(_challenge_family(scored, labels, classes, challenge))
     found = Measured(
-        {name: {} for name in judged},
-        {name: {} for name in list(judged)[1:]},
-        _counts(next(iter(judged.values())), labels),
+        {name: {} for name in predictions},
+        {name: {} for name in list(predictions)[1:]},
+        _counts(next(iter(predictions.values())), labels),
         tuple(np.array(classes)[~has_threshold].tolist()),
     )
     for family in families:
         names = {f"{key} of {name}": (key, name) for key, name in family.keys}
-        intervals = bootstrap_statistics(
+        intervals = measure_intervals(
             family.statistics,
             labels,
             patients,
@@ -171,7 +177,7 @@ def _with_means(
 
 
 def _decision_family(
-    judged: Mapping[str, Judged],
+    predictions: Mapping[str, ClassifierPredictions],
     labels: np.ndarray,
     classes: Sequence[str],
     has_threshold: np.ndarray,
@@ -203,7 +209,7 @@ def _decision_family(
 
     return _Family(
         _keys([*AT_F1, *AT_SPECIFICITY], classes),
-        {name: statistic(own.decisions) for name, own in judged.items()},
+        {name: statistic(own.decisions) for name, own in predictions.items()},
         {"lowest": 0.0, "highest": 1.0},
     )
 
@@ -235,7 +241,7 @@ def _challenge_means(
 
 
 def _calibration_family(
-    judged: Mapping[str, Judged], labels: np.ndarray, classes: Sequence[str]
+    predictions: Mapping[str, ClassifierPredictions], labels: np.ndarray, classes: Sequence[str]
 ) -> _Family:
     def of_run(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
         error = weighted_calibration_error(labels, probabilities, weights)
@@ -247,13 +253,13 @@ def _calibration_family(
 
     return _Family(
         _keys(list(CALIBRATION), classes),
-        {name: statistic(own.probabilities) for name, own in judged.items()},
+        {name: statistic(own.probabilities) for name, own in predictions.items()},
         {"lowest": 0.0},
     )
 
 
 def _challenge_family(
-    judged: Mapping[str, Judged],
+    predictions: Mapping[str, ClassifierPredictions],
     labels: np.ndarray,
     classes: Sequence[str],
     challenge: ChallengeWeights,
@@ -268,11 +274,11 @@ def _challenge_family(
 
     return _Family(
         ((CHALLENGE, None),),
-        {name: statistic(own.decisions.challenge) for name, own in judged.items()},
+        {name: statistic(own.decisions.challenge) for name, own in predictions.items()},
         {"highest": 1.0},
     )
 
 
-def _counts(judged: Judged, labels: np.ndarray) -> Confusion:
-    runs = [confusion(labels, called) for called in judged.decisions.f1]
+def _counts(predictions: ClassifierPredictions, labels: np.ndarray) -> Confusion:
+    runs = [confusion(labels, called) for called in predictions.decisions.f1]
     return Confusion(*(np.sum(cell, axis=0) for cell in zip(*runs, strict=True)))

@@ -1,4 +1,4 @@
-"""Which leads a classifier needs: the same recordings scored again, with leads taken from it.
+"""Leads that a classifier needs: the same recordings scored again, with leads taken from it.
 
 A lead is taken by making it absent: its row zero, and what is normalised over all leads normalised
 over those that are left. So every classifier goes its own way with it: LAMAE's encoder and LASAN
@@ -24,8 +24,8 @@ from jaxtyping import Bool, Float, Int
 
 from finetune.classifiers.classifier import Classifier
 from finetune.data.tasks import Task
-from finetune.data.windows import Reading, average_over_windows
-from finetune.experiment.train_and_score import Compared
+from finetune.data.windows import LoaderOptions, average_over_windows
+from finetune.experiment.train_and_score import ExperimentResults
 from finetune.networks.convolution import recorded_steps
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Batch, Split
@@ -55,7 +55,7 @@ Challenge 2021 (Reyna et al.); 8 are the independent ones, 1 is that of most wea
 
 
 class LeadSets(NamedTuple):
-    """Which leads of a classifier are shown to it."""
+    """Sets of a classifier's leads that are shown to it."""
 
     everything: Leads
     """All that it reads, in its order."""
@@ -73,7 +73,7 @@ class LeadSets(NamedTuple):
 
 
 class LeadScores(NamedTuple):
-    """What a classifier says of recordings that have all of its leads."""
+    """Predictions for recordings that have all leads of a classifier."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -82,10 +82,10 @@ class LeadScores(NamedTuple):
 
 
 class LeadNeed(NamedTuple):
-    """How well a classifier does with some of its leads."""
+    """Measures of a classifier with some of its leads."""
 
     sets: LeadSets
-    """What was shown to it."""
+    """The leads that were shown to it."""
     measured: BootstrapScores
     """By `set_name`, all leads first, so that differences are what is lost without a lead."""
 
@@ -166,7 +166,7 @@ def score_lead_sets(
     averaged = average_over_windows(
         data,
         compute,
-        Reading(batch_size, min_leads=len(leads), workers=workers),
+        LoaderOptions(batch_size, min_leads=len(leads), workers=workers),
         accelerator=accelerator,
         name=f"score with {len(shown)} sets of leads",
     )
@@ -218,14 +218,14 @@ def check_lead_masking(corpus: Corpus, task: Task, preprocess: Preprocessor) -> 
 
 
 def find_lead_need(
-    compared: Compared, corpus: Corpus, settings: FinetuneSettings, accelerator: Accelerator
+    results: ExperimentResults, corpus: Corpus, settings: FinetuneSettings, accelerator: Accelerator
 ) -> LeadNeed | None:
     """Find which leads the classifier in question needs; every process scores its share.
 
     The main process measures, and the others return None. Raises InputError as `bootstrap_scores`.
     """
-    task, classifier = compared.task, next(iter(compared.outcomes.values())).classifier
-    assert classifier is not None, "every outcome of a comparison has its classifier"
+    task, classifier = results.task, next(iter(results.by_candidate.values())).classifier
+    assert classifier is not None, "every result of a comparison has its classifier"
     sets = lead_sets(classifier.architecture.preprocess.leads)
     found = score_lead_sets(
         classifier,

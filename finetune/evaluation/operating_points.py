@@ -32,15 +32,15 @@ class OperatingPoints(NamedTuple):
     """Thresholds of one classifier."""
 
     f1: Float[np.ndarray, " classes"]
-    """Where F1 is highest."""
+    """Thresholds of the highest F1."""
     specific: Float[np.ndarray, " classes"]
-    """Where sensitivity is highest with a specificity of `SPECIFICITY`."""
+    """Thresholds of the highest sensitivity at a specificity of `SPECIFICITY`."""
     challenge: float
     """Of all classes, where the Challenge score is highest; NaN if unasked or none is held out."""
 
 
 class Decisions(NamedTuple):
-    """What a classifier calls positive."""
+    """Recordings that a classifier calls positive."""
 
     f1: Bool[np.ndarray, "*runs records classes"]
     """At the thresholds of highest F1, or the likeliest class where there is exactly one."""
@@ -49,9 +49,9 @@ class Decisions(NamedTuple):
     challenge: Bool[np.ndarray, "*runs records classes"]
     """At the threshold of highest Challenge score, or the likeliest class."""
     has_threshold: Bool[np.ndarray, "*runs classes"]
-    """Whether the held-out patients tell a class apart."""
+    """True where the held-out patients tell a class apart."""
     challenge_decided: Bool[np.ndarray, "*runs"]
-    """Whether `challenge` has a threshold, or is the likeliest class; else nothing is called."""
+    """True where `challenge` has a threshold, or is the likeliest class; else nothing is called."""
 
 
 def choose_operating_points(

@@ -1,4 +1,4 @@
-"""Ranking measures of all contenders with intervals, and their summary."""
+"""Ranking measures of all candidates with intervals, and their summary."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -8,7 +8,8 @@ import numpy as np
 from finetune.data.tasks import Task
 from finetune.experiment.candidates import RANDOM, SUPERVISED
 from finetune.settings import FinetuneSettings
-from lamae.statistics.score_intervals import BootstrapScores, Interval, bootstrap_scores
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import BootstrapScores, bootstrap_scores
 
 T = TypeVar("T")
 
@@ -19,7 +20,7 @@ DIFFERENCES = {RANDOM: "_difference", SUPERVISED: "_supervised_difference"}
 def measure(
     scores: Mapping[str, np.ndarray], task: Task, settings: FinetuneSettings
 ) -> BootstrapScores:
-    """Score all contenders on the same resamples of the evaluation patients.
+    """Score all candidates on the same resamples of the evaluation patients.
 
     `scores` are by name, (records, classes), the classifier in question first.
     """

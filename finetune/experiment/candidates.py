@@ -1,4 +1,4 @@
-"""What is compared: the classifier in question, and the baselines beside it."""
+"""Candidates of an experiment: the classifier in question, and the baselines beside it."""
 
 import copy
 from typing import NamedTuple
@@ -22,32 +22,32 @@ from lamae.errors import InputError
 from lamae.model.checkpoint import Loaded
 
 PRETRAINED, RANDOM, SUPERVISED = "pretrained", "random", "supervised"
-"""Names of contenders; one without an encoder goes by its mode."""
+"""Names of candidates; one without an encoder goes by its mode."""
 
 
-class Contender(NamedTuple):
+class Candidate(NamedTuple):
     """A classifier before it is trained."""
 
     architecture: Architecture
-    """What it is built from."""
+    """Its architecture."""
     encoder: AnyEncoder | None
     """Encoder that it is built around, its own; None in modes without."""
     training: TrainingSettings
-    """How it is trained, in all modes but probe."""
+    """Settings of its training, in all modes but probe."""
 
 
-class Contest(NamedTuple):
+class Candidates(NamedTuple):
     """The classifier in question and its baselines, on one preprocessor."""
 
-    contenders: dict[str, Contender]
-    """By name, the classifier in question first."""
+    by_name: dict[str, Candidate]
+    """Each by its name, the classifier in question first."""
     preprocess: Preprocessor
-    """What all of them read."""
+    """Preprocessor of all of them."""
     loaded: Loaded | None
     """The pretrained autoencoder, as it was; None without one, or with an encoder of others."""
 
 
-def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contest:
+def make_candidates(settings: FinetuneSettings, classes: tuple[str, ...]) -> Candidates:
     """Load the encoder, and put it beside the baselines that the settings ask for.
 
     An encoder in a file with its weights has no baseline of random ones. Raises InputError where
@@ -55,10 +55,10 @@ def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contes
     """
     opened = open_encoder(settings.encoder) if settings.encoder else None
     preprocess = _preprocessor(settings, opened)
-    contenders: dict[str, Contender] = {}
+    candidates: dict[str, Candidate] = {}
     torch.manual_seed(settings.seed)
 
-    def contender(mode: Mode, encoder: AnyEncoder | None, training: TrainingSettings) -> Contender:
+    def candidate(mode: Mode, encoder: AnyEncoder | None, training: TrainingSettings) -> Candidate:
         architecture = Architecture(
             mode=mode,
             classes=classes,
@@ -70,21 +70,21 @@ def make_contest(settings: FinetuneSettings, classes: tuple[str, ...]) -> Contes
             cnn_attention_bilstm=settings.cnn_attention_bilstm,
             hierarchical_transformer=settings.hierarchical_transformer,
         )
-        return Contender(architecture, encoder, training)
+        return Candidate(architecture, encoder, training)
 
     if settings.mode in WITHOUT_ENCODER or opened is None:
-        contenders[settings.mode] = contender(settings.mode, None, settings.training)
+        candidates[settings.mode] = candidate(settings.mode, None, settings.training)
     else:
         _check_mode(settings, opened.encoder)
         own = opened.encoder if opened.autoencoder is None else copy.deepcopy(opened.encoder)
-        contenders[PRETRAINED] = contender(settings.mode, own, settings.training)
+        candidates[PRETRAINED] = candidate(settings.mode, own, settings.training)
         if RANDOM in settings.compared_with and can_be_random(own.settings):
             random = new_encoder(own.settings)
             from_scratch = settings.training.model_copy(update={"layer_decay": 1.0})
-            contenders[RANDOM] = contender(settings.mode, random, from_scratch)
+            candidates[RANDOM] = candidate(settings.mode, random, from_scratch)
     if SUPERVISED in settings.compared_with:
-        contenders[SUPERVISED] = contender("cnn_attention_bilstm", None, settings.supervised)
-    return Contest(contenders, preprocess, opened.autoencoder if opened else None)
+        candidates[SUPERVISED] = candidate("cnn_attention_bilstm", None, settings.supervised)
+    return Candidates(candidates, preprocess, opened.autoencoder if opened else None)
 
 
 def _check_mode(settings: FinetuneSettings, encoder: AnyEncoder) -> None:
@@ -109,7 +109,7 @@ def _check_mode(settings: FinetuneSettings, encoder: AnyEncoder) -> None:
 
 
 def _preprocessor(settings: FinetuneSettings, opened: Opened | None) -> Preprocessor:
-    """Return what all contenders read; raises InputError where encoder and settings disagree."""
+    """Return what all candidates read; raises InputError where encoder and settings disagree."""
     given = settings.preprocess
     if opened is None:
         return given or Preprocessor()

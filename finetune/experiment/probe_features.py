@@ -20,7 +20,7 @@ class Features(NamedTuple):
     by_encoder: dict[str, tuple[np.ndarray, np.ndarray]]
     """(records, width) of the training and of the evaluation recordings of `task`."""
     task: Task
-    """What to learn, of the recordings that could be used."""
+    """The task, of the recordings that could be used."""
     unusable: dict[str, dict[str, list[str]]]
     """By split and reason, keys of the recordings that could not."""
 

@@ -1,8 +1,8 @@
-"""What a run that is not finished has done so far, with which the same command goes on.
+"""Intermediate results of a run, from which the same command resumes.
 
-It is a folder of pieces: sealed folders of safetensors and JSON, each of which appears whole or
-not at all, is never replaced, and names all that it hangs on. A damaged piece is done anew, with a
-warning: that costs time, and gives the same.
+They are a folder of pieces: folders of safetensors and JSON with checksums, each of which appears
+whole or not at all, is never replaced, and names all that it depends on. A damaged piece is
+computed anew, with a warning: that costs time, and gives the same.
 """
 
 import hashlib
@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from finetune.data.tasks import LabelledRows
-from finetune.experiment.candidates import Contest
-from finetune.main_process import from_main
-from finetune.settings import NO_SCORE_HANGS_ON, FinetuneSettings
+from finetune.experiment.candidates import Candidates
+from finetune.processes import from_main
+from finetune.settings import WITHOUT_EFFECT_ON_SCORES, FinetuneSettings
+from lamae.config import with_present_names
 from lamae.errors import InputError
-from lamae.files import whole_folder, write_json
-from lamae.model.checkpoint import read_json, read_tensors
-from lamae.runs.checksums import damage, seal
+from lamae.files import whole_folder
+from lamae.model.model_folder import read_json, read_tensors, write_folder
+from lamae.runs.checksums import damage
 from lamae.runs.run_folder import STATE
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import Corpus
@@ -42,14 +43,14 @@ class Piece(NamedTuple):
     tensors: dict[str, Tensor]
     """By name, on the CPU."""
     state: dict[str, Any]
-    """What JSON holds of it."""
+    """Its content but tensors, as JSON."""
 
 
-class Progress:
+class SavedProgress:
     """The pieces of a run; every process calls each method at the same point."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any], *, accelerator: Accelerator) -> None:
-        """Keep pieces in a folder; `about`, which must be JSON, is all that they hang on."""
+        """Keep pieces in a folder; `about`, which must be JSON, is all that they depend on."""
         self._folder, self._about, self._accelerator = folder, dict(about), accelerator
 
     def begin(self, *, overwrite: bool) -> int:
@@ -59,9 +60,9 @@ class Progress:
         """
         return from_main(self._accelerator, lambda: self._begin(overwrite))
 
-    def knowing(self, **about: Any) -> "Progress":
-        """Return the same pieces, which hang on more than was known before."""
-        return Progress(self._folder, self._about | about, accelerator=self._accelerator)
+    def knowing(self, **about: Any) -> "SavedProgress":
+        """Return the same pieces, which depend on more than was known before."""
+        return SavedProgress(self._folder, self._about | about, accelerator=self._accelerator)
 
     def save(
         self,
@@ -104,9 +105,8 @@ class Progress:
         replaces: str | None,
     ) -> None:
         with whole_folder(self._folder / name) as partial:
-            save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial / _TENSORS)
-            write_json(partial / STATE, {_ABOUT: self._about, **state})
-            seal(partial)
+            documents = {STATE: {_ABOUT: self._about, **state}}
+            write_folder(partial, tensors={_TENSORS: tensors}, documents=documents)
         if replaces is not None:
             shutil.rmtree(self._folder / replaces, ignore_errors=True)
 
@@ -124,8 +124,11 @@ class Progress:
         return None
 
     def _check_same(self, before: dict[str, Any]) -> None:
-        """Raise InputError where a piece hangs on something else than this run."""
+        """Raise InputError where a piece is of other settings or data than this run."""
         known = {name: before.get(name) for name in self._about}
+        settings = known.get("settings")
+        if isinstance(settings, Mapping):
+            known["settings"] = with_present_names(FinetuneSettings, settings)
         if known != self._about:
             name, found, wanted = first_difference(known, self._about)
             raise InputError(
@@ -137,20 +140,20 @@ class Progress:
             )
 
 
-def about_run(settings: FinetuneSettings, corpus: Corpus, contest: Contest) -> dict[str, Any]:
-    """Return all settings that a score can hang on, and digests of weights, shards and tables.
+def about_run(settings: FinetuneSettings, corpus: Corpus, candidates: Candidates) -> dict[str, Any]:
+    """Return all settings that a score depends on, and digests of weights, shards and tables.
 
     Folders count by what they hold. The number of processes is not in it: it changes rounding.
     """
-    encoder = next(iter(contest.contenders.values())).encoder
+    encoder = next(iter(candidates.by_name.values())).encoder
     weights = b""
     if encoder is not None:
         state = {name: value.contiguous() for name, value in encoder.state_dict().items()}
         weights = encoder.settings.model_dump_json(exclude={"file"}).encode() + save(state)
     table = settings.challenge_weights
     return {
-        "settings": settings.model_dump(mode="json", exclude=_PLACES | NO_SCORE_HANGS_ON),
-        "preprocess": contest.preprocess.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude=_PLACES | WITHOUT_EFFECT_ON_SCORES),
+        "preprocess": candidates.preprocess.model_dump(mode="json"),
         "encoder": digest(weights),
         "lamae": versions()["lamae"],
         "shards": corpus.digest,

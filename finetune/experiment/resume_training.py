@@ -1,4 +1,4 @@
-"""The training of one contender: kept after each epoch, and its scores once it is finished."""
+"""The training of one candidate: kept after each epoch, and its scores once it is finished."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 from finetune.classifiers.scoring import Scored
-from finetune.experiment.resume import Progress
+from finetune.experiment.resume import SavedProgress
 from finetune.training.fine_tuning import Epoch, Reached, Snapshot
 
 PROGRESS = "progress"
-"""Where a run keeps what it has trained until it is finished."""
+"""Folder of a run with intermediate results until it is finished."""
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """What is kept of one contender."""
+    """Saved progress of the training of one candidate."""
 
-    progress: Progress
+    progress: SavedProgress
     """Of the whole run."""
     name: str
-    """Of the contender."""
+    """Of the candidate."""
 
     def save(self, snapshot: Snapshot) -> None:
         """Keep an epoch, and the one before it in case this one is damaged."""
@@ -48,7 +48,7 @@ class TrainingProgress:
         return Snapshot(reached, parts["weights"], parts["best"], parts["moments"])
 
     def save_scores(self, scored: Scored) -> None:
-        """Keep what the contender says of the evaluation split."""
+        """Keep the candidate's predictions for the evaluation split."""
         arrays = {name: value for name, value in scored._asdict().items() if name != "unusable"}
         tensors = {n: torch.from_numpy(v) for n, v in arrays.items() if v is not None}
         self.progress.save(self._scores, tensors, {"unusable": scored.unusable})

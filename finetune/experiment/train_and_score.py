@@ -1,4 +1,4 @@
-"""Train every contender on the same recordings, and score all on the evaluation split."""
+"""Train every candidate on the same recordings, and score all on the evaluation split."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +14,13 @@ from finetune.classifiers.scoring import Scored, score_recordings
 from finetune.data.hold_out import HeldOut, draw_hold_out
 from finetune.data.tasks import LabelledRows, Task
 from finetune.data.usable import SPLITS, UsableTask, check_leads, check_task, usable_task
-from finetune.data.windows import reading_of
-from finetune.experiment.candidates import Contender, Contest
+from finetune.data.windows import loader_options
+from finetune.experiment.candidates import Candidate, Candidates
 from finetune.experiment.probe_features import embed_all, fit_probe
-from finetune.experiment.resume import Progress, digest_recordings
+from finetune.experiment.resume import SavedProgress, digest_recordings
 from finetune.experiment.resume_training import TrainingProgress
-from finetune.main_process import from_main
 from finetune.networks.heads import EncoderClassifier, LinearHead
+from finetune.processes import from_main
 from finetune.settings import FinetuneSettings
 from finetune.training.batches import check_parts
 from finetune.training.embeddings import EmbeddingCache
@@ -34,8 +34,8 @@ Save = Callable[[Classifier, np.ndarray, dict[str, Any]], None]
 """Is given a classifier, the threshold of each class (NaN for none), and facts about it."""
 
 
-class Outcome(NamedTuple):
-    """What came of one contender."""
+class CandidateResult(NamedTuple):
+    """Predictions of one candidate for the evaluation split, and facts on its training."""
 
     probabilities: np.ndarray
     """float64 (records, classes) of the evaluation split."""
@@ -50,40 +50,40 @@ class Outcome(NamedTuple):
     held_out: HeldOut | None = None
     """Of the training split, what thresholds are chosen on; None where nothing was held out."""
     classifier: Classifier | None = None
-    """What the outcome is of, with the weights that it was scored with."""
+    """The classifier, with the weights that it was scored with."""
 
 
-class Compared(NamedTuple):
-    """What came of all contenders."""
+class ExperimentResults(NamedTuple):
+    """Results of all candidates on the same recordings."""
 
-    outcomes: dict[str, Outcome]
+    by_candidate: dict[str, CandidateResult]
     """By name, the classifier in question first."""
     task: Task
-    """What they learnt, of the recordings that could be used."""
+    """The task, of the recordings that could be used."""
     unusable: dict[str, dict[str, list[str]]]
     """By split and reason, keys of the recordings that could not."""
 
 
-def check_processes(contest: Contest, processes: int) -> None:
-    """Raise InputError where so many processes cannot share the steps of a contender."""
-    for contender in contest.contenders.values():
-        if contender.architecture.mode != "probe":
-            check_parts(contender.training, processes)
+def check_processes(candidates: Candidates, processes: int) -> None:
+    """Raise InputError where so many processes cannot share the steps of a candidate."""
+    for candidate in candidates.by_name.values():
+        if candidate.architecture.mode != "probe":
+            check_parts(candidate.training, processes)
 
 
-class Comparison:
-    """One task, its corpus, and how contenders are trained on it."""
+class Experiment:
+    """One task, its corpus, and how candidates are trained on it."""
 
     def __init__(
         self,
         corpus: Corpus,
         task: Task,
-        contest: Contest,
+        candidates: Candidates,
         settings: FinetuneSettings,
         *,
         accelerator: Accelerator,
         cache: Path,
-        progress: Progress | None = None,
+        progress: SavedProgress | None = None,
         is_usable: bool = False,
     ) -> None:
         """Check all that can be checked before anything is computed; `cache` is for embeddings.
@@ -95,15 +95,15 @@ class Comparison:
         Raises InputError where a class cannot be told apart, recordings lack leads, or the
         processes cannot share a training.
         """
-        check_processes(contest, accelerator.num_processes)
-        self._corpus, self._task, self._contest = corpus, task, contest
+        check_processes(candidates, accelerator.num_processes)
+        self._corpus, self._task, self._candidates = corpus, task, candidates
         self._settings, self._accelerator, self._is_usable = settings, accelerator, is_usable
         self._progress = progress
-        self._reading = reading_of(contest.preprocess, settings)
+        self._reading = loader_options(candidates.preprocess, settings)
         min_leads = self._reading.min_leads
         self._cache = EmbeddingCache(
             corpus,
-            contest.preprocess,
+            candidates.preprocess,
             pooling=settings.pooling,
             batch_size=settings.batch_size,
             accelerator=accelerator,
@@ -113,39 +113,39 @@ class Comparison:
         )
         check_task(task, leave_out_absent=settings.absent_classes == "leave_out")
         most = settings.max_unusable
-        check_leads(corpus, contest.preprocess, task, min_leads=min_leads, max_unusable=most)
+        check_leads(corpus, candidates.preprocess, task, min_leads=min_leads, max_unusable=most)
 
-    def run(self, save: Save | None = None) -> Compared:
-        """Train and score all contenders; `save` is called for the first, on the main process.
+    def run(self, save: Save | None = None) -> ExperimentResults:
+        """Train and score all candidates; `save` is called for the first, on the main process.
 
         It is called each time that the classifier is better than before. Raises InputError where
         too many recordings are unusable, training meets what is not finite, or what was kept is of
         other recordings.
         """
         if self._settings.mode == "probe":
-            usable, outcomes = self._probe(save)
+            usable, by_candidate = self._probe(save)
         else:
-            usable, outcomes = self._usable(), {}
+            usable, by_candidate = self._usable(), {}
         check_task(usable.task, leave_out_absent=self._settings.absent_classes == "leave_out")
         task, progress = usable.task, None
         if self._progress is not None:
             recordings = digest_recordings(self._corpus, task.classes, task.train, task.evaluation)
             progress = self._progress.knowing(recordings=recordings)
-        for name, contender in self._contest.contenders.items():
-            if name not in outcomes:
-                is_first = name == next(iter(self._contest.contenders))
+        for name, candidate in self._candidates.by_name.items():
+            if name not in by_candidate:
+                is_first = name == next(iter(self._candidates.by_name))
                 kept = TrainingProgress(progress, name) if progress else None
-                outcomes[name] = self._train(
-                    name, contender, task, save=save if is_first else None, kept=kept
+                by_candidate[name] = self._train(
+                    name, candidate, task, save=save if is_first else None, kept=kept
                 )
-        return Compared(outcomes, usable.task, usable.unusable)
+        return ExperimentResults(by_candidate, usable.task, usable.unusable)
 
     def _usable(self) -> UsableTask:
         if self._is_usable:
             return UsableTask(self._task, {split: {} for split in SPLITS})
         return usable_task(
             self._corpus,
-            self._contest.preprocess,
+            self._candidates.preprocess,
             self._task,
             accelerator=self._accelerator,
             min_leads=self._reading.min_leads,
@@ -153,34 +153,34 @@ class Comparison:
             workers=self._settings.data_workers,
         )
 
-    def _probe(self, save: Save | None) -> tuple[UsableTask, dict[str, Outcome]]:
+    def _probe(self, save: Save | None) -> tuple[UsableTask, dict[str, CandidateResult]]:
         """Probe the encoders, on embeddings that are kept."""
-        contenders = self._contest.contenders
-        encoders = {n: c.encoder for n, c in contenders.items() if c.encoder is not None}
+        candidates = self._candidates.by_name
+        encoders = {n: c.encoder for n, c in candidates.items() if c.encoder is not None}
         features = embed_all(
             self._cache, encoders, self._task, max_unusable=self._settings.max_unusable
         )
-        task, outcomes = features.task, {}
+        task, by_candidate = features.task, {}
         for name, (train, evaluation) in features.by_encoder.items():
             probe = self._fit_probe(train, task.train, task)
-            classifier = self._as_classifier(contenders[name], probe)
+            classifier = self._as_classifier(candidates[name], probe)
             thresholds = np.full(len(task.classes), np.nan)
             if probe.held_out is not None:
                 thresholds = _thresholds(task, probe.held_out.records, probe.held_out.probabilities)
             facts = {"l2": probe.l2, "gradient": probe.gradient, **_size(classifier)}
             scores = probe.scores(evaluation)
-            outcomes[name] = Outcome(
+            by_candidate[name] = CandidateResult(
                 scores, thresholds, facts, held_out=probe.held_out, classifier=classifier
             )
-            if save is not None and name == next(iter(contenders)):
+            if save is not None and name == next(iter(candidates)):
                 from_main(self._accelerator, partial(save, classifier, thresholds, facts))
-        return UsableTask(task, features.unusable), outcomes
+        return UsableTask(task, features.unusable), by_candidate
 
     def _fit_probe(self, features: np.ndarray, part: LabelledRows, task: Task) -> LinearProbe:
         return from_main(self._accelerator, lambda: fit_probe(features, part, task, self._settings))
 
-    def _as_classifier(self, contender: Contender, probe: LinearProbe) -> Classifier:
-        classifier = build_classifier(contender.architecture, contender.encoder)
+    def _as_classifier(self, candidate: Candidate, probe: LinearProbe) -> Classifier:
+        classifier = build_classifier(candidate.architecture, candidate.encoder)
         assert isinstance(classifier.model, EncoderClassifier)
         assert isinstance(classifier.model.head, LinearHead)
         classifier.model.head.start_from(
@@ -191,29 +191,29 @@ class Comparison:
     def _train(
         self,
         name: str,
-        contender: Contender,
+        candidate: Candidate,
         task: Task,
         *,
         save: Save | None,
         kept: TrainingProgress | None,
-    ) -> Outcome:
-        """Train one contender on all but the held-out patients, and score it."""
+    ) -> CandidateResult:
+        """Train one candidate on all but the held-out patients, and score it."""
         settings = self._settings
         held_out = draw_hold_out(
             task.train.labels,
             task.train.patients,
             generator=np.random.default_rng([settings.seed, 0]),
-            share=contender.training.hold_out,
+            share=candidate.training.hold_out,
         )
         torch.manual_seed(settings.seed)
-        if contender.architecture.mode == "probe_then_full":
-            classifier = self._from_probe(name, contender, task, held_out)
+        if candidate.architecture.mode == "probe_then_full":
+            classifier = self._from_probe(name, candidate, task, held_out)
         else:
-            classifier = build_classifier(contender.architecture, contender.encoder)
+            classifier = build_classifier(candidate.architecture, candidate.encoder)
         training = Training(
             classifier,
             self._data(task, held_out),
-            contender.training,
+            candidate.training,
             self._accelerator,
             seed=settings.seed,
             reading=self._reading,
@@ -225,14 +225,14 @@ class Comparison:
                 facts = _facts(classifier, reached)
                 from_main(self._accelerator, lambda: save(classifier, thresholds, facts))
 
-        start = kept.newest(contender.training.epochs) if kept else None
+        start = kept.newest(candidate.training.epochs) if kept else None
         reached = training.run(keep, start=start, after_epoch=kept.save if kept else None)
         scored = kept.scores() if kept else None
         if scored is None:
             scored = self._score(name, classifier, task)
             if kept is not None:
                 kept.save_scores(scored)
-        return Outcome(
+        return CandidateResult(
             scored.probabilities,
             _thresholds(task, held_out, reached.held_out),
             _facts(classifier, reached),
@@ -245,7 +245,7 @@ class Comparison:
     def _score(self, name: str, classifier: Classifier, task: Task) -> Scored:
         return score_recordings(
             classifier,
-            Split(self._corpus, task.evaluation.rows, self._contest.preprocess),
+            Split(self._corpus, task.evaluation.rows, self._candidates.preprocess),
             self._reading,
             accelerator=self._accelerator,
             name=f"score {name}",
@@ -254,19 +254,19 @@ class Comparison:
     def _data(self, task: Task, held_out: np.ndarray) -> TrainingData:
         rows, labels = task.train.rows, task.train.labels
         splits = [
-            Split(self._corpus, rows[chosen], self._contest.preprocess)
+            Split(self._corpus, rows[chosen], self._candidates.preprocess)
             for chosen in (~held_out, held_out)
         ]
         return TrainingData(splits[0], labels[~held_out], splits[1], labels[held_out])
 
     def _from_probe(
-        self, name: str, contender: Contender, task: Task, held_out: np.ndarray
+        self, name: str, candidate: Candidate, task: Task, held_out: np.ndarray
     ) -> Classifier:
         """Start where a probe ends that has not seen the held-out patients either."""
-        assert contender.encoder is not None, "the mode has an encoder"
+        assert candidate.encoder is not None, "the mode has an encoder"
         part = task.train.only(task.train.rows[~held_out])
-        embedded = self._cache.embed(contender.encoder, part.rows, name=f"{name}, to begin with")
-        return self._as_classifier(contender, self._fit_probe(embedded.features, part, task))
+        embedded = self._cache.embed(candidate.encoder, part.rows, name=f"{name}, to begin with")
+        return self._as_classifier(candidate, self._fit_probe(embedded.features, part, task))
 
 
 def _thresholds(task: Task, held_out: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

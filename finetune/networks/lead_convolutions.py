@@ -40,7 +40,7 @@ class Scale(NamedTuple):
     features: Float[Tensor, "b d t"]
     """Channels at each step: with groups, those of the first lead first."""
     recorded: Int[Tensor, " b"] | None
-    """How many of the steps are no padding, at least one; None for all."""
+    """Number of steps that are no padding, at least one; None for all."""
 
 
 class LeadConvolutions(nn.Module):

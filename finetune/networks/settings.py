@@ -68,7 +68,7 @@ class HierarchicalTransformerSettings(Settings):
     """Scales that are read, the coarsest last; fewer leave the finest out, so that convolutions
     and parameters stay the same."""
     cls: Literal["carried", "mean"] = "carried"
-    """What sums up a stage, to the next one and to the classifier. carried: its CLS token. mean:
+    """Summary of a stage, for the next one and for the classifier. carried: its CLS token. mean:
     the mean over its tokens."""
     gate: bool = False
     """Classify by gated attention over the channels of the last stage, rather than its summary."""

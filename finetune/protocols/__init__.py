@@ -1,7 +1,8 @@
 """One encoder under the protocols of published studies.
 
 published.py  the protocols as data
-reading.py    how they read recordings
-scores.py     the scores
-table.py      the table, and why its numbers differ
+reading.py    preprocessing by their rules
+scores.py     scores under their rules
+settings.py   settings of the verb
+table.py      the table, and the rules that its differences come from
 """

@@ -18,7 +18,7 @@ DIAGNOSTIC = (
 
 
 class Division(Settings):
-    """How recordings are divided."""
+    """Division of recordings into training and evaluation."""
 
     kind: Literal["folds", "cross", "records"]
     """folds: training folds and a test fold of the shards. cross: by patient, every recording
@@ -41,9 +41,9 @@ class Division(Settings):
 
 
 class Rules(Settings):
-    """All that a protocol says of what is learnt and how recordings are read.
+    """Rules of a protocol: its task, and its reading of recordings.
 
-    Two sets of rules differ in the fields that differ; what a field does is told by
+    Two sets of rules differ in the fields that differ; a field is explained by
     finetune/data/tasks.py and finetune/protocols/reading.py.
     """
 
@@ -56,7 +56,7 @@ class Rules(Settings):
     require_class: bool = False
     """Leave out recordings with none of the classes."""
     division: Division
-    """Who is learnt from and who is evaluated."""
+    """Patients to learn from and patients to evaluate."""
     through_rate: int | None = None
     """Sampling rate of the recordings in Hz; by default the encoder's own."""
     first_s: float | None = None
@@ -64,7 +64,7 @@ class Rules(Settings):
     windows: Literal["all", "first"] = "all"
     """Features are averaged over windows that cover the recording, or are of the first."""
     padding: Literal["masked", "seen"] = "masked"
-    """Whether zeros behind a short recording are hidden from the encoder."""
+    """Zeros behind a short recording: hidden from the encoder, or seen by it."""
     scale: Literal["encoder", "min_max"] = "encoder"
     """The encoder's own normalisation, or 0 to 1 over leads and window."""
 
@@ -75,13 +75,13 @@ class Protocol(NamedTuple):
     name: str
     """Unique."""
     source: str
-    """Where it is told or can be read."""
+    """Publication or code that states it."""
     rules: Rules
-    """What it says."""
+    """Its rules."""
     published: str
     """Figures of its sources, macro AUROC where nothing else is said."""
     departs: tuple[str, ...] = ()
-    """What is done otherwise here, whatever the shards."""
+    """Departures from it here, whatever the shards."""
 
 
 _BENCHMARK = Division(kind="folds", train=tuple(range(1, 9)), evaluation=(10, 9))

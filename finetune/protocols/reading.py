@@ -1,4 +1,4 @@
-"""How a published protocol reads recordings, on top of what an encoder's preprocessor does."""
+"""Preprocessing by the rules of a published protocol, on top of an encoder's own."""
 
 from dataclasses import replace
 from typing import Literal
@@ -19,7 +19,7 @@ class ProtocolPreprocessor(Preprocessor):
     through_rate: int | None = Field(None, ge=50)
     """Rate in Hz to which recordings are brought before the encoder's; by default none."""
     padding: Literal["masked", "seen"] = "masked"
-    """Whether the zeros (in mV) behind a short recording are hidden from the encoder."""
+    """Zeros (in mV) behind a short recording: hidden from the encoder, or seen by it."""
     scale: Literal["encoder", "min_max"] = "encoder"
     """min_max: a window, with the zeros behind it, from 0 at its lowest to 1 at its highest."""
     windows: Literal["all", "first"] = "all"

@@ -5,23 +5,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
-from pydantic import Field
 
 from finetune.cross_validation.out_of_fold import fold_scores
 from finetune.data.audit import audit_leakage, check_copies
 from finetune.data.folds import check_folds, patient_folds
-from finetune.data.settings import AuditSettings, UsableSettings
 from finetune.data.tasks import LabelledRows, make_cohort
 from finetune.data.usable import check_unusable
 from finetune.encoders.opening import open_encoder
 from finetune.protocols.published import Protocol, Rules
 from finetune.protocols.reading import ProtocolPreprocessor
-from finetune.run_settings import IntervalSettings, RunSettings
+from finetune.protocols.settings import ProtocolsSettings
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import fit_linear_probe
-from finetune.training.settings import ProbeSettings
-from lamae.config import FolderPath
 from lamae.errors import InputError
 from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import INDEX, Corpus
@@ -34,44 +30,15 @@ _CPSC_KEY = re.compile(r"(?:.*/)?[AQ](\d{4,5})")
 """Names of CPSC 2018 in the Challenge of 2020, A0001 to A6877."""
 
 
-class ProtocolsSettings(
-    RunSettings, AuditSettings, ProbeSettings, UsableSettings, IntervalSettings
-):
-    """One encoder under all protocols that some shards can serve."""
-
-    encoder: FolderPath
-    """As in a run of finetune/main.py."""
-    data: FolderPath
-    """Folder of labelled shards."""
-    run_dir: FolderPath
-    """Where the tables go, and embeddings."""
-    protocols: tuple[str, ...] | None = None
-    """Names of finetune/protocols/published.py; by default all."""
-    explain: bool = True
-    """Whether to change one rule after the other from the first protocol of a label set to each
-    other one, and score each step."""
-    seed: int = Field(0, ge=0)
-    """Decides folds, hold-out and resamples."""
-
-    def task(self, rules: Rules) -> FinetuneSettings:
-        """Return the settings of the task that rules describe."""
-        shared = ("encoder", "data", "pretraining_data", "allow_overlap", "seed")
-        values: dict[str, Any] = {name: getattr(self, name) for name in shared}
-        values |= {"label_set": rules.label_set, "classes": rules.classes}
-        values |= {"multi_label": not rules.one_class, "require_class": rules.require_class}
-        leave_out = {"absent_classes": "leave_out", "several_classes": "leave_out"}
-        return FinetuneSettings.model_validate(values | leave_out)
-
-
 class Scored(NamedTuple):
-    """What an encoder achieves under some rules."""
+    """Measures of an encoder under some rules."""
 
     measured: BootstrapScores
     """AUROC and average precision, of the one model `PROBE`."""
     departs: tuple[str, ...]
-    """What is done otherwise because the shards do not have what the rules ask for."""
+    """Departures from the rules because the shards lack something."""
     unaudited: str
-    """Why leakage from pretraining was not audited; empty where it was."""
+    """Reason for which leakage from pretraining was not audited; empty where it was."""
 
     @property
     def auroc(self) -> float:
@@ -85,11 +52,11 @@ class Step(NamedTuple):
     rule: str
     """Name of the rule."""
     before: str
-    """What it was."""
+    """Its value before."""
     after: str
-    """What it is."""
+    """Its value after."""
     change: float
-    """How macro AUROC changed with it."""
+    """Change of macro AUROC."""
 
 
 class _Divided(NamedTuple):
@@ -132,7 +99,7 @@ class ProtocolScorer:
 
     def _probe(self, rules: Rules) -> Scored:
         settings = self._settings
-        task = settings.task(rules)
+        task = task_settings(settings, rules)
         classes, part = make_cohort(self.corpus, task, self._index.categories("split").names)
         part, divided = self._divide(part, classes, rules)
         audit = self._audit(part, divided, task)
@@ -279,3 +246,13 @@ def _short(value: object) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} named"
     return "all" if value is None else str(value)
+
+
+def task_settings(settings: ProtocolsSettings, rules: Rules) -> FinetuneSettings:
+    """Return the settings of the task that rules describe."""
+    shared = ("encoder", "data", "pretraining_data", "allow_overlap", "seed")
+    values: dict[str, Any] = {name: getattr(settings, name) for name in shared}
+    values |= {"label_set": rules.label_set, "classes": rules.classes}
+    values |= {"multi_label": not rules.one_class, "require_class": rules.require_class}
+    leave_out = {"absent_classes": "leave_out", "several_classes": "leave_out"}
+    return FinetuneSettings.model_validate(values | leave_out)

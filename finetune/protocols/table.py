@@ -1,24 +1,19 @@
 """The table of an encoder under published protocols, and what makes its numbers differ."""
 
-import csv
-import io
-import sys
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
-
-from finetune.main_process import from_main
 from finetune.overwriting import check_free, clear_results
+from finetune.processes import from_main, start
 from finetune.protocols.published import PROTOCOLS, Protocol
-from finetune.protocols.scores import PROBE, ProtocolScorer, ProtocolsSettings, Scored, Step, served
+from finetune.protocols.scores import PROBE, ProtocolScorer, Scored, Step, served
+from finetune.protocols.settings import ProtocolsSettings
 from lamae.errors import InputError
-from lamae.files import open_whole, write_json
+from lamae.files import open_whole, write_csv, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
-from lamae.statistics.score_intervals import Interval
-from lamae.training.threads import use_cores
+from lamae.statistics.interval import Interval
 
 TABLE = "protocols"
 """Name of the tables, before its ending."""
@@ -29,15 +24,15 @@ _HEADER = (
 )  # fmt: skip
 
 
-def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) -> None:
-    """Score an encoder under all protocols asked for; write tables and print them.
+def tabulate_protocols(settings: ProtocolsSettings) -> list[str]:
+    """Score an encoder under all protocols asked for; write tables and return their lines.
 
     Leaves in run_dir protocols.csv, protocols.md, embeddings/ and, when all is done, summary.json.
     The tables are there before the differences between protocols are explained, which md then has
     as well. Raises InputError where there is no such protocol, the shards can serve none, or
     run_dir holds results.
     """
-    use_cores(accelerator, settings.cpu_threads)
+    accelerator = start(settings, precision=settings.precision)
     check_free(settings.run_dir, overwrite=settings.overwrite)
     protocols = _chosen(settings.protocols)
     scorer = ProtocolScorer(settings, accelerator)
@@ -56,9 +51,9 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
     from_main(accelerator, partial(_write_tables, settings.run_dir, rows, told))
     steps, unexplained = _explain(scorer, known if settings.explain else [])
     if not accelerator.is_main_process:
-        return
-    text = "\n".join([*told, *_told(found, steps), *_unexplained(unexplained), ""])
-    _write(settings.run_dir / f"{TABLE}.md", text)
+        return []
+    lines = [*told, *_told(found, steps), *_unexplained(unexplained)]
+    _write(settings.run_dir / f"{TABLE}.md", "\n".join([*lines, ""]))
     summary = run_summary(
         settings,
         seed=settings.seed,
@@ -68,7 +63,7 @@ def tabulate_protocols(settings: ProtocolsSettings, accelerator: Accelerator) ->
         not_explained=unexplained,
     )
     write_json(settings.run_dir / SUMMARY, summary)
-    sys.stdout.write(text)
+    return lines
 
 
 def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
@@ -85,7 +80,7 @@ def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
 
 
 def _write_tables(folder: Path, rows: list[tuple[object, ...]], told: list[str]) -> None:
-    _write(folder / f"{TABLE}.csv", _as_csv(rows))
+    write_csv(folder / f"{TABLE}.csv", _HEADER, rows)
     _write(folder / f"{TABLE}.md", "\n".join([*told, ""]))
 
 
@@ -175,11 +170,3 @@ def _told(found: dict[str, Scored], steps: dict[str, list[Step]]) -> list[str]:
             f"- {step.rule}, {step.before} -> {step.after}: {step.change:+.3f}" for step in some
         ]
     return ["", "Why they differ, one rule after the other:", *lines] if lines else []
-
-
-def _as_csv(rows: list[tuple[object, ...]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows(rows)
-    return text.getvalue()

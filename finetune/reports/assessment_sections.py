@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from finetune.evaluation.assessment import Assessment
-from finetune.evaluation.decision_measures import Judged
-from finetune.experiment.candidates import Contest
-from finetune.experiment.train_and_score import Compared
+from finetune.evaluation.decision_measures import ClassifierPredictions
+from finetune.experiment.candidates import Candidates
+from finetune.experiment.train_and_score import ExperimentResults
 from finetune.reports.error_examples import error_section
 from finetune.reports.page import SHOWN_AS
 from finetune.reports.score_sections import (
@@ -26,24 +26,24 @@ from lamae.storage.corpus import Corpus
 
 def score_sections(
     assessment: Assessment,
-    compared: Compared,
-    contest: Contest,
+    results: ExperimentResults,
+    candidates: Candidates,
     corpus: Corpus,
     settings: FinetuneSettings,
     summary: Mapping[str, Any],
 ) -> list[Section]:
     """Show the curves, decisions, probabilities, surest errors and audit of a run."""
-    classes, labels = compared.task.classes, compared.task.evaluation.labels
-    data = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
-    shown = as_shown(assessment.judged)
+    classes, labels = results.task.classes, results.task.evaluation.labels
+    data = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
+    shown = as_shown(assessment.predictions)
     return [
         curve_section(labels, shown, classes),
-        *decided_sections(assessment.judged, labels, classes, data, settings, summary),
+        *decided_sections(assessment.predictions, labels, classes, data, settings, summary),
     ]
 
 
 def decided_sections(
-    judged: Mapping[str, Judged],
+    predictions: Mapping[str, ClassifierPredictions],
     labels: np.ndarray,
     classes: tuple[str, ...],
     data: Split,
@@ -54,11 +54,11 @@ def decided_sections(
 
     `labels` are bool (records, classes) of the recordings of `data`.
     """
-    own = next(iter(judged.values()))
+    own = next(iter(predictions.values()))
     called = own.decisions.f1[0]
     sections = [
         decision_section(summary, multi_label=settings.multi_label),
-        calibration_section(labels, as_shown(judged), classes, summary),
+        calibration_section(labels, as_shown(predictions), classes, summary),
     ]
     if not settings.multi_label:
         sections.append(confusion_section(labels, called, classes))
@@ -77,6 +77,6 @@ def decided_sections(
     return [*sections, audit_section(summary["audit"])]
 
 
-def as_shown(judged: Mapping[str, Judged]) -> dict[str, np.ndarray]:
+def as_shown(predictions: Mapping[str, ClassifierPredictions]) -> dict[str, np.ndarray]:
     """Return the probabilities of the first run of each model, by its name in a report."""
-    return {SHOWN_AS.get(name, name): own.probabilities[0] for name, own in judged.items()}
+    return {SHOWN_AS.get(name, name): own.probabilities[0] for name, own in predictions.items()}

@@ -1,4 +1,4 @@
-"""What a run has found, in sentences and in the parts of its summary."""
+"""Findings of a run, in sentences and in the parts of its summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from finetune.evaluation.ranking_measures import DIFFERENCES
-from finetune.experiment.train_and_score import Compared, Outcome
+from finetune.experiment.train_and_score import CandidateResult, ExperimentResults
 from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
 from finetune.training.linear_probe import GRADIENT_TOLERANCE
@@ -21,7 +21,7 @@ MODES = {
     "cnn_attention_bilstm": "the CNN-Attention-BiLSTM",
     "hierarchical_transformer": "the hierarchical transformer",
 }
-"""What a sentence calls the classifier of each mode."""
+"""Name of the classifier of each mode in a sentence."""
 
 _BASELINES = {
     "random": "The same with the encoder at random weights",
@@ -30,9 +30,9 @@ _BASELINES = {
 }
 
 
-def counts(compared: Compared) -> dict[str, dict[str, Any]]:
+def counts(results: ExperimentResults) -> dict[str, dict[str, Any]]:
     """Return recordings, patients and recordings left out, by split."""
-    parts = {"train": compared.task.train, "evaluation": compared.task.evaluation}
+    parts = {"train": results.task.train, "evaluation": results.task.evaluation}
     return {
         name: {
             "records": len(part.rows),
@@ -40,23 +40,23 @@ def counts(compared: Compared) -> dict[str, dict[str, Any]]:
             "unlabelled": part.unlabelled,
             "without_class": part.without_class,
             "several_classes": part.several_classes,
-            "unusable": {reason: len(keys) for reason, keys in compared.unusable[name].items()},
+            "unusable": {reason: len(keys) for reason, keys in results.unusable[name].items()},
         }
         for name, part in parts.items()
     }
 
 
-def mean_lead_weights(compared: Compared, leads: Sequence[str]) -> dict[str, Any]:
+def mean_lead_weights(results: ExperimentResults, leads: Sequence[str]) -> dict[str, Any]:
     """Return, of the classifier in question, mean `lead_weights` and `gate` by class.
 
     The means are over the evaluation records that have the class; both are absent from the result
     where the classifier has none.
     """
-    own = next(iter(compared.outcomes.values()))
-    labels = compared.task.evaluation.labels
+    own = next(iter(results.by_candidate.values()))
+    labels = results.task.evaluation.labels
     of_class = {
         name: labels[:, number]
-        for number, name in enumerate(compared.task.classes)
+        for number, name in enumerate(results.task.classes)
         if labels[:, number].any()
     }
     found: dict[str, Any] = {}
@@ -97,17 +97,17 @@ def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[st
     return found
 
 
-def doubts(outcomes: Mapping[str, Outcome]) -> list[str]:
+def doubts(by_candidate: Mapping[str, CandidateResult]) -> list[str]:
     """Name what may still move: a probe that has not converged, a training that ended too early."""
     found = []
-    for name, outcome in outcomes.items():
-        gradient, epochs = outcome.facts.get("gradient", 0.0), outcome.facts.get("epochs", [])
+    for name, result in by_candidate.items():
+        gradient, epochs = result.facts.get("gradient", 0.0), result.facts.get("epochs", [])
         if gradient > GRADIENT_TOLERANCE:
             found.append(
                 f"The fit of the linear probe on the encoder {name!r} did not converge: its "
                 f"gradient is {gradient:.1e}, above {GRADIENT_TOLERANCE:.0e}."
             )
-        if epochs and outcome.facts["best_epoch"] == epochs[-1]["epoch"]:
+        if epochs and result.facts["best_epoch"] == epochs[-1]["epoch"]:
             found.append(
                 f"The training of {name!r} was best in its last epoch, {epochs[-1]['epoch']}: more "
                 "may help it."

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lamae.figures.plots import COLOURS, MUTED, STYLE
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 PANELS = 12
 """Classes that a figure has room for; tables hold all."""

@@ -1,4 +1,4 @@
-"""What a report says of leads: which a classifier needs, how it weighs them, where it gates."""
+"""Sections on leads: the need for them, their weights, the gate of a hybrid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from finetune.evaluation.lead_masking import LeadNeed, set_name
-from finetune.experiment.train_and_score import Compared
+from finetune.experiment.train_and_score import ExperimentResults
 from finetune.reports.lead_figures import (
     PANELS,
     draw_by_class,
@@ -17,7 +17,8 @@ from finetune.reports.lead_figures import (
 )
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.ecg.leads import LEAD_GROUPS
-from lamae.statistics.score_intervals import Interval, ScoreIntervals
+from lamae.statistics.interval import Interval
+from lamae.statistics.score_intervals import ScoreIntervals
 
 MACRO = "Macro average"
 
@@ -48,18 +49,20 @@ _NO_EXPLANATION = (
 )
 
 
-def lead_sections(compared: Compared, leads: Sequence[str], need: LeadNeed | None) -> list[Section]:
+def lead_sections(
+    results: ExperimentResults, leads: Sequence[str], need: LeadNeed | None
+) -> list[Section]:
     """Return what there is to say of leads; nothing of what was not measured.
 
     Args:
-        compared: of which the first outcome is the classifier in question.
+        results: of which the first result is the classifier in question.
         leads: names of the leads that it reads, in their order.
         need: what it loses without leads.
     """
-    own, labels = next(iter(compared.outcomes.values())), compared.task.evaluation.labels
+    own, labels = next(iter(results.by_candidate.values())), results.task.evaluation.labels
     number = labels.sum(axis=0)
     frequent = sorted(np.flatnonzero(number), key=lambda column: -number[column])
-    members = {compared.task.classes[column]: labels[:, column] for column in frequent}
+    members = {results.task.classes[column]: labels[:, column] for column in frequent}
     sections = []
     if need is not None:
         parts = (_losses, _alone, _fewer) if need.sets.without else (_alone, _fewer)

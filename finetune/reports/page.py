@@ -11,13 +11,13 @@ from markupsafe import Markup
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section, write_sections
 from lamae.figures.pages import write_page
 from lamae.figures.plots import interval_plot, learning_curve
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.interval import Interval
 
 ENCODER, RANDOM, DIFFERENCE = "pretrained", "random weights", "difference"
 SUPERVISED, SUPERVISED_DIFFERENCE = "supervised network", "difference to it"
 
 SHOWN_AS = {"random": RANDOM, "supervised": SUPERVISED}
-"""What a page calls the baselines."""
+"""Names of the baselines on a page."""
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC"}
 _SUFFIXES = {

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from lamae.batches.dataset import Split
 from lamae.figures.reconstruction_picture import reconstruction_figure
 from lamae.model.checkpoint import Loaded
-from lamae.model.masking import Mask, draw_visible
+from lamae.model.masking import draw_mask
 
 
 class Picture(NamedTuple):
-    """A figure, and what a reader has to know to judge it."""
+    """A figure, and its caption."""
 
     figure: Figure
     caption: str
@@ -25,17 +25,16 @@ def draw_reconstruction(loaded: Loaded, data: Split, *, seed: int, device: torch
     """
     model, preprocessor = loaded.model.to(device), loaded.preprocessor
     key, prepared = data.prepared(0)
-    visible = draw_visible(
-        1,
-        len(preprocessor.leads),
-        preprocessor.samples // model.settings.encoder.patch_size,
+    mask = draw_mask(
+        "random",
+        batch=1,
+        leads=len(preprocessor.leads),
+        patches=preprocessor.samples // model.settings.encoder.patch_size,
         mask_ratio=model.settings.mask_ratio,
         generator=torch.Generator().manual_seed(seed),
     )
     title = f"Recording {key}"
-    figure = reconstruction_figure(
-        model, preprocessor, prepared, Mask(visible), title=title, device=device
-    )
+    figure = reconstruction_figure(model, preprocessor, prepared, mask, title=title, device=device)
     caption = "A recording of the evaluation split. The encoder saw only what is not shaded."
     if model.settings.norm_target:
         caption += (

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the classifier, its predictions, the report."""
+"""Results of a run as files: the classifier, predictions, the report."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.folder import CLASSIFIER_FOLDER, save_classifier
 from finetune.classifiers.predict import PREDICTIONS, write_predictions
 from finetune.classifiers.scoring import called_positive
-from finetune.experiment.candidates import Contest
-from finetune.experiment.train_and_score import Compared
+from finetune.experiment.candidates import Candidates
+from finetune.experiment.train_and_score import ExperimentResults
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
 from finetune.reports.reconstruction import draw_reconstruction
 from finetune.reports.sections import NamedFigure, Section
@@ -51,26 +51,26 @@ def warn_of_unusable(unusable: Mapping[str, Mapping[str, Sequence[str]]]) -> Non
 
 
 def baseline_predictions(name: str) -> str:
-    """Return the file in which a run keeps what a baseline says of the evaluation split."""
+    """Return the name of a run's file with a baseline's predictions for the evaluation split."""
     path = Path(PREDICTIONS)
     return f"{path.stem}_{name}{path.suffix}"
 
 
 def keep_predictions(
-    run_dir: Path, corpus: Corpus, compared: Compared, settings: FinetuneSettings
+    run_dir: Path, corpus: Corpus, results: ExperimentResults, settings: FinetuneSettings
 ) -> None:
     """Write what the classifier and each baseline say of the recordings of the evaluation split."""
-    part = compared.task.evaluation
-    reasons = compared.unusable["evaluation"].items()
-    for name, outcome in compared.outcomes.items():
-        is_first = name == next(iter(compared.outcomes))
+    part = results.task.evaluation
+    reasons = results.unusable["evaluation"].items()
+    for name, result in results.by_candidate.items():
+        is_first = name == next(iter(results.by_candidate))
         write_predictions(
             run_dir / (PREDICTIONS if is_first else baseline_predictions(name)),
-            compared.task.classes,
+            results.task.classes,
             corpus.keys[part.rows].tolist(),
-            outcome.probabilities,
+            result.probabilities,
             called=called_positive(
-                outcome.probabilities, outcome.thresholds, multi_label=settings.multi_label
+                result.probabilities, result.thresholds, multi_label=settings.multi_label
             ),
             problems={key: reason for reason, keys in reasons for key in keys},
             labels=part.labels,
@@ -80,8 +80,8 @@ def keep_predictions(
 def report(
     run_dir: Path,
     corpus: Corpus,
-    compared: Compared,
-    contest: Contest,
+    results: ExperimentResults,
+    candidates: Candidates,
     *,
     settings: FinetuneSettings,
     findings: Sequence[str],
@@ -91,9 +91,11 @@ def report(
 ) -> None:
     """Write the page: the diagnosis, `sections`, and the pretraining where there was one."""
     shown = [diagnosis_section(summary), *sections]
-    if contest.loaded is not None:
-        evaluation = Split(corpus, compared.task.evaluation.rows, contest.preprocess)
-        picture = draw_reconstruction(contest.loaded, evaluation, seed=settings.seed, device=device)
+    if candidates.loaded is not None:
+        evaluation = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
+        picture = draw_reconstruction(
+            candidates.loaded, evaluation, seed=settings.seed, device=device
+        )
         figure = NamedFigure("reconstruction", picture.figure, picture.caption)
         shown.append(Section("What the encoder infers from the rest", figures=[figure]))
     curve = learning_curve_section(read_metrics(settings.encoder) if settings.encoder else ())

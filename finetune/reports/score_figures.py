@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from lamae.figures.plots import COLOURS, INK, MUTED, STYLE
 from lamae.statistics.calibration import reliability
 from lamae.statistics.metrics import auroc, average_precision
+from lamae.statistics.ranked_counts import ranked_counts
 
 MOST_PANELS = 12
 """Classes that are drawn, the most frequent."""
@@ -147,12 +148,8 @@ def curve_counts(
     positive: Bool[np.ndarray, " records"], score: Float[np.ndarray, " records"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return false positives, true positives and the threshold, from none called to all."""
-    order = np.argsort(score)[::-1]
-    ranked = score[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    true = np.append(0, np.cumsum(positive[order])[ends])
-    false = np.append(0, np.cumsum(~positive[order])[ends])
-    return false, true, np.append(np.inf, ranked[ends])
+    threshold, true, false = ranked_counts(positive, score).from_none()
+    return false[0], true[0], threshold
 
 
 def gathered(

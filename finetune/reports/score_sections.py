@@ -232,7 +232,7 @@ def _told_apart(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
 
 
 def _most_frequent(labels: np.ndarray, classes: Sequence[str]) -> tuple[dict[str, int], str]:
-    """Return the classes to draw, and what a caption says of the others."""
+    """Return the classes to draw, and a caption on the others."""
     known = _told_apart(labels, classes)
     drawn = dict(list(known.items())[:MOST_PANELS])
     if len(drawn) == len(known):

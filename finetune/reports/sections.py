@@ -1,7 +1,5 @@
-"""What a report is made of: sections of sentences, figures and tables, which are files as well."""
+"""Sections of a report: sentences, figures and tables, which are files as well."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from lamae.figures.plots import as_svg, save_png
-from lamae.files import open_whole
-from lamae.statistics.score_intervals import Interval
+from lamae.files import open_whole, write_csv
+from lamae.statistics.interval import Interval
 
 Cell = str | int | float | Interval | None
 """Of a table: None is left empty, what is not a number is written as unknown."""
@@ -23,9 +21,9 @@ class NamedFigure(NamedTuple):
     name: str
     """Name of its files, without a suffix; that of no other figure of the report."""
     figure: Figure
-    """What is drawn; its label describes it to those who cannot see it."""
+    """The drawing; its label describes it to those who cannot see it."""
     caption: str = ""
-    """What a reader has to know to judge it."""
+    """Sentence below it, with the facts that a reader needs."""
 
 
 class NamedTable(NamedTuple):
@@ -34,7 +32,7 @@ class NamedTable(NamedTuple):
     name: str
     """Name of its file, without a suffix; that of no other table of the report."""
     caption: str
-    """What stands above it."""
+    """Caption above it."""
     columns: Sequence[str]
     """Names of the columns."""
     rows: Sequence[Sequence[Cell]]
@@ -42,7 +40,7 @@ class NamedTable(NamedTuple):
     leading: int = 0
     """First rows that are set apart from the others, such as means."""
     on_page: bool = True
-    """Whether the page shows it; otherwise it is a file alone."""
+    """Show it on the page; otherwise it is a file alone."""
 
 
 class Section(NamedTuple):
@@ -53,9 +51,9 @@ class Section(NamedTuple):
     text: Sequence[str] = ()
     """Sentences or paragraphs."""
     figures: Sequence[NamedFigure] = ()
-    """What is drawn."""
+    """Figures."""
     tables: Sequence[NamedTable] = ()
-    """What is tabulated."""
+    """Tables."""
 
 
 def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]:
@@ -71,23 +69,20 @@ def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]
             file.write(drawn[name].encode())
         save_png(figure, run_dir / "figures" / f"{name}.png")
     for table in tables:
-        with open_whole(run_dir / "tables" / f"{table.name}.csv") as file:
-            file.write(table_csv(table).encode())
+        write_table(run_dir / "tables" / f"{table.name}.csv", table)
     return drawn
 
 
-def table_csv(table: NamedTable) -> str:
-    """Return a table as CSV; an interval takes three columns, NAME, NAME_low and NAME_high."""
+def write_table(path: Path, table: NamedTable) -> None:
+    """Write a table as CSV; an interval takes three columns, NAME, NAME_low and NAME_high."""
     columns = list(zip(*table.rows, strict=True)) or [() for _ in table.columns]
     wide = [any(isinstance(cell, Interval) for cell in column) for column in columns]
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
     header = zip(table.columns, wide, strict=True)
-    writer.writerow([name for column, is_wide in header for name in _names(column, is_wide)])
-    for row in table.rows:
-        cells = zip(row, wide, strict=True)
-        writer.writerow([text for cell, is_wide in cells for text in _values(cell, is_wide)])
-    return file.getvalue()
+    rows = [
+        [text for cell, is_wide in zip(row, wide, strict=True) for text in _values(cell, is_wide)]
+        for row in table.rows
+    ]
+    write_csv(path, [name for column, is_wide in header for name in _names(column, is_wide)], rows)
 
 
 def _names(column: str, is_wide: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a step of fine-tuning reads: recordings and windows, a function of (seed, step) alone."""
+"""Batches of fine-tuning: recordings and windows, a function of (seed, step) alone."""
 
 from typing import NamedTuple
 
@@ -27,13 +27,13 @@ class Part(NamedTuple):
 
 def check_parts(settings: TrainingSettings, processes: int) -> None:
     """Raise InputError where the processes cannot share the parts of a step evenly."""
-    parts = settings.batch_size // settings.part_size
+    parts = settings.batch_size // settings.micro_batch_size
     if parts % processes:
         raise InputError(
             "batch_size",
-            value=f"{settings.batch_size} in {parts} parts of {settings.part_size}",
+            value=f"{settings.batch_size} in {parts} parts of {settings.micro_batch_size}",
             expected=f"a number of parts that {processes} processes can share",
-            remedy="Change batch_size, part_size or the number of processes.",
+            remedy="Change batch_size, micro_batch_size or the number of processes.",
         )
 
 
@@ -56,7 +56,7 @@ class Steps:
         check_parts(settings, accelerator.num_processes)
         self._data, self._labels, self._settings, self._seed = data, labels, settings, seed
         self._accelerator = accelerator
-        self.parts = settings.batch_size // settings.part_size
+        self.parts = settings.batch_size // settings.micro_batch_size
         """Parts of a step, over all processes."""
         self.per_epoch = max(len(data) / settings.batch_size, 1.0)
         """Steps in which each recording is seen once."""

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from finetune.data.windows import Reading, average_over_windows
-from finetune.encoders.other_encoder import AnyEncoder, patches_recorded, present_rows
-from finetune.main_process import from_main
+from finetune.data.windows import LoaderOptions, average_over_windows
+from finetune.encoders.other_encoder import AnyEncoder, present_rows, recorded_of
+from finetune.processes import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
@@ -24,7 +24,7 @@ from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
 _LAYOUT = b"rows, features, unusable; without padding; mean over windows"
-"""What a kept file holds: one of another layout has another name."""
+"""Layout of a kept file: one of another layout has another name."""
 
 
 class Embedded(NamedTuple):
@@ -86,7 +86,7 @@ class EmbeddingCache:
         positions, features, unusable = average_over_windows(
             data,
             lambda batch: self._features(encoder, batch),
-            Reading(self._batch_size, self._min_leads, self._workers),
+            LoaderOptions(self._batch_size, self._min_leads, self._workers),
             accelerator=self._accelerator,
             name=f"embed {name}",
         )
@@ -96,14 +96,10 @@ class EmbeddingCache:
 
     def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
-        present = None if batch.present is None else batch.present.to(device)
-        valid = patches_recorded(batch, encoder.settings)
-        valid = None if valid is None else valid.to(device)
+        recorded = recorded_of(batch, encoder.settings).to(device)
         with torch.inference_mode(), self._accelerator.autocast():
-            latents = encoder(
-                batch.signal.to(device), self._preprocessor.leads, present=present, valid=valid
-            )
-            rows = present_rows(encoder, present)
+            latents = encoder(batch.signal.to(device), self._preprocessor.leads, recorded=recorded)
+            rows = present_rows(encoder, recorded.present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
 
     def _fingerprint(self, encoder: AnyEncoder, rows: np.ndarray) -> str:

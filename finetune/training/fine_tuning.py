@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.scoring import score_recordings
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.training.batches import Part, Steps
 from finetune.training.layer_decay import decayed_adamw
 from finetune.training.losses import ClassificationLoss, balanced_class_weights
@@ -36,7 +36,7 @@ _KEYS_NAMED = 5
 
 
 class Epoch(NamedTuple):
-    """What an epoch gave."""
+    """Measures of an epoch."""
 
     epoch: int
     """Its number, from 1."""
@@ -47,7 +47,7 @@ class Epoch(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """How far a training has come."""
+    """State of a training."""
 
     best: int
     """Number of the epoch whose weights are kept."""
@@ -64,7 +64,7 @@ class Snapshot(NamedTuple):
     """
 
     reached: Reached
-    """How far it has come."""
+    """State of the training."""
     weights: dict[str, Tensor]
     """Of the model, after the newest epoch."""
     best: dict[str, Tensor]
@@ -93,15 +93,15 @@ class Training:
     classifier: Classifier
     """Moved to the accelerator's device."""
     data: TrainingData
-    """What it learns from, and where it is stopped."""
+    """Recordings to train on, and recordings to stop early on."""
     settings: TrainingSettings
-    """How it learns."""
+    """Settings of the training."""
     accelerator: Accelerator
     """Device and processes."""
     seed: int
     """Decides order, windows and dropout."""
-    reading: Reading
-    """How recordings are read, the held-out ones as well."""
+    reading: LoaderOptions
+    """Options of reading recordings, the held-out ones as well."""
 
     def run(
         self,

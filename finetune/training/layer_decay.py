@@ -13,6 +13,7 @@ from torch import nn
 from finetune.encoders.description import OtherEncoderSettings
 from finetune.encoders.other_encoder import AnyEncoderSettings
 from lamae.model.settings import EncoderSettings
+from lamae.training.optim import decays
 
 _ENCODER = "encoder."
 _STACKS = ("per_lead", "latent", "joint")
@@ -68,17 +69,16 @@ def decayed_adamw(
         factor = 1.0
         if encoder is not None and name.startswith(_ENCODER):
             factor = layer_decay ** _blocks_above(name.removeprefix(_ENCODER), encoder)
-        is_matrix = parameter.ndim >= 2 and not name.endswith("lead_embedding")
-        groups.setdefault((factor, is_matrix), []).append(parameter)
+        groups.setdefault((factor, decays(name, parameter)), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
                 "lr": lr * factor,
                 "peak_lr": lr * factor,
-                "weight_decay": weight_decay if is_matrix else 0.0,
+                "weight_decay": weight_decay if does_decay else 0.0,
             }
-            for (factor, is_matrix), parameters in groups.items()
+            for (factor, does_decay), parameters in groups.items()
         ],
         betas=betas,
     )

@@ -1,4 +1,4 @@
-"""A linear probe: how much of the diagnosis a straight line finds in frozen features.
+"""A linear probe: how much of the diagnosis a linear model finds in frozen features.
 
 It is the logistic regression of finetune/training/logistic_regression.py on standardised features,
 whose `l2` equals 1 / (C * records) of scikit-learn's LogisticRegression. The strength of the
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 
 from finetune.data.hold_out import HeldOut, draw_hold_out
-from finetune.training.logistic_regression import Line, LogisticRegression
+from finetune.training.logistic_regression import LinearModel, LogisticRegression
 from finetune.training.settings import L2_GRID
 from lamae.errors import InputError
 from lamae.statistics.metrics import class_scores, macro
@@ -37,7 +37,7 @@ class LinearProbe(NamedTuple):
     scale: Float[np.ndarray, " width"]
     """Standard deviation of each feature over the training records, 1 for a constant."""
     multi_label: bool
-    """Whether a record may have several classes (sigmoid) or has exactly one (softmax)."""
+    """True where a record may have several classes (sigmoid), False for exactly one (softmax)."""
     l2: float
     """Strength of the penalty."""
     hold_out_auroc: dict[float, float]
@@ -49,7 +49,7 @@ class LinearProbe(NamedTuple):
 
     @property
     def converged(self) -> bool:
-        """Whether the fit ended where the loss is flat."""
+        """True where the fit ended where the loss is flat."""
         return self.gradient <= GRADIENT_TOLERANCE
 
     def scores(
@@ -104,7 +104,7 @@ def fit_linear_probe(
     scale[scale <= np.finfo(np.float32).eps * np.abs(mean)] = 1.0
     standardised = torch.from_numpy((centred / scale).astype(np.float32))
     regression = LogisticRegression(standardised, labels, multi_label=multi_label)
-    line: Line | None = None
+    model: LinearModel | None = None
     held_out: HeldOut | None = None
     hold_out_auroc: dict[float, float] = {}
     l2 = strengths[0]
@@ -117,19 +117,19 @@ def fit_linear_probe(
         ]
         hold_out_auroc = {s: float(np.mean([found[s] for _, found in tried])) for s in strengths}
         l2 = max(hold_out_auroc, key=lambda strength: hold_out_auroc[strength])
-        chosen = [lines[l2] for lines, _ in tried]
+        chosen = [models[l2] for models, _ in tried]
         held_out = _held_out(regression, chosen, hold_outs, multi_label=multi_label)
-        line = chosen[0]
-    line = regression.fit(l2=l2, start=line, tolerance=_FINELY * GRADIENT_TOLERANCE)
+        model = chosen[0]
+    model = regression.fit(l2=l2, start=model, tolerance=_FINELY * GRADIENT_TOLERANCE)
     return LinearProbe(
-        line.weight.numpy(),
-        line.bias.numpy(),
+        model.weight.numpy(),
+        model.bias.numpy(),
         mean,
         scale,
         multi_label,
         l2,
         hold_out_auroc,
-        line.gradient,
+        model.gradient,
         held_out,
     )
 
@@ -141,32 +141,32 @@ def _try_strengths(
     strengths: Sequence[float],
     *,
     multi_label: bool,
-) -> tuple[dict[float, Line], dict[float, float]]:
+) -> tuple[dict[float, LinearModel], dict[float, float]]:
     """Fit without the held-out records, and score on them, which needs no more than a rough fit."""
-    lines: dict[float, Line] = {}
+    models: dict[float, LinearModel] = {}
     aurocs: dict[float, float] = {}
-    line = None
+    model = None
     for l2 in strengths:
-        line = regression.fit(
-            l2=l2, records=~held_out, start=line, tolerance=_ROUGHLY * GRADIENT_TOLERANCE
+        model = regression.fit(
+            l2=l2, records=~held_out, start=model, tolerance=_ROUGHLY * GRADIENT_TOLERANCE
         )
-        lines[l2] = line
-        ranking = probabilities(regression.logits(line, held_out), multi_label=multi_label)
+        models[l2] = model
+        ranking = probabilities(regression.logits(model, held_out), multi_label=multi_label)
         aurocs[l2] = float(macro(class_scores(labels[held_out], ranking).auroc))
-    return lines, aurocs
+    return models, aurocs
 
 
 def _held_out(
     regression: LogisticRegression,
-    lines: Sequence[Line],
+    models: Sequence[LinearModel],
     hold_outs: Sequence[np.ndarray],
     *,
     multi_label: bool,
 ) -> HeldOut:
-    """Put together what each fit says of the records that it has not learnt from."""
-    whole = np.full((len(hold_outs[0]), len(lines[0].bias)), np.nan)
-    for line, records in zip(lines, hold_outs, strict=True):
-        whole[records] = probabilities(regression.logits(line, records), multi_label=multi_label)
+    """Join the predictions of each fit for the records that were held out of it."""
+    whole = np.full((len(hold_outs[0]), len(models[0].bias)), np.nan)
+    for model, records in zip(models, hold_outs, strict=True):
+        whole[records] = probabilities(regression.logits(model, records), multi_label=multi_label)
     records = np.any(hold_outs, axis=0)
     return HeldOut(records, whole[records])
 

@@ -20,8 +20,8 @@ from torch import Tensor
 _MOST_ITERATIONS = 300
 
 
-class Line(NamedTuple):
-    """A fitted line for each class, and how flat the loss is there."""
+class LinearModel(NamedTuple):
+    """A fitted model for each class, and how flat the loss is there."""
 
     weight: Float[Tensor, "classes width"]
     """float64, of the features as they were given."""
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 class LogisticRegression:
-    """Records that lines of several strengths are fitted to."""
+    """Records that models of several strengths are fitted to."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class LogisticRegression:
         *,
         l2: float,
         records: Bool[np.ndarray, " records"] | None = None,
-        start: Line | None = None,
+        start: LinearModel | None = None,
         tolerance: float,
-    ) -> Line:
-        """Fit a line to some of the records, or to all.
+    ) -> LinearModel:
+        """Fit a model to some of the records, or to all.
 
         Args:
             l2: strength of the penalty.
@@ -103,13 +103,13 @@ class LogisticRegression:
         slopes = ((weight.grad / scale) @ self._axes.T, bias.grad / scale_bias)
         gradient = max(float(slope.abs().max()) for slope in slopes)
         turned_back = (weight * scale).detach() @ self._axes.T
-        return Line(turned_back, (bias * scale_bias).detach(), gradient)
+        return LinearModel(turned_back, (bias * scale_bias).detach(), gradient)
 
-    def logits(self, line: Line, records: Bool[np.ndarray, " records"]) -> np.ndarray:
-        """Return float64 (chosen, classes): what a line gives for some of the records."""
+    def logits(self, model: LinearModel, records: Bool[np.ndarray, " records"]) -> np.ndarray:
+        """Return float64 (chosen, classes): what a model gives for some of the records."""
         turned = self._turned[torch.from_numpy(records)]
-        weight = (line.weight @ self._axes).float()
-        return (F.linear(turned, weight).double() + line.bias).numpy()
+        weight = (model.weight @ self._axes).float()
+        return (F.linear(turned, weight).double() + model.bias).numpy()
 
     def _loss(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss, and its gradient with respect to the logits."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ClassWeights(NamedTuple):
-    """How much a recording counts in the loss, by its classes."""
+    """Weight of a recording in the loss, by its classes."""
 
     positive: Float[Tensor, " classes"]
     """Weight of a recording that has the class."""

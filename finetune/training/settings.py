@@ -1,6 +1,7 @@
 """Settings of the training of classifiers."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,7 +18,7 @@ L2_GRID = (10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 
 
 class ProbeSettings(Settings):
-    """How recordings become embeddings, and how a linear classifier is fitted to them."""
+    """Embedding of recordings, and the linear classifier that is fitted to it."""
 
     pooling: Pooling = "lead_mean"
     """Reduction of the tokens of a recording to one vector; see lamae/model/pooling.py."""
@@ -28,15 +29,17 @@ class ProbeSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How a classifier is trained by gradient descent; the probe alone is not."""
+    """Training of a classifier by gradient descent, in all modes but probe."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"part_size": "micro_batch_size"}
 
     epochs: int = Field(20, gt=0)
     """Times that each training recording is seen at most."""
     batch_size: int = Field(64, gt=0)
     """Recordings in an optimiser step, over all processes."""
-    part_size: int = Field(8, gt=0)
-    """Recordings computed at once; dropout and batch statistics are those of a part, so that
-    results do not hang on the number of processes."""
+    micro_batch_size: int = Field(8, gt=0)
+    """Recordings computed at once; dropout and batch statistics are those of a micro-batch, so that
+    results do not depend on the number of processes."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of AdamW, that of the head."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -64,8 +67,9 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingSettings":
-        if self.batch_size % self.part_size:
+        if self.batch_size % self.micro_batch_size:
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of part_size {self.part_size}"
+                f"batch_size {self.batch_size} must be a multiple of micro_batch_size "
+                f"{self.micro_batch_size}"
             )
         return self

@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class Usable(NamedTuple):
-    """What can be used of some recordings, and why the others cannot."""
+    """Usable ones of some recordings, and the reason against each other one."""
 
     positions: list[int]
     """Positions of those that can, in the order asked for."""

@@ -31,11 +31,11 @@ class RawBatch(NamedTuple):
     baseline: Float[Tensor, "b recorded"]
     """The integer at 0 mV."""
     shape: Shape
-    """What the recordings have in common."""
+    """Rate, leads and other properties that the recordings share."""
     keys: tuple[str, ...]
     """Keys of the samples."""
     starts: Int[Tensor, " b"] | None = None
-    """Where the windows begin, in samples at the preprocessor's rate; None where all do at 0."""
+    """First samples of the windows, at the preprocessor's rate; None where all begin at 0."""
 
 
 class Stream:

@@ -3,7 +3,7 @@
 It is saved with the weights, and shards, training and prediction call this one class.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
@@ -29,7 +29,7 @@ def _lead_names(value: object) -> tuple[str, ...]:
 
 
 class Prepared(NamedTuple):
-    """What the preprocessor makes of one recording."""
+    """One recording as the preprocessor leaves it."""
 
     signal: np.ndarray
     """float32 (leads, samples) in the preprocessor's lead order; zeros in an absent lead."""
@@ -50,6 +50,7 @@ class Prepared(NamedTuple):
 class Preprocessor(Settings):
     """Missing samples, leads, sampling rate, band, window and normalisation, in this order."""
 
+    renamed: ClassVar = {"largest_missing_share": "max_missing_share"}
     leads: Annotated[tuple[str, ...], BeforeValidator(_lead_names)] = LEADS
     """Leads in the order a model sees them: 12, 8 (the independent ones) or a list of names."""
     sampling_rate: int = Field(250, ge=50, le=2000)
@@ -62,7 +63,7 @@ class Preprocessor(Settings):
     """z-score over all leads together, over each lead, or millivolts as they are."""
     missing: Literal["interpolate", "reject"] = "interpolate"
     """NaN samples become a line between their neighbours, or the recording is refused."""
-    largest_missing_share: float = Field(0.2, ge=0, lt=1)
+    max_missing_share: float = Field(0.2, ge=0, lt=1)
     """A lead with a larger share of NaN samples counts as absent."""
 
     @model_validator(mode="after")
@@ -135,15 +136,15 @@ class Preprocessor(Settings):
         signal = record.signal_mv()
         missing = np.isnan(signal)
         shares = missing.mean(axis=1)
-        kept = shares <= self.largest_missing_share
+        kept = shares <= self.max_missing_share
         if not kept.any() or (self.missing == "reject" and missing.any()):
-            allowed = self.largest_missing_share if self.missing == "interpolate" else 0.0
+            allowed = self.max_missing_share if self.missing == "interpolate" else 0.0
             raise RecordError(
                 f"recording {record.name}",
                 reason="missing_samples",
                 value=f"{missing.mean():.1%} of its samples are missing",
                 expected=f"a lead with at most {allowed:.1%}",
-                remedy="Leave it out, or change missing / largest_missing_share.",
+                remedy="Leave it out, or change missing / max_missing_share.",
             )
         return signal[kept], [lead for lead, keep in zip(record.leads, kept, strict=True) if keep]
 

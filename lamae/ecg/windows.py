@@ -1,4 +1,4 @@
-"""Where the windows of a recording begin that is longer than what a model sees.
+"""Windows of a recording that is longer than a model sees.
 
 To evaluate, as few windows as cover a recording are laid over it, evenly spaced, the first at its
 start and the last at its end. To train, one window is drawn for each recording and epoch.
@@ -16,7 +16,7 @@ class Windows(NamedTuple):
     positions: Int[np.ndarray, " windows"]
     """The recording of each."""
     starts: Int[np.ndarray, " windows"]
-    """Where each begins, in samples at the preprocessor's rate."""
+    """First sample of each, at the preprocessor's rate."""
 
 
 def covering_windows(
@@ -44,7 +44,7 @@ def drawn_starts(
 ) -> Int[np.ndarray, " b"]:
     """Draw where the window of each recording begins in an epoch, of `count` recordings in all.
 
-    It hangs on the seed, the epoch and the recording's position alone.
+    It depends on the seed, the epoch and the recording's position only.
     """
     share = np.empty(len(positions))
     for epoch in np.unique(epochs):

@@ -26,18 +26,18 @@ SIGNAL, LOGITS = "signal", "logits"
 
 
 class Description(Settings):
-    """What an ONNX classifier is, beside its network."""
+    """Properties of an ONNX classifier, beside its network."""
 
     preprocess: Preprocessor
     """From a recording to the array that the network reads."""
     classes: tuple[str, ...]
     """Classes in the order of its logits."""
     multi_label: bool
-    """Whether a recording may have several of them, or has exactly one."""
+    """True where a recording may have several of them; else it has exactly one."""
     thresholds: dict[str, float] = Field({})
     """Lowest probability that is called positive, of the classes that have one."""
     int8: bool = False
-    """Whether weights are 8-bit integers."""
+    """True where weights are 8-bit integers."""
 
 
 class OnnxClassifier:

@@ -12,23 +12,23 @@ from lamae.errors import RecordError
 
 
 class Moment(NamedTuple):
-    """What is said of the window that ends at a moment."""
+    """Result for the window that ends at a moment."""
 
     end_s: float
     """Seconds from the first sample of the stream to the end of the window."""
     probabilities: Float[np.ndarray, " classes"] | None
     """Of each class; None where the window cannot be used."""
     problem: str | None = None
-    """Why it cannot be."""
+    """Reason why it cannot be."""
 
 
 class StreamingClassifier:
-    """What a classifier says of each window of a stream, once its last sample has come.
+    """Predictions for each window of a stream, once its last sample has come.
 
     A result comes every `hop_s`, the first after `window_s`; the first window that lies behind what
     has happened is full `window_s + hop_s` after it at the latest, plus the time of one
     classification. Each window is filtered and normalised by itself: what is said of it does not
-    hang on the pieces, nor on what came before.
+    depend on the pieces, nor on what came before.
     """
 
     def __init__(

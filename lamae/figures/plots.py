@@ -52,7 +52,7 @@ STYLE: dict[Any, Any] = {
     "text.color": INK,
     "text.parse_math": False,
 }
-"""What every figure is drawn with, by `matplotlib.rc_context`."""
+"""Style of every figure, by `matplotlib.rc_context`."""
 
 _LOSSES = MappingProxyType({"train/loss": "training", "val/loss": "validation"})
 _TRACES = MappingProxyType({"recorded": (INK, 0.9), "reconstructed": (COLOURS[0], 1.4)})

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.figures.plots import ecg_paper
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import Mask, valid_patches
+from lamae.model.masking import Mask
+from lamae.model.recorded import recorded_parts
 
 SECONDS = 10.0
-"""How much of a recording is drawn."""
+"""Length of a recording that is drawn."""
 
 
 def reconstruction_figure(
@@ -38,19 +39,15 @@ def reconstruction_figure(
     """
     size = model.settings.encoder.patch_size
     signal = torch.from_numpy(prepared.signal)[None].to(device)
-    present = torch.from_numpy(prepared.present)[None].to(device)
-    patches = preprocessor.samples // size
-    recorded = torch.tensor([prepared.samples])
-    valid = valid_patches(recorded, patches=patches, patch_size=size)
-    mask = mask.to(device)
+    recorded = recorded_parts(
+        torch.from_numpy(prepared.present)[None],
+        torch.tensor([prepared.samples]),
+        patches=preprocessor.samples // size,
+        patch_size=size,
+    )
     with torch.no_grad():
         found = model(
-            signal,
-            preprocessor.leads,
-            visible=mask.visible,
-            seen=mask.seen,
-            present=present,
-            valid=None if valid.all() else valid.to(device),
+            signal, preprocessor.leads, mask=mask.to(device), recorded=recorded.to(device)
         )
         drawn = model.signal_from(found.patches.float(), signal).cpu()
     shown = prepared.present[:, None] & (np.arange(preprocessor.samples) < prepared.samples)

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
+
+from lamae.model.recorded import Recorded
 
 AMPLITUDES = 5
 """Numbers for each lead."""
@@ -25,19 +27,9 @@ class Scaled(NamedTuple):
     lead."""
 
 
-def without_scale(
-    signal: Float[Tensor, "b l samples"],
-    present: Bool[Tensor, "b l"] | None,
-    valid: Bool[Tensor, "b n"] | None,
-) -> Scaled:
-    """Part recordings in mV into shape and scale.
-
-    Args:
-        signal: in mV, zeros in absent leads and in padding.
-        present: False for a lead that a recording lacks; all present without it.
-        valid: False for a patch of padding; all valid without it.
-    """
-    counted = _counted(signal, present, valid)
+def without_scale(signal: Float[Tensor, "b l samples"], recorded: Recorded) -> Scaled:
+    """Part recordings in mV, with zeros in absent leads and padding, into shape and scale."""
+    counted = _counted(signal, recorded)
     counts = counted.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     mean = (signal * counted).sum(dim=(1, 2), keepdim=True) / counts
     centred = (signal - mean) * counted
@@ -46,14 +38,14 @@ def without_scale(
     return Scaled(centred / deviation, _amplitudes(centred, counted, deviation))
 
 
-def _counted(signal: Tensor, present: Tensor | None, valid: Tensor | None) -> Tensor:
+def _counted(signal: Tensor, recorded: Recorded) -> Tensor:
     """Return 1 for each recorded sample of a lead that is there, else 0."""
     counted = torch.ones_like(signal)
-    if present is not None:
-        counted = counted * present[..., None]
-    if valid is not None:
-        size = signal.shape[-1] // valid.shape[-1]
-        counted = counted * repeat(valid, "b n -> b 1 (n p)", p=size)
+    if recorded.present is not None:
+        counted = counted * recorded.present[..., None]
+    if recorded.valid is not None:
+        size = signal.shape[-1] // recorded.valid.shape[-1]
+        counted = counted * repeat(recorded.valid, "b n -> b 1 (n p)", p=size)
     return counted
 
 

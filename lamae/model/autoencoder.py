@@ -4,124 +4,48 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Int
+from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lamae.ecg.leads import LEADS
-from lamae.model.amplitudes import AMPLITUDES
+from lamae.model.decoder import Decoded, Decoder
 from lamae.model.encoder import Encoder, Latents
 from lamae.model.feature_targets import FeatureTargets
-from lamae.model.layers import Transformer, attended, initialise, rows_of_leads, sincos_positions
 from lamae.model.lead_alignment import misalignment
 from lamae.model.limb_algebra import limb_inconsistency
-from lamae.model.masking import counted_patches, hidden_patches, valid_tokens
-from lamae.model.pooling import mean_over_patches
-from lamae.model.settings import AutoencoderSettings, DecoderSettings, EncoderSettings
+from lamae.model.masking import Mask, counted_patches, hidden_patches, mean_by_patches
+from lamae.model.recorded import WHOLE, Recorded
+from lamae.model.settings import AutoencoderSettings
+
+
+class Loss(NamedTuple):
+    """Comparison of a reconstruction with the recording."""
+
+    total: Float[Tensor, ""]
+    """The number to minimise: `error`, and the penalties that the settings ask for."""
+    error: Float[Tensor, ""]
+    """Mean squared error over the hidden patches that count: recorded, of leads present."""
+    hidden: Bool[Tensor, "b l n"]
+    """True where the encoder did not see the patch."""
 
 
 class Reconstruction(NamedTuple):
-    """What the autoencoder makes of a batch."""
+    """A batch as the autoencoder reconstructs it."""
 
     loss: Float[Tensor, ""]
-    """What is minimised: `error`, and the penalties that the settings ask for."""
+    """The number to minimise: `error`, and the penalties that the settings ask for."""
     patches: Float[Tensor, "b l n p"]
     """Prediction in the units of the target, for every patch."""
     hidden: Bool[Tensor, "b l n"]
     """True where the encoder did not see the patch."""
     latents: Latents
-    """What the encoder made of the visible patches."""
+    """Tokens and embedding of the visible patches."""
     error: Float[Tensor, ""]
     """Mean squared error over the hidden patches that count: recorded, of leads present."""
 
 
-class Decoder(nn.Module):
-    """Predict every patch from the latents of the visible ones."""
-
-    def __init__(self, settings: DecoderSettings, encoder: EncoderSettings) -> None:
-        """Build a decoder for the latents of an encoder."""
-        super().__init__()
-        self.settings = settings
-        width = settings.width
-        self.project = nn.Linear(encoder.width, width)
-        self.from_embedding = nn.Linear(encoder.width, width)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02)
-        self.lead_embedding = nn.Parameter(torch.randn(len(LEADS), width))
-        self.transformer = Transformer(width=width, depth=settings.depth, heads=settings.heads)
-        self.norm = nn.LayerNorm(width)
-        self.predict = nn.Linear(width, encoder.patch_size)
-        self.apply(initialise)
-        self.transformer.attend_to_alike()
-        nn.init.zeros_(self.from_embedding.weight)
-
-    def forward(
-        self,
-        latents: Latents,
-        leads: Sequence[str],
-        patches: int,
-        *,
-        visible: Int[Tensor, "b s v"],
-        seen: Int[Tensor, "b s"] | None,
-        present: Bool[Tensor, "b l"] | None,
-        valid: Bool[Tensor, "b n"] | None,
-        decoded: Int[Tensor, "b l k"] | None = None,
-    ) -> Float[Tensor, "b l k d"]:
-        """Return a token for each patch of each lead, or for each decoded one.
-
-        Those that are neither visible nor decoded then cost nothing.
-        """
-        tokens = self._place(latents, leads, visible, seen, patches)
-        kept = None if decoded is None else torch.cat([visible, decoded], dim=2)
-        if kept is not None:
-            where = repeat(kept, "b l k -> b l k d", d=tokens.shape[-1])
-            tokens = torch.cat([tokens[:, :, :1], tokens[:, :, 1:].gather(2, where)], dim=2)
-        recorded = valid_tokens(kept, valid, leads=len(leads))
-        if self.settings.attends == "all":
-            sees = attended(recorded, present, tokens=tokens.shape[2])
-            tokens = self.transformer.all_leads(tokens, sees)
-        else:
-            sees = attended(recorded, None, tokens=tokens.shape[2])
-            tokens = self.transformer.each_lead(tokens, sees)
-        first = 1 if decoded is None else 1 + visible.shape[2]
-        return self.norm(tokens[:, :, first:])
-
-    def _place(
-        self,
-        latents: Latents,
-        leads: Sequence[str],
-        visible: Tensor,
-        seen: Tensor | None,
-        patches: int,
-    ) -> Float[Tensor, "b l t d"]:
-        """Put the latents where their patches are, mask tokens elsewhere, CLS in front.
-
-        The embedding of the whole recording enters through CLS, at zero weight to begin with:
-        so pooling over leads is learnt in pretraining, and step 0 is the independent autoencoder.
-        Where leads are kept apart, that of the lead alone enters.
-        """
-        tokens = self.project(latents.tokens)
-        b, s, _, d = tokens.shape
-        grid = repeat(self.mask_token, "d -> b s n d", b=b, s=s, n=patches).to(tokens.dtype)
-        where = repeat(visible, "b s v -> b s v d", d=d)
-        grid = grid.scatter(2, where, tokens[:, :, 1:])
-        cls, own = tokens[:, :, :1], latents.lead_embeddings
-        if own is not None:
-            cls = cls + self.from_embedding(own)[:, :, None]
-        if seen is not None:
-            shape = {"b": b, "l": len(leads)}
-            unseen = repeat(self.mask_token, "d -> b l t d", t=patches + 1, **shape).to(cls.dtype)
-            where = repeat(seen, "b s -> b s t d", t=patches + 1, d=d)
-            every = unseen.scatter(1, where, torch.cat([cls, grid], dim=2))
-            cls, grid = every[:, :, :1], every[:, :, 1:]
-        grid = grid + sincos_positions(patches, d, device=tokens.device)
-        grid = grid + rows_of_leads(self.lead_embedding, leads)[:, None]
-        if own is None:
-            cls = cls + self.from_embedding(latents.embedding)[:, None, None]
-        return torch.cat([cls, grid], dim=2)
-
-
 class LAMAE(nn.Module):
-    """Latent attention masked autoencoder (arXiv 2603.26475; settings from docs/design.md)."""
+    """Latent attention masked autoencoder (arXiv 2603.26475; docs/explanation/lamae.md)."""
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         """Build an autoencoder with random weights."""
@@ -133,6 +57,7 @@ class LAMAE(nn.Module):
         if settings.features.wanted:
             self.features = FeatureTargets(
                 settings.features,
+                window=settings.encoder.patch_size,
                 encoder_width=settings.encoder.width,
                 decoder_width=settings.decoder.width,
             )
@@ -142,11 +67,8 @@ class LAMAE(nn.Module):
         signal: Float[Tensor, "b l samples"],
         leads: Sequence[str],
         *,
-        visible: Int[Tensor, "b s v"],
-        seen: Int[Tensor, "b s"] | None = None,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        decoded: Int[Tensor, "b l k"] | None = None,
+        mask: Mask,
+        recorded: Recorded = WHOLE,
         alignment_share: Float[Tensor, ""] | None = None,
     ) -> Reconstruction:
         """Reconstruct the hidden patches of `signal` from its visible ones.
@@ -154,120 +76,84 @@ class LAMAE(nn.Module):
         Args:
             signal: normalised by the model's preprocessor; whole patches.
             leads: canonical names of the rows of `signal`.
-            visible: numbers of the patches that the encoder sees, for each lead it sees.
-            seen: rows of the leads that the encoder sees; all without it.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: False for a patch of padding; all valid without it.
-            decoded: numbers of the hidden patches to decode, for each lead; all without it.
+            mask: patches that the encoder sees, and those to decode.
+            recorded: leads and patches that count; the others are absent or padding.
             alignment_share: share of alignment_weight at this step; all of it without.
         """
-        latents = self.encoder(
-            signal, leads, visible=visible, seen=seen, present=present, valid=valid
-        )
-        target = self.target(signal)
-        tokens = self.decoder(
-            latents,
+        latents = self.encoder(signal, leads, mask=mask, recorded=recorded)
+        patches = signal.shape[-1] // self.settings.encoder.patch_size
+        decoded = self.decoder(latents, leads, patches, mask=mask, recorded=recorded)
+        loss = self.loss(
+            signal,
             leads,
-            target.shape[2],
-            visible=visible,
-            seen=seen,
-            present=present,
-            valid=valid,
-            decoded=decoded,
+            latents,
+            decoded,
+            mask=mask,
+            recorded=recorded,
+            alignment_share=alignment_share,
         )
-        predicted = self.decoder.predict(tokens)
-        if decoded is not None:
-            where = repeat(decoded, "b l k -> b l k p", p=target.shape[-1])
-            predicted = torch.zeros_like(target, dtype=predicted.dtype).scatter(2, where, predicted)
-        hidden = hidden_patches(visible, target.shape[2], leads=len(leads), seen=seen)
-        counted = counted_patches(hidden, present=present, valid=valid, decoded=decoded)
-        difference = predicted.float() - target
+        return Reconstruction(loss.total, decoded.patches, loss.hidden, latents, loss.error)
+
+    def loss(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        leads: Sequence[str],
+        latents: Latents,
+        decoded: Decoded,
+        *,
+        mask: Mask,
+        recorded: Recorded = WHOLE,
+        alignment_share: Float[Tensor, ""] | None = None,
+    ) -> Loss:
+        """Compare decoded patches with those of the signal; arguments are those of `forward`."""
+        target = self.target(signal)
+        hidden = hidden_patches(mask, leads=len(leads), patches=target.shape[2])
+        counted = counted_patches(hidden, recorded, mask.decoded)
+        difference = decoded.patches.float() - target
         squares = difference.square().mean(dim=-1)
         error = (squares * counted).sum() / counted.sum().clamp(min=1)
-        penalties = self._penalties(
-            latents, difference, signal, leads, counted=counted, alignment_share=alignment_share
+        penalties = mean_by_patches(
+            self._alignment(latents, alignment_share)
+            + self._inconsistency(difference, signal, leads, counted),
+            counted,
         )
         if self.features is not None:
-            errors = self._feature_errors(
-                latents, tokens, signal, seen, present, valid, decoded, counted=counted
+            scaled = self.encoder.scaled(signal, recorded)
+            penalties = penalties + self.features.penalty(
+                latents, decoded, scaled, mask=mask, recorded=recorded, counted=counted
             )
-            penalties = penalties + _by_patches(errors, counted)
-        return Reconstruction(error + penalties, predicted, hidden, latents, error)
+        return Loss(error + penalties, error, hidden)
 
-    def _feature_errors(
+    def _alignment(self, latents: Latents, share: Float[Tensor, ""] | None) -> Float[Tensor, " b"]:
+        """Return for each recording what the alignment of its leads adds to the loss."""
+        if self.settings.encoder.method != "alignment":
+            return torch.zeros(len(latents.tokens), device=latents.tokens.device)
+        aligned = self.settings.alignment_weight * misalignment(latents)
+        return aligned if share is None else share * aligned
+
+    def _inconsistency(
         self,
-        latents: Latents,
-        tokens: Float[Tensor, "b l k d"],
+        difference: Float[Tensor, "b l n p"],
         signal: Float[Tensor, "b l samples"],
-        seen: Tensor | None,
-        present: Tensor | None,
-        valid: Tensor | None,
-        decoded: Tensor | None,
-        *,
+        leads: Sequence[str],
         counted: Bool[Tensor, "b l n"],
     ) -> Float[Tensor, " b"]:
-        """Return for each recording what its features add to the loss."""
-        features = self.features
-        assert features is not None
-        settings = features.settings
-        scaled, amplitudes = self.encoder.scaled(signal, present, valid)
-        if amplitudes is None:
-            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
-        targets = features(scaled, amplitudes, valid, window=self.settings.encoder.patch_size)
-        errors = torch.zeros(len(signal), device=signal.device)
-        if settings.patch_weight:
-            counts = counted if decoded is None else counted.gather(2, decoded)
-            found = features.patch_error(tokens, targets, where=decoded, counted=counts)
-            errors = errors + settings.patch_weight * found
-        if settings.lead_weight:
-            of_leads, there = targets.leads, present
-            if there is None:
-                there = torch.ones(of_leads.shape[:2], dtype=torch.bool, device=signal.device)
-            if seen is not None:
-                there = there.gather(1, seen)
-                of_leads = of_leads.gather(1, repeat(seen, "b s -> b s g", g=of_leads.shape[-1]))
-            found = features.lead_error(
-                mean_over_patches(latents), targets._replace(leads=of_leads), counted=there
-            )
-            errors = errors + settings.lead_weight * found
-        return errors
+        """Return for each recording what its departure from limb algebra adds to the loss."""
+        settings = self.settings
+        if not settings.einthoven_weight:
+            return torch.zeros(len(signal), device=signal.device)
+        if settings.norm_target:
+            difference = difference * self._patch_statistics(self.patches(signal))[1]
+        unlawful = limb_inconsistency(difference, leads, counted=counted)
+        return settings.einthoven_weight * unlawful
 
     @torch.no_grad()
     def set_statistics(
         self, signal: Float[Tensor, "b l samples"], present: Bool[Tensor, "b l"] | None
     ) -> None:
-        """Set what the targets are normalised by, from some whole recordings."""
-        if self.features is None:
-            return
-        scaled, amplitudes = self.encoder.scaled(signal, present, None)
-        if amplitudes is None:
-            amplitudes = signal.new_zeros(*signal.shape[:2], AMPLITUDES)
-        self.features.set_statistics(
-            scaled, amplitudes, present, window=self.settings.encoder.patch_size
-        )
-
-    def _penalties(
-        self,
-        latents: Latents,
-        difference: Float[Tensor, "b l n p"],
-        signal: Float[Tensor, "b l samples"],
-        leads: Sequence[str],
-        *,
-        counted: Bool[Tensor, "b l n"],
-        alignment_share: Float[Tensor, ""] | None,
-    ) -> Float[Tensor, ""]:
-        """Return what the settings add to the error; zero by default."""
-        settings = self.settings
-        each = torch.zeros(len(signal), device=signal.device)
-        if settings.encoder.method == "alignment":
-            aligned = settings.alignment_weight * misalignment(latents)
-            each = each + (aligned if alignment_share is None else alignment_share * aligned)
-        if settings.einthoven_weight:
-            if settings.norm_target:
-                difference = difference * self._patch_statistics(self.patches(signal))[1]
-            unlawful = limb_inconsistency(difference, leads, counted=counted)
-            each = each + settings.einthoven_weight * unlawful
-        return _by_patches(each, counted)
+        """Set the statistics that targets are normalised by, from some whole recordings."""
+        if self.features is not None:
+            self.features.set_statistics(self.encoder.scaled(signal, Recorded(present)), present)
 
     def patches(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, "b l n p"]:
         """Cut a signal into patches."""
@@ -302,8 +188,3 @@ class LAMAE(nn.Module):
     def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
         variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
         return mean, (variance + 1e-6).sqrt()
-
-
-def _by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
-    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
-    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()

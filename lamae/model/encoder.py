@@ -9,19 +9,20 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.amplitudes import AMPLITUDES, without_scale
 from lamae.model.layers import Transformer, attended, initialise, rows_of_leads, sincos_positions
-from lamae.model.masking import valid_tokens
+from lamae.model.masking import Mask, valid_tokens
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import EncoderSettings
 
 
 class Latents(NamedTuple):
-    """What the encoder makes of a batch; of leads, those it was shown."""
+    """A batch as the encoder leaves it; of leads, those it was shown."""
 
     tokens: Float[Tensor, "b l t d"]
     """For each lead its CLS token, then its visible patches, after all blocks."""
@@ -30,7 +31,7 @@ class Latents(NamedTuple):
     lead_weights: Float[Tensor, "b l"]
     """Share of each lead in the embedding; they sum to one, and an absent lead has zero."""
     lead_embeddings: Float[Tensor, "b l d"] | None = None
-    """Where leads are kept apart, one vector for each, of which the embedding is the mean."""
+    """One vector for each lead where leads are kept apart; the embedding is their mean."""
     valid: Bool[Tensor, "b l t"] | None = None
     """False for the token of a patch of padding; None where there is none."""
     amplitudes: Float[Tensor, "b l a"] | None = None
@@ -119,31 +120,29 @@ class Encoder(nn.Module):
         signal: Float[Tensor, "b l samples"],
         leads: Sequence[str],
         *,
-        visible: Int[Tensor, "b s v"] | None = None,
-        seen: Int[Tensor, "b s"] | None = None,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
+        mask: Mask | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Latents:
         """Encode the visible patches of any leads in any order.
 
         Args:
             signal: normalised by the model's preprocessor; whole patches.
             leads: canonical names of the rows of `signal`.
-            visible: numbers of the patches to encode; all without it.
-            seen: rows of the leads to encode; all without it.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: False for a patch of padding, which nothing attends to; all valid without it.
+            mask: patches and leads to encode; all without it.
+            recorded: leads and patches of the recordings; nothing attends to the others.
 
         Raises InputError where the signal does not fit the leads or the patch size.
         """
         self._check(signal, leads)
-        signal, amplitudes = self.scaled(signal, present, valid)
+        visible, seen = (mask.visible, mask.seen) if mask else (None, None)
+        signal, amplitudes = self.scaled(signal, recorded)
         tokens = self._embed(signal, leads, visible, seen)
+        present = recorded.present
         if seen is not None:
             present = None if present is None else present.gather(1, seen)
             if amplitudes is not None:
                 amplitudes = amplitudes.gather(1, repeat(seen, "b s -> b s a", a=AMPLITUDES))
-        valid = valid_tokens(visible, valid, leads=tokens.shape[1])
+        valid = valid_tokens(visible, recorded.valid, leads=tokens.shape[1])
         of_lead = attended(valid, None, tokens=tokens.shape[2])
         of_recording = attended(valid, present, tokens=tokens.shape[2])
         tokens = self.joint.all_leads(tokens, of_recording)
@@ -156,15 +155,12 @@ class Encoder(nn.Module):
         return Latents(tokens, embedding, lead_weights, valid=of_lead, amplitudes=amplitudes)
 
     def scaled(
-        self,
-        signal: Float[Tensor, "b l samples"],
-        present: Bool[Tensor, "b l"] | None,
-        valid: Bool[Tensor, "b n"] | None,
+        self, signal: Float[Tensor, "b l samples"], recorded: Recorded
     ) -> tuple[Float[Tensor, "b l samples"], Float[Tensor, "b l a"] | None]:
         """Return the signal as the patches see it, and amplitudes where mV are read."""
         if not self.settings.millivolts:
             return signal, None
-        return without_scale(signal, present, valid)
+        return without_scale(signal, recorded)
 
     def _pool_each_lead(
         self, tokens: Float[Tensor, "b l t d"], sees: Tensor | None, present: Tensor | None
@@ -186,7 +182,9 @@ class Encoder(nn.Module):
         b, _, n, p = patches.shape
         if seen is not None:
             patches = patches.gather(1, repeat(seen, "b s -> b s n p", n=n, p=p))
-        positions = sincos_positions(n, self.settings.width, device=signal.device)
+        positions = sincos_positions(
+            n, self.settings.width, device=signal.device, base=self.settings.position_base
+        )
         if visible is None:
             tokens = self.embed(patches) + positions
         else:

@@ -14,14 +14,19 @@ from torch import Tensor, nn
 from lamae.ecg.leads import lead_number
 
 
-def sincos_positions(count: int, width: int, *, device: torch.device) -> Float[Tensor, "n d"]:
+def sincos_positions(
+    count: int, width: int, *, device: torch.device, base: float = 10_000.0
+) -> Float[Tensor, "n d"]:
     """Return fixed sine-cosine positions 0..count-1 at full amplitude (Vaswani et al. 2017).
+
+    Periods rise from 2 pi to that times `base`; of so many positions as `base`, neighbours differ
+    in most of their numbers, where at 10,000 they are nearly alike.
 
     Learned positions that start small leave a masked autoencoder on its plateau for thousands of
     steps; these do not.
     """
     half = width // 2
-    rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
+    rates = torch.exp(torch.arange(half, device=device) * (-math.log(base) / half))
     angles = torch.arange(count, device=device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 

@@ -1,4 +1,4 @@
-"""What algebra knows of limb leads: III = II - I and Goldberger's equations, on patches.
+"""Algebra of limb leads on patches: III = II - I, and Goldberger's equations.
 
 They hold in the units of a model where one scale and one offset serve all leads of a recording:
 for the normalisations `record` and `none`, not for `lead`.

@@ -1,18 +1,22 @@
-"""Which patches an encoder sees: a fixed count for each kind of mask, so that shapes are static."""
+"""Masks: the patches that an encoder sees, a fixed count for each kind, so that shapes are static.
+
+`visible` is MAE's ids_keep, kept in rising order instead of its ids_restore; `hidden` is its mask.
+"""
 
 from typing import NamedTuple
 
 import torch
 from einops import repeat
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lamae.errors import InputError
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import MaskingSettings, MaskKind
 
 
 class Mask(NamedTuple):
-    """What the encoder sees of a batch."""
+    """Patches of a batch that the encoder sees, and those of the others that are decoded."""
 
     visible: Int[Tensor, "b s v"]
     """For each lead that is seen, the numbers of its visible patches, rising."""
@@ -61,8 +65,7 @@ def draw_mask(
     mask_ratio: float,
     generator: torch.Generator,
     rows: Int[Tensor, " b"] | None = None,
-    present: Bool[Tensor, "b l"] | None = None,
-    valid: Bool[Tensor, "b n"] | None = None,
+    recorded: Recorded = WHOLE,
     decode_share: float = 1.0,
 ) -> Mask:
     """Draw the masks of a batch; how much is seen depends on kind, leads, patches and ratio alone.
@@ -70,25 +73,28 @@ def draw_mask(
     Args:
         kind: what is hidden together.
         batch: recordings.
-        rows: those whose masks are wanted, by default all; theirs are the same without the others.
+        rows: recordings to return, all by default; a mask does not depend on which are asked for.
         leads: rows of the signal.
         patches: patches of each lead.
         mask_ratio: share to hide, of the patches or of the leads.
         generator: decides the draw, which uses as many numbers whatever is absent or padding.
-        present: False for a lead that a recording lacks, which is hidden before any other.
-        valid: False for a patch of padding, which is visible only where a count must be filled.
+        recorded: of those rows. An absent lead is hidden before any other; a patch of padding is
+            visible only where a count must be filled, as the same share of valid ones is visible.
         decode_share: share of the hidden patches that is decoded; whole leads always are.
 
     Raises InputError where leads are to be hidden and there is only one.
     """
     if kind == "lead":
-        seen = _draw_seen(batch, leads, mask_ratio, generator, rows, present)
+        seen = _draw_seen(batch, leads, mask_ratio, generator, rows, recorded.present)
         every = torch.arange(patches).expand(*seen.shape, patches)
         return Mask(every, seen)
     rows_drawn = 1 if kind == "tube" else leads
-    order = _draw_order(
-        batch, rows_drawn, patches, mask_ratio, generator=generator, rows=rows, valid=valid
-    ).expand(-1, leads, -1)
+    drawn = torch.rand(batch, rows_drawn, patches, generator=generator)
+    if rows is not None:
+        drawn = drawn[rows]
+    if recorded.valid is not None:
+        drawn = _padding_as_filler(drawn, recorded.valid[:, None], mask_ratio)
+    order = drawn.argsort(dim=-1).expand(-1, leads, -1)  # visible first, padding never at the end
     count = visible_count(patches, mask_ratio)
     visible = order[..., :count].sort(dim=-1).values
     if decode_share == 1:
@@ -97,69 +103,22 @@ def draw_mask(
     return Mask(visible, decoded=decoded.sort(dim=-1).values)
 
 
-def draw_visible(
-    batch: int,
-    leads: int,
-    patches: int,
-    *,
-    mask_ratio: float,
-    generator: torch.Generator,
-    rows: Int[Tensor, " b"] | None = None,
-    valid: Bool[Tensor, "b n"] | None = None,
-) -> Int[Tensor, "b l v"]:
-    """Draw the visible patches of each lead, independently and in equal number.
-
-    With `rows`, those of some recordings are returned. Of a recording with padding, the same share
-    of its valid patches is visible, and padding fills the rest of the count.
-    """
-    order = _draw_order(
-        batch, leads, patches, mask_ratio, generator=generator, rows=rows, valid=valid
-    )
-    return order[..., : visible_count(patches, mask_ratio)].sort(dim=-1).values
-
-
-def _draw_order(
-    batch: int,
-    leads: int,
-    patches: int,
-    mask_ratio: float,
-    *,
-    generator: torch.Generator,
-    rows: Tensor | None,
-    valid: Tensor | None,
-) -> Int[Tensor, "b l n"]:
-    """Return the patches of each lead at random: visible ones first, padding never at the end."""
-    order = torch.rand(batch, leads, patches, generator=generator)
-    if rows is not None:
-        order = order[rows]
-    if valid is not None:
-        order = _padding_as_filler(order, valid[:, None], mask_ratio)
-    return order.argsort(dim=-1)
-
-
-def hidden_patches(
-    visible: Int[Tensor, "b s v"],
-    patches: int,
-    *,
-    leads: int | None = None,
-    seen: Int[Tensor, "b s"] | None = None,
-) -> Bool[Tensor, "b l n"]:
-    """Return True where a patch is not among the visible ones; `leads` is needed with `seen`."""
+def hidden_patches(mask: Mask, *, leads: int, patches: int) -> Bool[Tensor, "b l n"]:
+    """Return True where a patch is not among the visible ones."""
+    visible, seen = mask.visible, mask.seen
     hidden = torch.ones(*visible.shape[:2], patches, dtype=torch.bool, device=visible.device)
     hidden = hidden.scatter(-1, visible, torch.zeros_like(visible, dtype=torch.bool))
     if seen is None:
         return hidden
     everything = torch.ones(
-        visible.shape[0], leads or 0, patches, dtype=torch.bool, device=visible.device
+        visible.shape[0], leads, patches, dtype=torch.bool, device=visible.device
     )
     return everything.scatter(1, repeat(seen, "b s -> b s n", n=patches), hidden)
 
 
 def counted_patches(
     hidden: Bool[Tensor, "b l n"],
-    *,
-    present: Bool[Tensor, "b l"] | None,
-    valid: Bool[Tensor, "b n"] | None,
+    recorded: Recorded,
     decoded: Int[Tensor, "b l k"] | None = None,
 ) -> Bool[Tensor, "b l n"]:
     """Return the patches that enter the loss: hidden, in a lead that is present, and recorded.
@@ -171,22 +130,14 @@ def counted_patches(
     """
     if decoded is not None:
         hidden = torch.zeros_like(hidden).scatter(-1, decoded, True)
-    counted = hidden if present is None else hidden & present[..., None]
-    return counted if valid is None else counted & valid[:, None]
+    if recorded.present is not None:
+        hidden = hidden & recorded.present[..., None]
+    return hidden if recorded.valid is None else hidden & recorded.valid[:, None]
 
 
-def valid_patches(
-    samples: Int[Tensor, " b"], *, patches: int, patch_size: int
-) -> Bool[Tensor, "b n"]:
-    """Return True for each patch that was recorded to its last sample.
-
-    Args:
-        samples: recorded samples of each recording; zeros stand behind them.
-        patches: patches of a lead.
-        patch_size: samples in a patch.
-    """
-    ends = torch.arange(1, patches + 1, device=samples.device) * patch_size
-    return ends <= samples[:, None]
+def mean_by_patches(each: Float[Tensor, " b"], counted: Bool[Tensor, "b l n"]) -> Float[Tensor, ""]:
+    """Return the mean in which a recording counts by its patches, so that parts make up a batch."""
+    return (each * counted.sum(dim=(1, 2)) / counted.sum().clamp(min=1)).sum()
 
 
 def valid_tokens(

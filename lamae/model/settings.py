@@ -44,7 +44,7 @@ class EncoderSettings(TransformerSettings):
     """Size and parts of the encoder."""
 
     method: Method = "lamae"
-    """How leads meet in the encoder: independent, alignment, joint or lamae."""
+    """Meeting of leads in the encoder: independent, alignment, joint or lamae."""
     patch_size: int = Field(50, gt=0)
     """Samples in a patch."""
     width: int = Field(384, gt=0)
@@ -56,9 +56,12 @@ class EncoderSettings(TransformerSettings):
     latent_depth: int = Field(2, ge=0)
     """Blocks of latent attention across leads; other methods have as many more of their own."""
     stem: Literal["linear", "conv"] = "linear"
-    """How a patch becomes a token: one linear layer, or convolutions inside the patch first."""
+    """Way from a patch to a token: one linear layer, or convolutions inside the patch first."""
     lead_embedding: bool = False
     """Tell the encoder which lead it sees; without it the leads are a set. joint always does."""
+    position_base: float = Field(10_000.0, gt=1)
+    """Span of the periods of the positions, of the decoder's too; about the number of patches tells
+    neighbours apart from the start."""
     millivolts: bool = False
     """Read mV, with preprocess.normalisation none: recordings are z-scored here, and amplitudes
     stand beside the tokens."""
@@ -70,7 +73,7 @@ class EncoderSettings(TransformerSettings):
 
 
 class MaskingSettings(Settings):
-    """How often each kind of mask is drawn, as weights of any sum; one kind for a whole batch."""
+    """Weights of the kinds of masks, of any sum; one kind is drawn for a whole batch."""
 
     random: float = Field(1.0, ge=0)
     """Patches of each lead, independently of the other leads."""
@@ -112,13 +115,16 @@ class FeatureTargetSettings(Settings):
     """The features: shares of samples above levels of fixed kernels' responses."""
     patch_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of hidden patches, predicted by the decoder."""
+    token_weight: float = Field(0.0, ge=0)
+    """Weight in the loss of the features of visible patches, predicted from their own tokens, so
+    that means of tokens hold what untrained features would."""
     lead_weight: float = Field(0.0, ge=0)
     """Weight in the loss of the features of whole leads, predicted from the encoder's tokens."""
 
     @property
     def wanted(self) -> bool:
-        """Whether any of them is predicted."""
-        return self.patch_weight > 0 or self.lead_weight > 0
+        """True where any of them is predicted."""
+        return max(self.patch_weight, self.token_weight, self.lead_weight) > 0
 
 
 class DecoderSettings(TransformerSettings):
@@ -134,6 +140,9 @@ class DecoderSettings(TransformerSettings):
     """Draw each lead from its own latents, as ST-MEM does, or from those of all leads.
 
     With `all`, leads meet in the decoder, whatever the method of the encoder."""
+    lead_scale: float = Field(1.0, gt=0)
+    """Deviation of the embedding of a lead's name at the start; a small one lets attention start on
+    the same time of all leads."""
 
 
 class AutoencoderSettings(Settings):

@@ -1,7 +1,7 @@
 """The folder of a run: attempts, checkpoints, checksums, logs.
 
 checksums.py   the checksums of a folder's files
-cores.py       how many cores this process may use
+cores.py       number of cores that this process may use
 run_folder.py  attempts and checkpoints of a run
 tracking.py    summary.json, metrics.jsonl, TensorBoard
 """

@@ -1,4 +1,4 @@
-"""A folder with the size and SHA-256 of each of its files, by which damage to any is found."""
+"""Checksums: the size and SHA-256 of each file of a folder, by which damage to any is found."""
 
 import hashlib
 import json
@@ -9,37 +9,39 @@ from typing import Any
 from lamae.errors import InputError
 from lamae.files import open_whole
 
-SEAL = "files.json"
-"""Names the files of a sealed folder, each with its bytes and SHA-256."""
+CHECKSUMS = "files.json"
+"""Names the files of a folder, each with its bytes and SHA-256."""
 
 
-def seal(folder: Path) -> None:
-    """Write the seal of all files that lie in a folder now."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != SEAL)
-    with open_whole(folder / SEAL) as file:
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of all files that lie in a folder now."""
+    names = sorted(
+        path.name for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS
+    )
+    with open_whole(folder / CHECKSUMS) as file:
         file.write(_as_bytes({name: _fingerprint(folder / name) for name in names}))
 
 
-def read_seal(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return `bytes` and `sha256` of each file of a folder that was sealed."""
-    found: dict[str, dict[str, Any]] = json.loads((folder / SEAL).read_bytes())
+def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return `bytes` and `sha256` of each file of a folder, as they were written."""
+    found: dict[str, dict[str, Any]] = json.loads((folder / CHECKSUMS).read_bytes())
     return found
 
 
 def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
-    """Name the first file of a folder that is not as it was sealed; None if all are.
+    """Name the first file of a folder that differs from its checksum; None if none does.
 
-    A file in `needs` must be under the seal; others that are not, as a model card, are let be.
+    A file in `needs` must have a checksum; others without one, such as a model card, may lie there.
     """
-    if not (folder / SEAL).is_file():
-        return f"no {SEAL}, which holds the sizes and SHA-256 of all files"
+    if not (folder / CHECKSUMS).is_file():
+        return f"no {CHECKSUMS}, which holds the sizes and SHA-256 of all files"
     try:
-        content = (folder / SEAL).read_bytes()
+        content = (folder / CHECKSUMS).read_bytes()
         entries = json.loads(content)
     except (ValueError, OSError) as error:
-        return f"file {SEAL}: {error}"
+        return f"file {CHECKSUMS}: {error}"
     if not isinstance(entries, dict) or _as_bytes(entries) != content:
-        return f"file {SEAL}: not as written"
+        return f"file {CHECKSUMS}: not as written"
     for name in (*needs, *entries):
         found = _difference(folder / name, entries.get(name))
         if found:
@@ -47,7 +49,7 @@ def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
     return None
 
 
-def check_sealed(folder: Path, *, needs: Sequence[str]) -> None:
+def verify_checksums(folder: Path, *, needs: Sequence[str]) -> None:
     """Raise InputError that names the damaged file of a folder, if one is."""
     found = damage(folder, needs=needs)
     if found:
@@ -56,13 +58,14 @@ def check_sealed(folder: Path, *, needs: Sequence[str]) -> None:
             value=found,
             expected="every file as it was written",
             remedy="Copy the folder again, or use another. If you trust it, as you may one of a "
-            "version of LAMAE that wrote no seal: lamae.runs.checksums.seal(folder).",
+            "version of LAMAE that wrote no checksums: "
+            "lamae.runs.checksums.write_checksums(folder).",
         )
 
 
 def _difference(path: Path, entry: Any) -> str | None:
     if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
-        return f"not in {SEAL}"
+        return f"not in {CHECKSUMS}"
     try:
         found = _fingerprint(path)
     except OSError as error:
@@ -81,5 +84,5 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 
 def _as_bytes(entries: dict[str, Any]) -> bytes:
-    """Write entries in the one way that a seal is written, so that any other bytes are damage."""
+    """Return checksums in the one form that is written, so that any other bytes are damage."""
     return (json.dumps(entries, indent=2) + "\n").encode()

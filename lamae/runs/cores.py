@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""Cores that this process may use."""
 
 import os
 

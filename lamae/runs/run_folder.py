@@ -20,7 +20,7 @@ STATE = "state.json"
 MODEL_FILES = (CONFIG, WEIGHTS, STATE)
 CHECKPOINT_FILES = (*MODEL_FILES, OPTIMIZER)
 MODEL_FOLDER = "model"
-"""Where a run keeps its final model."""
+"""Folder of a run's final model."""
 
 _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
@@ -119,7 +119,8 @@ def newest_intact(run_dir: Path) -> Path | None:
             value="; ".join(damaged),
             expected="an intact checkpoint",
             remedy="Copy one from a backup, or use another run_dir. If you trust one, as you may "
-            "that of a version of LAMAE that wrote no seal: lamae.runs.checksums.seal(folder).",
+            "that of a version of LAMAE that wrote no checksums: "
+            "lamae.runs.checksums.write_checksums(folder).",
         )
     return None
 

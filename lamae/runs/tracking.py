@@ -1,4 +1,4 @@
-"""What a run leaves behind: `summary.json`, and metrics as JSON lines, in TensorBoard, in wandb."""
+"""Records of a run: `summary.json`, and metrics as JSON lines, in TensorBoard, in wandb."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 class TrackingSettings(Settings):
-    """Where metrics go besides `metrics.jsonl` and TensorBoard."""
+    """Destinations of metrics besides `metrics.jsonl` and TensorBoard."""
 
     wandb_project: str | None = None
     """Project at wandb; null for none. WANDB_MODE=offline and its other variables are honoured."""

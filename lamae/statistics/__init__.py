@@ -1,12 +1,14 @@
 """Measures with honest intervals, in numpy alone.
 
-calibration.py         whether probabilities are frequencies
+calibration.py         distance of probabilities from frequencies
 challenge_metric.py    scores of the PhysioNet/CinC Challenges
 delong.py              variance of AUROC without resampling
-measure_intervals.py   the interval of any measure
+interval.py            a measure with its interval
+measure_intervals.py   intervals of any measure by the bootstrap over patients
 metrics.py             AUROC and average precision
 patient_resampling.py  resamples of patients
-probabilities.py       what logits stand for
+probabilities.py       probabilities of logits
+ranked_counts.py       records at or above each score
 score_intervals.py     intervals of both
 thresholds.py          thresholds from validation, and F, G, sensitivity at them
 """

@@ -1,4 +1,4 @@
-"""How far probabilities are from the share of positive records: Brier score, reliability, ECE.
+"""Distance of probabilities from the share of positive records: Brier score, reliability, ECE.
 
 A class without a positive or without a negative record has no value (NaN), as in
 `lamae.statistics.metrics`: it would only flatter a mean over classes.
@@ -32,23 +32,15 @@ class Reliability(NamedTuple):
     """Number of them."""
 
 
-def brier_score(
-    labels: Bool[np.ndarray, "records classes"],
-    probabilities: Shaped[np.ndarray, "records classes"],
-) -> Float[np.ndarray, " classes"]:
-    """Return mean((probability - label)^2) of each class (Brier, Monthly Weather Review 1950).
-
-    Raises InputError for what is no probability.
-    """
-    return weighted_brier_score(labels, probabilities, np.ones((1, len(labels))))[0]
-
-
 def weighted_brier_score(
     labels: Bool[np.ndarray, "records classes"],
     probabilities: Shaped[np.ndarray, "records classes"],
     weights: Shaped[np.ndarray, "resamples records"],
 ) -> Float[np.ndarray, "resamples classes"]:
-    """Return the Brier score of each class in each resample; `weights` as in `metrics`."""
+    """Return mean((probability - label)^2) of each class in each resample (Brier 1950).
+
+    `weights` as in `metrics`. Raises InputError for what is no probability.
+    """
     _check(labels, probabilities)
     amounts = weights.astype(np.float64)
     error = (probabilities.astype(np.float64) - labels) ** 2

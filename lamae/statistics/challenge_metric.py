@@ -42,7 +42,7 @@ EQUIVALENT_2020 = (
 
 
 class ChallengeWeights(NamedTuple):
-    """What each decision is worth for each label."""
+    """Worth of each decision for each label."""
 
     classes: tuple[frozenset[str], ...]
     """The equivalent SNOMED CT codes of each scored class."""
@@ -51,7 +51,7 @@ class ChallengeWeights(NamedTuple):
 
 
 class ChallengeScores(NamedTuple):
-    """What the official evaluation prints from decisions."""
+    """Numbers that the official evaluation prints from decisions."""
 
     score: float
     """The Challenge metric: 1 for all labels answered, 0 for sinus rhythm always."""
@@ -113,23 +113,6 @@ def scored_decisions(
     positive.
     """
     return decisions.astype(np.int64) @ _columns_of(columns, weights) > 0
-
-
-def scored_probabilities(
-    probabilities: Shaped[np.ndarray, "records columns"],
-    columns: Sequence[str],
-    weights: ChallengeWeights,
-) -> Float[np.ndarray, "records classes"]:
-    """Return probabilities of scored classes: the mean of equivalent columns, 0 without one."""
-    members = _columns_of(columns, weights).astype(np.float64)
-    return probabilities.astype(np.float64) @ (members / np.maximum(members.sum(axis=0), 1))
-
-
-def modified_confusion(
-    labels: Bool[np.ndarray, "records classes"], decisions: Bool[np.ndarray, "records classes"]
-) -> Float[np.ndarray, "classes classes"]:
-    """Return a_jk, true class j by decided class k, each record shared by its classes."""
-    return (labels / _number_of_classes(labels, decisions)).T @ decisions.astype(np.float64)
 
 
 def challenge_score(

@@ -31,8 +31,8 @@ from scipy.stats import norm, rankdata
 from scipy.stats import t as student_t
 
 from lamae.errors import InputError
+from lamae.statistics.interval import Interval
 from lamae.statistics.metrics import check_finite
-from lamae.statistics.score_intervals import Interval
 
 _ROUNDING = 1e-12
 

@@ -16,16 +16,16 @@ import numpy as np
 from jaxtyping import Bool
 
 from lamae.errors import InputError
-from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
-from lamae.statistics.score_intervals import (
+from lamae.statistics.interval import (
     Interval,
     check_request,
     shortfall_interval,
     symmetric_interval,
 )
+from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
 
 
-class StatisticIntervals(NamedTuple):
+class MeasureIntervals(NamedTuple):
     """Measures of all models on the same resamples of patients, without those left out."""
 
     models: dict[str, dict[str, Interval]]
@@ -38,7 +38,7 @@ class StatisticIntervals(NamedTuple):
     """Resamples drawn again because a class lost its positive or its negative records."""
 
 
-def bootstrap_statistics(
+def measure_intervals(
     statistics: Mapping[str, Statistic],
     labels: Bool[np.ndarray, "records classes"],
     patients: Sequence[str],
@@ -50,7 +50,7 @@ def bootstrap_statistics(
     level: float = 0.95,
     lowest: float = -np.inf,
     highest: float = np.inf,
-) -> StatisticIntervals:
+) -> MeasureIntervals:
     """Give any measures of models on the same records intervals, and so their differences.
 
     Args:
@@ -88,7 +88,7 @@ def bootstrap_statistics(
     between = partial(
         symmetric_interval, level=level, lowest=lowest - highest, highest=highest - lowest
     )
-    return StatisticIntervals(
+    return MeasureIntervals(
         models={
             model: {name: interval(draws[:, i]) for name, i in kept.items()}
             for model, draws in drawn.values.items()

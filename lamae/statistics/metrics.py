@@ -1,4 +1,4 @@
-"""How well scores rank positive above negative records: AUROC and average precision (AUPRC).
+"""Ranking of positive above negative records: AUROC and average precision (AUPRC).
 
 A class without a positive or without a negative record has neither; its value is NaN. Means over
 classes leave such a class out, and whoever reports a mean names it: to count it as 0 or 0.5 would
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from lamae.errors import InputError
+from lamae.statistics.ranked_counts import RankedCounts, ranked_counts
 
 
 class ClassScores(NamedTuple):
@@ -21,15 +22,6 @@ class ClassScores(NamedTuple):
     """Probability that a positive record outranks a negative one, ties counted half."""
     average_precision: Float[np.ndarray, "*resamples classes"]
     """Precision at each threshold, weighted by the recall gained there (no interpolation)."""
-
-
-class _Counts(NamedTuple):
-    """Records at or above each distinct score, from the highest score down."""
-
-    positive: np.ndarray
-    """True positives, (resamples, thresholds)."""
-    negative: np.ndarray
-    """False positives, (resamples, thresholds)."""
 
 
 def auroc(positive: Bool[np.ndarray, " records"], score: Shaped[np.ndarray, " records"]) -> float:
@@ -81,7 +73,7 @@ def weighted_class_scores(
     _check(labels, scores, weights)
     values = np.empty((2, len(weights), labels.shape[1]))
     for number in range(labels.shape[1]):
-        counts = _count(labels[:, number], scores[:, number], weights)
+        counts = ranked_counts(labels[:, number], scores[:, number], weights)
         undefined = (counts.positive[:, -1] == 0) | (counts.negative[:, -1] == 0)
         values[0, :, number] = np.where(undefined, np.nan, _auroc(counts))
         values[1, :, number] = np.where(undefined, np.nan, _average_precision(counts))
@@ -125,24 +117,14 @@ def check_finite(scores: Shaped[np.ndarray, "records columns"]) -> None:
         )
 
 
-def _count(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> _Counts:
-    order = np.argsort(score)[::-1]
-    ranked = score[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    sorted_weights = weights[:, order].astype(np.float64)
-    everyone = np.cumsum(sorted_weights, axis=1)[:, ends]
-    true_positives = np.cumsum(sorted_weights * positive[order], axis=1)[:, ends]
-    return _Counts(true_positives, everyone - true_positives)
-
-
-def _auroc(counts: _Counts) -> np.ndarray:
+def _auroc(counts: RankedCounts) -> np.ndarray:
     gained = np.diff(counts.negative, axis=1, prepend=0)
     outranking = counts.positive - np.diff(counts.positive, axis=1, prepend=0) / 2  # half of a tie
     pairs = counts.positive[:, -1] * counts.negative[:, -1]
     return (gained * outranking).sum(axis=1) / np.maximum(pairs, 1)
 
 
-def _average_precision(counts: _Counts) -> np.ndarray:
+def _average_precision(counts: RankedCounts) -> np.ndarray:
     gained = np.diff(counts.positive, axis=1, prepend=0)
     precision = counts.positive / np.maximum(counts.positive + counts.negative, 1)
     return (gained * precision).sum(axis=1) / np.maximum(counts.positive[:, -1], 1)

@@ -1,4 +1,4 @@
-"""What logits stand for."""
+"""Probabilities from logits."""
 
 import numpy as np
 from jaxtyping import Shaped

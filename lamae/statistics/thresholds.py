@@ -2,24 +2,24 @@
 
 A record is called positive for a class where its score is at or above the class's threshold. A
 threshold remembers its patients, and `decide` refuses them: a threshold chosen on the records it
-is judged on reports the best of many looks. Each class has a threshold of its own (Lipton et al.,
-ECML 2014) or all share one, as entries of the PhysioNet/CinC Challenge did.
+is evaluated on reports the best of many looks. Each class has a threshold of its own (Lipton et
+al., ECML 2014) or all share one, as entries of the PhysioNet/CinC Challenge did.
 
 A class without a positive or a negative record on validation gets no threshold (NaN), is never
 called positive, and is named in `left_out`. A measure without anything to count in it is NaN:
-sensitivity, F-beta and G-beta without a positive record, specificity without a negative record,
-positive predictive value without a positive decision. `lamae.statistics.metrics.macro` leaves NaN
-out.
+sensitivity, F-beta and G-beta without a positive record, specificity without a negative record.
+`lamae.statistics.metrics.macro` leaves NaN out.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from lamae.errors import InputError
 from lamae.statistics.metrics import check_finite, defined_classes, left_out
+from lamae.statistics.ranked_counts import ranked_counts
 
 _ROUNDING = 1e-12
 """So that 0.9 of 10 negative records are 9 of them."""
@@ -39,7 +39,7 @@ class Confusion(NamedTuple):
 
 
 Criterion = Callable[[Confusion], np.ndarray]
-"""What a threshold is chosen for: from counts at each candidate to the value to be highest."""
+"""Aim of a threshold: from counts at each candidate to the value to be highest."""
 
 
 class Thresholds(NamedTuple):
@@ -88,11 +88,6 @@ def sensitivity(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
 def specificity(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
     """Return TN / (TN + FP)."""
     return _ratio(counts.true_negative, counts.true_negative + counts.false_positive)
-
-
-def positive_predictive_value(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
-    """Return TP / (TP + FP), the precision."""
-    return _ratio(counts.true_positive, counts.true_positive + counts.false_positive)
 
 
 def f_beta(counts: Confusion, *, beta: float = 1.0) -> Float[np.ndarray, "*resamples classes"]:
@@ -199,7 +194,7 @@ def decide(
     if seen:
         raise InputError(
             "thresholds",
-            value=f"chosen on {len(seen)} of the patients they are to be judged on, e.g. {seen[0]}",
+            value=f"chosen on {len(seen)} of the patients they are to decide on, e.g. {seen[0]}",
             expected="other patients",
             remedy="Choose thresholds on the validation split.",
         )
@@ -208,19 +203,9 @@ def decide(
 
 def _counts_by_threshold(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, Confusion]:
     """Return candidates from infinity down, and the counts at each, (candidates,)."""
-    order = np.argsort(score)[::-1]
-    ranked = score[order].astype(np.float64)
-    ends: Int[np.ndarray, " thresholds"] = np.append(
-        np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1
-    )
-    called = np.append(0, ends + 1)
-    true_positive = np.append(0, np.cumsum(positive[order])[ends]).astype(np.float64)
-    false_positive = called - true_positive
-    positives, negatives = true_positive[-1], false_positive[-1]
-    counts = Confusion(
-        true_positive, false_positive, positives - true_positive, negatives - false_positive
-    )
-    return np.append(np.inf, ranked[ends]), counts
+    candidates, true, false = ranked_counts(positive, score).from_none()
+    counts = Confusion(true[0], false[0], true[0, -1] - true[0], false[0, -1] - false[0])
+    return candidates, counts
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

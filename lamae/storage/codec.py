@@ -29,7 +29,7 @@ MAX_BYTES = 2**31 - 33
 _EQUATIONS = MappingProxyType(
     {"III": ((1,), (0,)), "aVR": ((), (2, 3)), "aVL": ((0,), (3,)), "aVF": ((1,), (2,))}
 )
-"""Which of I, II, I/2, II/2 add to a derived lead, and which subtract; halves are rounded down."""
+"""Terms I, II, I/2, II/2 that add to a derived lead, and that subtract; halves are rounded down."""
 
 _ITEM_BYTES = 2
 _MAGNITUDE = 0x7FFF
@@ -47,7 +47,7 @@ _MAX_BLOCK_BYTES = 2**18  # fits into a core's cache; LZ4 gives up on blocks of 
 
 
 class _Plan(NamedTuple):
-    """How each row is predicted."""
+    """Prediction of each row."""
 
     continued: tuple[slice, ...]
     """Adjacent rows that are each predicted by their own previous sample."""

@@ -81,7 +81,7 @@ class Index:
 
     @cached_property
     def lead_ends(self) -> np.ndarray:
-        """Where the leads of each row end in `gains` and `baselines`, (rows,)."""
+        """Ends of the leads of each row in `gains` and `baselines`, (rows,)."""
         return np.cumsum(self.lead_counts)
 
     @cached_property

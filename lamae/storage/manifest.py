@@ -27,7 +27,7 @@ class _IndexFile(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What a corpus needs of its manifest."""
+    """Entries of a manifest that a corpus needs."""
 
     shards: list[_ShardFile]
     index: _IndexFile | None = None

@@ -27,7 +27,7 @@ from lamae.storage.codec import decode_digital, encode_digital
 SPLITS = ("train", "val", "test")
 
 Codec = Literal["ecg", "npy"]
-"""How signals are stored: `ecg` by lamae/storage/codec.py, `npy` as numpy writes them."""
+"""Form of stored signals: `ecg` by lamae/storage/codec.py, `npy` as numpy writes them."""
 
 _TEXTS = ("about", "comments", "flags", "fold", "labels", "notes")
 """Fields that are null or empty in some samples, and are JSON texts in `<key>.json`."""
@@ -52,7 +52,7 @@ class Sample:
     labels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     """For each label set its classes; an empty tuple has none of them, None is unlabelled."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What else the source says of it: report, measurements, age."""
+    """Other statements of the source: report, measurements, age."""
     source: str = ""
     """Path of the recording below the source folder."""
     source_sha256: str = ""
@@ -62,7 +62,7 @@ class Sample:
     flags: tuple[str, ...] = ()
     """Findings of quality control."""
     notes: tuple[str, ...] = ()
-    """What was found and changed, one sentence each."""
+    """Findings and changes, one sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse a key or split that a shard cannot hold."""

@@ -2,6 +2,6 @@
 
 optim.py           AdamW with weight decay on matrices only
 schedule.py        learning rate by step
-threads.py         how many cores a process computes with
+threads.py         cores that a process computes with
 training_state.py  checkpoints of a training run
 """

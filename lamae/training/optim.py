@@ -14,13 +14,17 @@ class AdamW(torch.optim.AdamW):
     does not look at it, and a step with 0.0 is the same to the last bit as one without."""
 
 
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Return True for a matrix; biases, norms, tokens and embeddings have no weight decay."""
+    return parameter.ndim >= 2 and not name.endswith("lead_embedding")
+
+
 def adamw(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:
-    """Build AdamW that leaves biases, norms, tokens and embeddings without weight decay."""
+    """Build AdamW with weight decay on the parameters that decay."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not name.endswith("lead_embedding")
-        (decayed if is_matrix else free).append(parameter)
+        (decayed if decays(name, parameter) else free).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},

@@ -1,4 +1,4 @@
-"""How many cores a process computes with where there is no GPU."""
+"""Cores that a process computes with where there is no GPU."""
 
 import os
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.files import fresh_folder, write_json
+from lamae.files import fresh_folder
 from lamae.model.autoencoder import LAMAE
-from lamae.model.checkpoint import load_weights, model_config, read_json, read_tensors, write_model
-from lamae.runs.checksums import check_sealed, damage, read_seal, seal
+from lamae.model.checkpoint import current_config, model_config
+from lamae.model.model_folder import load_weights, read_json, read_tensors, write_folder
+from lamae.runs.checksums import damage, read_checksums, verify_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     CONFIG,
@@ -51,11 +51,18 @@ def save_checkpoint(
     written = {}
     try:
         with fresh_folder(folder, partial, permit=attempt.check):
-            write_model(partial, model, preprocessor)
-            save_file(optimizer_tensors(model, optimizer), partial / OPTIMIZER)
-            write_json(partial / STATE, {"step": step, "attempt": attempt.number, **state})
-            seal(partial)
-            written = read_seal(partial)
+            write_folder(
+                partial,
+                tensors={
+                    WEIGHTS: model.state_dict(),
+                    OPTIMIZER: optimizer_tensors(model, optimizer),
+                },
+                documents={
+                    CONFIG: model_config(model, preprocessor),
+                    STATE: {"step": step, "attempt": attempt.number, **state},
+                },
+            )
+            written = read_checksums(partial)
     except FileExistsError:
         _check_same(folder, written)
     except (OSError, SafetensorError):
@@ -71,8 +78,8 @@ def load_checkpoint(
 
     Raises InputError if the checkpoint is damaged, or has another architecture or preprocessor.
     """
-    check_sealed(folder, needs=CHECKPOINT_FILES)
-    config = read_json(folder / CONFIG)
+    verify_checksums(folder, needs=CHECKPOINT_FILES)
+    config = current_config(read_json(folder / CONFIG))
     expected = model_config(model, preprocessor)
     if config != expected:
         key, found, wanted = first_difference(config, expected)
@@ -91,7 +98,7 @@ def _check_same(folder: Path, written: dict[str, Any]) -> None:
     """Refuse what would replace a checkpoint; state.json alone may differ, as its times do."""
     found = damage(folder, needs=CHECKPOINT_FILES)
     if not found:
-        there = read_seal(folder)
+        there = read_checksums(folder)
         differing = [n for n in (CONFIG, WEIGHTS, OPTIMIZER) if there[n] != written[n]]
         found = ", ".join(f"another {name}" for name in differing)
     if found:

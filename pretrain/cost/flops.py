@@ -1,4 +1,4 @@
-"""How much arithmetic a training step takes: the matrix multiplications that the method needs.
+"""Arithmetic of a training step: the matrix multiplications that the method needs.
 
 A multiplication and an addition are two operations. What a kernel computes twice to save memory
 does not count, nor do norms, softmax and activations.

@@ -1,4 +1,4 @@
-"""How fast training is, from the clock of the host: nothing here waits for the device."""
+"""Speed of training, from the clock of the host: nothing here waits for the device."""
 
 import resource
 import time
@@ -13,7 +13,7 @@ _UNIT_OF_MAXRSS = 1024  # Linux counts in KiB
 
 
 class Work(NamedTuple):
-    """What one optimiser step amounts to, over all processes."""
+    """Amount of work in one optimiser step, over all processes."""
 
     ecgs: int
     """Recordings."""

@@ -1,4 +1,4 @@
-"""How many parameters a model has, part by part."""
+"""Number of parameters of a model, part by part."""
 
 from collections import Counter
 

@@ -1,6 +1,5 @@
 """Looks at a model while it learns.
 
-error_totals.py  validation error by groups of leads
 lead_errors.py   reconstruction errors of limb and precordial leads apart
 online_probe.py  a linear probe while the encoder learns
 pictures.py      reconstructions of a run

@@ -13,8 +13,8 @@ from torch import Tensor
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder
-from lamae.model.masking import valid_patches
 from lamae.model.pooling import pool
+from lamae.model.recorded import recorded_parts
 from lamae.statistics.metrics import class_scores, defined_classes, macro
 from lamae.storage.corpus import Corpus
 from pretrain.monitoring.ridge import ridge_scores
@@ -86,7 +86,7 @@ class OnlineProbe:
     def score(self, encoder: Encoder) -> dict[str, float]:
         """Return macro AUROC and macro average precision, on every process.
 
-        All processes must call it. The encoder comes back in the mode that it was in. Raises
+        All processes must call it. The encoder stays in its mode. Raises
         InputError for embeddings that are not finite.
         """
         was_training = encoder.training
@@ -138,18 +138,19 @@ class OnlineProbe:
         """Return the embeddings of the usable recordings of all processes."""
         device, preprocessor = self._accelerator.device, self._preprocessor
         size = encoder.settings.patch_size
-        valid = valid_patches(part.samples, patches=preprocessor.samples // size, patch_size=size)
+        recorded = recorded_parts(
+            None if part.present.all() else part.present,
+            part.samples,
+            patches=preprocessor.samples // size,
+            patch_size=size,
+        )
         features = []
         for rows in torch.arange(len(part.signal)).split(self._settings.batch_size):
-            present, recorded = part.present[rows].to(device), valid[rows].to(device)
+            of_rows = recorded.take(rows).to(device)
+            signal = part.signal[rows].to(device)
             with self._accelerator.autocast():
-                latents = encoder(
-                    part.signal[rows].to(device),
-                    preprocessor.leads,
-                    present=None if part.present.all() else present,
-                    valid=None if valid.all() else recorded,
-                )
-            features.append(pool(latents, "lead_mean", present).float())
+                latents = encoder(signal, preprocessor.leads, recorded=of_rows)
+            features.append(pool(latents, "lead_mean", of_rows.present).float())
         gathered = self._gather(torch.cat(features), len(part.usable))
         return gathered[part.usable.to(device)]
 

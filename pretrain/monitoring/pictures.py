@@ -12,13 +12,14 @@ from lamae.errors import InputError
 from lamae.figures.plots import save_png
 from lamae.figures.reconstruction_picture import reconstruction_figure
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import Mask, draw_kind, draw_mask, valid_patches
+from lamae.model.masking import Mask, draw_kind, draw_mask
+from lamae.model.recorded import recorded_parts
 from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from pretrain.settings import PictureSettings
 
 FOLDER = "pictures"
-"""Where a run keeps them: a folder for each recording, in which a file for each step."""
+"""Folder of a run's pictures: in it a folder for each recording, with a file for each step."""
 
 _MOST_TRIED = 100
 
@@ -59,7 +60,7 @@ class Pictures:
         """Write `pictures/recording-1/step-000100.png` and so on; return the paths written.
 
         All processes must call it, as a model that is spread over them computes on all; the main
-        one writes. The model comes back in the mode that it was in.
+        one writes. The model stays in its mode.
         """
         was_training = model.training
         model.eval()
@@ -109,8 +110,7 @@ def _draw(
 ) -> Mask:
     size = model.encoder.patch_size
     patches = preprocessor.samples // size
-    recorded = torch.tensor([prepared.samples])
-    valid = valid_patches(recorded, patches=patches, patch_size=size)
+    present, samples = torch.from_numpy(prepared.present)[None], torch.tensor([prepared.samples])
     return draw_mask(
         draw_kind(model.masking, generator),
         batch=1,
@@ -118,6 +118,5 @@ def _draw(
         patches=patches,
         mask_ratio=model.mask_ratio,
         generator=generator,
-        present=torch.from_numpy(prepared.present)[None],
-        valid=None if valid.all() else valid,
+        recorded=recorded_parts(present, samples, patches=patches, patch_size=size),
     )

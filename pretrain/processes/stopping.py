@@ -29,7 +29,7 @@ _FILE_EVERY_S = 1.0
 
 
 class Reason(IntEnum):
-    """Why a run is to stop; where processes have several reasons, the highest counts."""
+    """Reasons to stop a run; where processes have several, the highest counts."""
 
     NONE = 0
     """It is not."""
@@ -48,7 +48,7 @@ class Reason(IntEnum):
 
     @property
     def text(self) -> str:
-        """What a log says after "stopping: "."""
+        """Words of a log after "stopping: "."""
         return _TEXTS.get(self, f"received {self.name}")
 
 
@@ -180,18 +180,6 @@ def process_age_s() -> float:
     _, _, after_name = Path("/proc/self/stat").read_text().rpartition(") ")
     ticks = int(after_name.split()[19])  # field 22, where what follows the name is field 3
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def ignore_stop_signals(worker: int = 0) -> None:
-    """Let a data-loading process live on until its trainer has saved and ends it.
-
-    Batch systems and terminals signal all processes of a job. It serves as `worker_init_fn`,
-    which is given the number of the worker. End such a process by closing its pipe or with
-    `kill()`: it does not hear `terminate()`. Threads need nothing: Python tells the main thread
-    alone of signals.
-    """
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def clear_markers(run_dir: Path) -> None:

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import visible_count
+from lamae.model.masking import Mask, visible_count
 from lamae.training.optim import AdamW, adamw
 from pretrain.processes.zero_config import configure
 from pretrain.settings import PretrainSettings
@@ -49,13 +49,13 @@ class Zero:
         moments = {name: optimizer.state.get(p, {}) for name, p in model.named_parameters()}
         optimizer.state.clear()  # by parameters that DeepSpeed replaces
         self.prepared = accelerator.prepare(model, optimizer)
-        """What accelerate made of model and optimiser."""
+        """Model and optimiser as accelerate prepared them."""
         self._engine = self.prepared[0]
         self._lay_out_moments()
         self._spread_moments(moments)
 
     def backward(self, share: Tensor, *, is_last: bool) -> None:
-        """Add the gradient of a part of the batch; `is_last` for the last one of the step."""
+        """Add the gradient of a micro-batch; `is_last` for the last one of the step."""
         self._engine.set_gradient_accumulation_boundary(is_last)
         self._engine.backward(share, scale_wrt_gas=False)
 
@@ -107,7 +107,7 @@ class Zero:
         """Let the optimiser make its moments, and DeepSpeed find them: by steps without effect.
 
         Both happen in the first step of a run, where it is too late for those of a checkpoint.
-        Gradients are zero, and the optimiser's kernel is told to change nothing. DeepSpeed 0.19
+        Gradients are zero, and the optimiser's kernel changes nothing. DeepSpeed 0.19
         looks for all moments once it has updated the first group of parameters, so the others
         must be there by then; of stage 3 alone it keeps no such list, nor shows the groups.
         """
@@ -128,7 +128,7 @@ class Zero:
         wave = torch.linspace(0, 20, leads * samples, device=self._device).sin()
         visible = torch.arange(visible_count(self._settings.patches, model.mask_ratio))
         visible = visible.expand(1, leads, -1).contiguous().to(self._device)
-        found = self._engine(wave.view(1, leads, -1), leads=preprocess.leads, visible=visible)
+        found = self._engine(wave.view(1, leads, -1), leads=preprocess.leads, mask=Mask(visible))
         return found.loss
 
     def _spread_moments(self, moments: dict[str, dict[str, Tensor]]) -> None:

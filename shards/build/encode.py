@@ -41,7 +41,7 @@ def process_entry(entry: Entry, split: str, settings: ShardsSettings) -> Encoded
     """Read one recording; returns why, if it cannot be read or its quality is refused."""
     try:
         reading = read_entry(entry, settings)
-        _refuse_short(reading.record, settings.minimum_duration_s)
+        _refuse_short(reading.record, settings.min_duration_s)
         verdict = examine(reading.record, settings.quality)
     except RecordError as error:
         return reject_of(error, entry.name, settings.source)
@@ -71,14 +71,14 @@ def encode_sample(sample: Sample, codec: Codec, *, dropped: tuple[str, ...] = ()
     return EncodedSample(fields, signal, encode_metadata(fields), dropped)
 
 
-def _refuse_short(record: Record, minimum_duration_s: float) -> None:
-    if record.duration_s < minimum_duration_s:
+def _refuse_short(record: Record, min_duration_s: float) -> None:
+    if record.duration_s < min_duration_s:
         raise RecordError(
             f"recording {record.name}",
             reason="too_short",
             value=f"{record.duration_s:g} s",
-            expected=f"at least {minimum_duration_s:g} s",
-            remedy="Leave it out, or lower minimum_duration_s.",
+            expected=f"at least {min_duration_s:g} s",
+            remedy="Leave it out, or lower min_duration_s.",
         )
 
 

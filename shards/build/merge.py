@@ -10,14 +10,21 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from lamae.errors import InputError
-from lamae.runs.tracking import read_summary, write_summary
+from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import INDEX, MANIFEST, merge_indexes
 from shards.build.blocks import Built, disk_errors_as_input_errors, exclusive_lock, read_block
 from shards.build.duplicates import settle_duplicates
-from shards.build.plan import BUILDING, GIVEN, read_plan
-from shards.build.report import COUNTED, Counts, write_manifest
-from shards.entries import Reject
-from shards.rejects import REJECTS, by_reason, most_frequent_first, read_rejects, write_rejects
+from shards.build.plan import GIVEN, read_plan
+from shards.build.report import COUNTED, Counts, write_checked_summary, write_manifest
+from shards.entries import BUILDING, Reject
+from shards.rejects import (
+    REJECTS,
+    by_reason,
+    most_frequent_first,
+    not_read,
+    read_rejects,
+    write_rejects,
+)
 from shards.settings import ShardsSettings
 
 _NAMED = 5
@@ -66,16 +73,21 @@ def _merge(output: Path, plan: Mapping[str, Any], started: float) -> dict[str, A
         "flags": counts.flags,
         "left_out": plan["left_out"],
         "record_without_label_row": plan["record_without_label_row"],
+        "record_without_patient": plan.get("record_without_patient", 0),
+        "found": plan.get("found", []),
+        "doubts": plan.get("doubts", []),
         "dropped_signals": _dropped(blocks),
     }
-    summary = write_summary(
-        output,
+    summary = run_summary(
         settings,
         records=counts.records,
         **found,
+        not_read=[each._asdict() for each in not_read(rejects)],
+        label_sets=counts.label_sets(),
         seed=None if settings.split.by_fold else settings.split.seed,
         seconds=round(time.monotonic() - started, 1),
     )
+    summary = write_checked_summary(output, summary)
     write_manifest(
         output,
         plan,

@@ -18,14 +18,13 @@ from lamae.files import write_json
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import MANIFEST, Corpus
 from shards.build.blocks import Block, exclusive_lock, plan_blocks
-from shards.build.split import assign_splits
-from shards.entries import Listing, Reject
+from shards.build.split import assign_splits, empty_splits
+from shards.entries import BUILDING, Listing, Reject
 from shards.identity import hashed, key_from_environment, reject_without_identity
 from shards.rejects import REJECTS, write_rejects
 from shards.settings import ShardsSettings
 from shards.sources.kinds import list_source
 
-BUILDING = ".building"
 PLAN = "plan.json"
 GIVEN = "given"
 """Key of the settings as they were given, which equal plans need not share."""
@@ -62,6 +61,9 @@ def make_plan(settings: ShardsSettings) -> Plan:
         "known": [Corpus(folder).digest for folder in settings.known],
         "blocks": {block.name: len(block.entries) for block in blocks},
         "left_out": sum(split is None for split in splits),
+        "record_without_patient": listing.without_patient,
+        "found": list(listing.found),
+        "doubts": [*listing.doubts, *empty_splits(listing.entries, splits, settings.split)],
         "record_without_label_row": listing.without_label_row,
     }
     if settings.hash_ids:

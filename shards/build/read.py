@@ -1,59 +1,38 @@
 """An entry of a source becomes a record."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType
+from dataclasses import replace
 
 from lamae.ecg.record import Reading
+from lamae.readers.any_file import read_file
 from lamae.readers.array_files import read_csv_signals, read_npy
 from lamae.readers.hdf5_files import read_hdf5
 from lamae.readers.icbeb import read_icbeb
 from lamae.readers.wfdb_files import read_wfdb_signals
-from shards.entries import Entry, Reader
-from shards.settings import ShardsSettings
+from shards.entries import Entry
+from shards.settings import LocalSource
 from shards.sources.code15 import LAYOUT
 
-ReadEntry = Callable[[Path, Entry, ShardsSettings], Reading]
-"""Reads an entry below a source folder; raises RecordError."""
 
-
-def _read_wfdb(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    return read_wfdb_signals(source / f"{entry.path}.hea")
-
-
-def _read_icbeb(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    return read_icbeb(source / entry.path)
-
-
-def _read_npy(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    return read_npy(source / entry.path, settings.arrays, name=entry.path)
-
-
-def _read_csv(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    return read_csv_signals(source / entry.path, settings.arrays, name=entry.path)
-
-
-def _read_hdf5(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    name = entry.path if entry.item is None else entry.key
-    return read_hdf5(source / entry.path, settings.arrays, item=entry.item, name=name)
-
-
-def _read_code15(source: Path, entry: Entry, settings: ShardsSettings) -> Reading:
-    return read_hdf5(source / entry.path, LAYOUT, item=entry.item, name=entry.key)
-
-
-READERS: Mapping[Reader, ReadEntry] = MappingProxyType(
-    {
-        "wfdb": _read_wfdb,
-        "icbeb": _read_icbeb,
-        "npy": _read_npy,
-        "csv": _read_csv,
-        "hdf5": _read_hdf5,
-        "code15": _read_code15,
-    }
-)
-
-
-def read_entry(entry: Entry, settings: ShardsSettings) -> Reading:
+def read_entry(entry: Entry, settings: LocalSource) -> Reading:
     """Read one recording of the source; raises RecordError for one that cannot be read."""
-    return READERS[entry.reader](settings.source, entry, settings)
+    path, named = settings.source / entry.path, settings.leads_as
+    match entry.reader:
+        case "wfdb":
+            return read_wfdb_signals(
+                path, leads_as=named, unit=settings.unit, checksums=settings.checksums
+            )
+        case "icbeb":
+            return read_icbeb(path, unit=settings.unit)
+        case "npy":
+            return read_npy(path, settings.array_layout, name=entry.path, leads_as=named)
+        case "csv":
+            return read_csv_signals(
+                path, settings.array_layout, name=entry.path, leads_as=named, unit=settings.unit
+            )
+        case "hdf5" | "code15":
+            layout = LAYOUT if entry.reader == "code15" else settings.array_layout
+            name = entry.path if entry.item is None else entry.key
+            return read_hdf5(path, layout, item=entry.item, name=name, leads_as=named)
+        case "by_content":
+            reading = read_file(path, settings.read_options)
+            return reading._replace(record=replace(reading.record, name=entry.path))

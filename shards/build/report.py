@@ -1,12 +1,14 @@
 """What a folder of shards says of itself: counts and the manifest."""
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lamae.files import json_bytes, open_whole
+from lamae.files import json_bytes, open_whole, write_json
+from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import FORMAT, MANIFEST, describe_index
 from lamae.storage.samples import SPLITS
 from shards.build.plan import plan_digest
@@ -15,6 +17,9 @@ from shards.rejects import REJECTS, most_frequent_first
 MANIFEST_SHA256 = "manifest.sha256"
 """Holds the SHA-256 of the manifest, which holds that of every other file."""
 
+
+SUMMARY_SHA256 = "sha256"
+"""Key of the checksum of a summary, which a summary of before does not have."""
 
 COUNTED = ("split", "patient_id", "labels", "flags")
 """Columns of the index that are counted."""
@@ -105,6 +110,20 @@ def write_manifest(
         "versions": plan["versions"],
     }
     seal_manifest(folder, content)
+
+
+def write_checked_summary(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `summary.json` with a checksum of all that it says; return it."""
+    content = {name: value for name, value in summary.items() if name != SUMMARY_SHA256}
+    checked = content | {SUMMARY_SHA256: summary_checksum(content)}
+    write_json(folder / SUMMARY, checked)
+    return checked
+
+
+def summary_checksum(summary: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a summary without its checksum."""
+    content = {name: value for name, value in summary.items() if name != SUMMARY_SHA256}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def seal_manifest(folder: Path, content: Mapping[str, Any]) -> None:

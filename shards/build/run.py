@@ -19,7 +19,8 @@ from shards.build.blocks import (
     read_block,
 )
 from shards.build.merge import merge_blocks
-from shards.build.plan import BUILDING, is_finished, locked, make_plan, prepare_output
+from shards.build.plan import is_finished, locked, make_plan, prepare_output
+from shards.entries import BUILDING
 from shards.processes import map_tasks
 from shards.settings import ShardsSettings
 

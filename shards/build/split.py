@@ -32,6 +32,24 @@ def assign_splits(entries: Sequence[Entry], split: Split) -> list[str | None]:
     return splits
 
 
+def empty_splits(entries: Sequence[Entry], splits: Sequence[str | None], split: Split) -> list[str]:
+    """Return a sentence for each split that should hold recordings and holds none, and why."""
+    filled = set(splits)
+    empty = [name for name in SPLITS if getattr(split, name) and name not in filled]
+    patients = len({entry.patient_id for entry in entries})
+    found = []
+    for name in empty:
+        wanted = getattr(split, name)
+        if any(entry.split for entry in entries):
+            why = "the table's column of splits names it nowhere"
+        elif isinstance(wanted, tuple):
+            why = f"no recording is of fold {', '.join(map(str, wanted))}"
+        else:
+            why = f"{patients} patients are few for a share of {wanted:g}"
+        found.append(f"split {name} is empty: {why}")
+    return found
+
+
 def _by_setting(entry: Entry, split: Split) -> str | None:
     if not split.by_fold:
         return _by_share(entry.patient_id, split)

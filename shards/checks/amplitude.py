@@ -29,18 +29,18 @@ def find_implausible_gain(record: Record, _: Levels, quality: QualitySettings) -
                 what, documented, lambda: _with_gain(record, expected), f"set to {documented}"
             )
     amplitude_mv = median_amplitude_mv(record)
-    if math.isnan(amplitude_mv) or settings.smallest_mv <= amplitude_mv <= settings.largest_mv:
+    if math.isnan(amplitude_mv) or settings.min_mv <= amplitude_mv <= settings.max_mv:
         return None
     doubt = doubt_of_unit(amplitude_mv)
     what = f"median amplitude {amplitude_mv:.3g} mV{f', which {doubt}' if doubt else ''}"
-    return Finding(what, f"{settings.smallest_mv:g} to {settings.largest_mv:g} mV")
+    return Finding(what, f"{settings.min_mv:g} to {settings.max_mv:g} mV")
 
 
 def find_implausible_amplitude(
     record: Record, levels: Levels, quality: QualitySettings
 ) -> Finding | None:
     """Find leads with a sample too far from their mean."""
-    largest_mv = quality.implausible_amplitude.largest_mv
+    largest_mv = quality.implausible_amplitude.max_mv
     distance = np.maximum(levels.highest - levels.mean, levels.mean - levels.lowest)
     distance_mv = distance / np.abs(record.gain)
     found = distance_mv > largest_mv
@@ -54,7 +54,7 @@ def find_baseline_offset(
     record: Record, levels: Levels, quality: QualitySettings
 ) -> Finding | None:
     """Find leads whose mean is too far from 0 mV."""
-    largest_mv = quality.baseline_offset.largest_mv
+    largest_mv = quality.baseline_offset.max_mv
     offset_mv = in_mv(record, levels.mean)
     found = (np.abs(offset_mv) > largest_mv) & (levels.missing < record.digital.shape[1])
     if not found.any():

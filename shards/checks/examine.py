@@ -11,10 +11,10 @@ from shards.checks.amplitude import (
     find_implausible_amplitude,
     find_implausible_gain,
 )
+from shards.checks.flatline_and_clipping import find_clipped, find_constant_run
 from shards.checks.levels import Finding, Levels, measure
 from shards.checks.limb_leads import find_leads_swapped, find_limb_leads_inconsistent
-from shards.checks.plateaus import find_clipped, find_constant_run
-from shards.checks.presence import (
+from shards.checks.missing_leads import (
     find_all_leads_flat,
     find_flat_lead,
     find_missing_leads,

@@ -52,7 +52,7 @@ def find_leads_swapped(record: Record, levels: Levels, quality: QualitySettings)
     if not set(_LIMB) <= moving or disagreement(record, levels, tolerance) is None:
         return None
     rows = np.flatnonzero(levels.moving).tolist()
-    fitting = _fitting(record, rows, quality.leads_swapped.smallest_advantage)
+    fitting = _fitting(record, rows, quality.leads_swapped.min_advantage)
     arrangements = _arrangements()
     if 0 in fitting:
         return None
@@ -76,7 +76,7 @@ def find_limb_leads_inconsistent(
     found = disagreement(record, levels, tolerance)
     if found is None:
         return None
-    expected = f"up to {tolerance.peak_mv:g} mV, {tolerance.typical_mv:g} mV in 99 %"
+    expected = f"up to {tolerance.max_peak_mv:g} mV, {tolerance.max_typical_mv:g} mV in 99 %"
     return Finding(f"the limb leads contradict each other by {found}", expected)
 
 
@@ -93,10 +93,10 @@ def disagreement(
     signal_mv = _known_signal_mv(record, rows)
     residual_mv = np.abs(_equations(tuple(record.leads[row] for row in rows)) @ signal_mv)
     peak_mv = float(residual_mv.max(initial=0))
-    if peak_mv <= min(tolerance.typical_mv, tolerance.peak_mv):
+    if peak_mv <= min(tolerance.max_typical_mv, tolerance.max_peak_mv):
         return None
     typical_mv = float(np.quantile(residual_mv, _TYPICAL, axis=1).max())
-    if typical_mv <= tolerance.typical_mv and peak_mv <= tolerance.peak_mv:
+    if typical_mv <= tolerance.max_typical_mv and peak_mv <= tolerance.max_peak_mv:
         return None
     return Disagreement(typical_mv, peak_mv)
 

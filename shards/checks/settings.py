@@ -1,5 +1,6 @@
 """For each check, what is done with a recording that it finds, and where it begins to find."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -31,12 +32,14 @@ class Check(Settings):
 class ConstantRun(Check):
     """A lead stands still for a while, as where an electrode is off or a recording is padded."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"longest_s": "max_s"}
+
     repairable: ClassVar[bool] = True
     """The samples can be marked as missing."""
 
     policy: Policy = "flag"
     """repair makes these samples missing."""
-    longest_s: float = Field(1.0, gt=0)
+    max_s: float = Field(1.0, gt=0)
     """Seconds a lead may keep one value; intact leads of PTB-XL at 100 Hz keep one 0.43 s."""
 
 
@@ -60,11 +63,17 @@ class FlatLead(Check):
 class Clipped(Check):
     """A lead jumps to its own largest or smallest value and stays there, or is at 16 bits' end."""
 
-    plateau_samples: int = Field(3, ge=2)
+    renamed: ClassVar[Mapping[str, str]] = {
+        "plateau_samples": "min_plateau_samples",
+        "smallest_jump_mv": "min_jump_mv",
+        "smallest_number": "min_samples",
+    }
+
+    min_plateau_samples: int = Field(3, ge=2)
     """Consecutive samples at the extreme value that make a plateau."""
-    smallest_jump_mv: float = Field(0.05, gt=0)
+    min_jump_mv: float = Field(0.05, gt=0)
     """A plateau is entered or left by a larger step than this; a rounded peak is not; mV."""
-    smallest_number: int = Field(6, ge=2)
+    min_samples: int = Field(6, ge=2)
     """Samples on plateaus of a lead from which on it is clipped; a peak has a single one."""
 
 
@@ -78,14 +87,16 @@ class ImplausibleGain(Check):
     the gain of a source is known, `expected_per_mv` decides.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"smallest_mv": "min_mv", "largest_mv": "max_mv"}
+
     repairable: ClassVar[bool] = True
     """The documented gain can be put in, where it is given."""
 
     policy: Policy = "flag"
     """repair puts `expected_per_mv` in the place of another gain, and needs it."""
-    smallest_mv: float = Field(0.25, ge=0)
+    min_mv: float = Field(0.25, ge=0)
     """Least amplitude; of 19,602 recordings of PTB-XL none is below, 77 % once 4.88x too small."""
-    largest_mv: float = Field(3.0, gt=0)
+    max_mv: float = Field(3.0, gt=0)
     """Largest amplitude; of these 11 are above, 96 % once five times too large."""
     expected_per_mv: float | None = Field(None, gt=0)
     """Integer units per mV that the source documents; null where it documents none."""
@@ -100,14 +111,18 @@ class ImplausibleGain(Check):
 class ImplausibleAmplitude(Check):
     """A lead leaves its mean further than a heart takes it, as a spike does."""
 
-    largest_mv: float = Field(10.0, gt=0)
+    renamed: ClassVar[Mapping[str, str]] = {"largest_mv": "max_mv"}
+
+    max_mv: float = Field(10.0, gt=0)
     """Largest distance from the mean of the lead in mV."""
 
 
 class BaselineOffset(Check):
     """The mean of a lead is not near 0 mV."""
 
-    largest_mv: float = Field(0.5, gt=0)
+    renamed: ClassVar[Mapping[str, str]] = {"largest_mv": "max_mv"}
+
+    max_mv: float = Field(0.5, gt=0)
     """Largest mean of a lead in mV, of either sign."""
 
 
@@ -121,36 +136,47 @@ class LeadsSwapped(Check):
     named and nothing is repaired.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"smallest_advantage": "min_advantage"}
+
     repairable: ClassVar[bool] = True
     """The rows can be put in order."""
 
     policy: Policy = "flag"
     """repair puts the rows in order with their gain and baseline; a row upside down changes the
     sign of its gain."""
-    smallest_advantage: float = Field(4.0, gt=1)
+    min_advantage: float = Field(4.0, gt=1)
     """The residual (rms) of any other arrangement must be this many times that of the best."""
 
 
 class LimbLeadsInconsistent(Check):
     """The limb leads violate Einthoven's and Goldberger's equations, and no order mends it."""
 
-    typical_mv: float = Field(0.05, gt=0)
+    renamed: ClassVar[Mapping[str, str]] = {
+        "typical_mv": "max_typical_mv",
+        "peak_mv": "max_peak_mv",
+    }
+
+    max_typical_mv: float = Field(0.05, gt=0)
     """Residual in mV that 99 % of the samples must keep; another signal in a lead breaks it."""
-    peak_mv: float = Field(0.5, gt=0)
+    max_peak_mv: float = Field(0.5, gt=0)
     """Residual in mV that every sample must keep; a spike in one lead breaks it."""
 
 
 class MissingSamples(Check):
     """Many samples of a lead are missing."""
 
-    largest_share: float = Field(0.05, ge=0, lt=1)
+    renamed: ClassVar[Mapping[str, str]] = {"largest_share": "max_share"}
+
+    max_share: float = Field(0.05, ge=0, lt=1)
     """Largest share of the samples of a lead."""
 
 
 class MissingLeads(Check):
     """Some of the twelve leads are not there."""
 
-    smallest_number: int = Field(12, ge=1, le=12)
+    renamed: ClassVar[Mapping[str, str]] = {"smallest_number": "min_number"}
+
+    min_number: int = Field(12, ge=1, le=12)
     """Least number of leads."""
 
 

@@ -2,4 +2,5 @@
 
 export.py       shards as one HDF5 file
 import_file.py  and back
+settings.py     files and folders
 """

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import LEADS, lead_number
 from lamae.ecg.record import MISSING
 from lamae.errors import InputError
 from lamae.files import open_whole
-from lamae.readers.hdf5_storage import MAX_COMPRESSION
+from lamae.readers.hdf5_files import MAX_COMPRESSION
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus
+from shards.hdf5.settings import ExportSettings
 from shards.rejects import REJECTS
 
 EXPORT_FORMAT = "lamae-hdf5-1"
@@ -42,15 +42,6 @@ _ROWS = 1024
 _WELL_FILLED = MAX_COMPRESSION // 4  # texts of 4:1 are then within what a reader believes
 
 _Row = dict[str, Any]
-
-
-class ExportSettings(Settings):
-    """From a folder of shards to one HDF5 file."""
-
-    data: FolderPath
-    """Folder of the shards."""
-    output: FolderPath
-    """The file; it must not exist."""
 
 
 class _Extent(NamedTuple):

@@ -17,17 +17,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 from tqdm import tqdm
 
-from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import lead_number
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
 from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
-from lamae.runs.cores import available_cores
-from lamae.runs.tracking import read_summary, write_summary
+from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest
 from lamae.storage.samples import Sample, content_digest, decode_sample
@@ -39,10 +36,12 @@ from shards.build.blocks import (
     write_block,
 )
 from shards.build.encode import encode_sample
-from shards.build.plan import BUILDING, PLAN, locked
-from shards.build.report import seal_manifest
+from shards.build.plan import PLAN, locked
+from shards.build.report import seal_manifest, write_checked_summary
 from shards.build.writer import ShardWriter
+from shards.entries import BUILDING
 from shards.hdf5.export import METADATA, SIGNALS
+from shards.hdf5.settings import ImportSettings
 from shards.processes import map_tasks
 from shards.rejects import REJECTS
 
@@ -51,17 +50,6 @@ _LAYOUT = ArrayLayout(sampling_rate=500, gain=1, axes="leads samples", dataset=S
 _BY_SHARD = _LAYOUT.model_copy(update={"ids": "shard"})
 _UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _GIVEN = "import.json"
-
-
-class ImportSettings(Settings):
-    """From an HDF5 file of `export` to a folder of shards."""
-
-    source: FolderPath
-    """The file."""
-    output: FolderPath
-    """Folder for the shards; must not hold anything else."""
-    workers: int = Field(default_factory=available_cores, ge=1)
-    """Processes that read recordings; the default is one per core."""
 
 
 class ShardRows(NamedTuple):
@@ -230,11 +218,12 @@ def _finish(
     write_index(output / INDEX, _distinct(building, shards, settings.source))
     with open_whole(output / REJECTS) as file:
         file.write(_bytes(settings.source, REJECTS))
-    names = ("splits", "rejects", "flags", "left_out", "record_without_label_row")
+    names = ("splits", "rejects", "flags", "left_out", "record_without_label_row", "label_sets")
     found = {name: manifest.get(name, {}) for name in (*names, "dropped_signals")}
     seconds = round(time.monotonic() - started, 1)
     records = shards[-1].stop
-    summary = write_summary(output, settings, records=records, **found, seconds=seconds)
+    summary = run_summary(settings, records=records, **found, seconds=seconds)
+    summary = write_checked_summary(output, summary)
     seal_manifest(output, manifest | {"index": describe_index(output), "shards": listed})
     return summary
 

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.files import write_json
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import MANIFEST
 from shards.build.blocks import build_block
-from shards.build.plan import BUILDING, PLAN, locked, make_plan, plan_digest
+from shards.build.plan import PLAN, locked, make_plan, plan_digest
+from shards.build.report import write_checked_summary
 from shards.build.run import BuildBlock, PartBuilt, build_part, build_shards
+from shards.entries import BUILDING
 from shards.remote.source import Mirror, build_fetched_block, fetch_listing
 from shards.remote.store import Store
 from shards.settings import CommandSettings, ShardsSettings
@@ -68,8 +69,7 @@ def _build(given: CommandSettings, here: _Here) -> dict[str, Any]:
     """Build, and let the summary say where the recordings really are from."""
     summary = build_shards(here.settings, here.build)
     summary["config"] |= {"source": str(given.source), "output": str(given.output)}
-    write_json(here.settings.output / SUMMARY, summary)
-    return summary
+    return write_checked_summary(here.settings.output, summary)
 
 
 @contextmanager

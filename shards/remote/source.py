@@ -16,25 +16,28 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.readers.wfdb_header import parse_header
+from lamae.readers.wfdb_segments import segment_names
 from shards.build.blocks import Block, build_block
 from shards.entries import Entry
 from shards.remote.store import RemoteFile, Store
 from shards.settings import ShardsSettings, SourceKind
+from shards.sources.signal_files import signal_names
 
 OPENED: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
     {
-        "folder": (".csv",),
         "mimic_iv_ecg": (".csv",),
         "ptbxl": (".csv",),
         "cpsc2018": (".csv", ".hea"),
         "challenge": (".csv", ".hea"),
         "code15": (".csv", ".hdf5"),
-        "hdf5": (".csv", ".h5", ".hdf5"),
         "brugada_huca": (".csv",),
     }
 )
 """Endings of the files that listing a source opens; they are kept until the build is finished."""
+_ALL_BUT: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
+    {"folder": (".dat", ".mat", ".npy", ".h5", ".hdf5"), "hdf5": (".dat", ".mat", ".npy")}
+)
+"""Endings of the files that listing a user's own source does not open."""
 _NAMED_BY_TABLE: tuple[SourceKind, ...] = ("mimic_iv_ecg",)  # 1.6 million files: not listed
 
 _CONNECTIONS = 16
@@ -57,7 +60,10 @@ class Mirror(NamedTuple):
 
     def opened(self, path: str) -> bool:
         """Whether the listing opens a file of the source, so that it is kept."""
-        return path.endswith(OPENED[self.kind])
+        name = path.casefold()
+        if self.kind in _ALL_BUT:
+            return not name.endswith(_ALL_BUT[self.kind])
+        return name.endswith(OPENED[self.kind])
 
 
 def fetch_listing(mirror: Mirror) -> None:
@@ -129,23 +135,33 @@ def _fetch_files(entries: Iterable[Entry], mirror: Mirror, source: Path) -> None
             store.fetch(path, here)
 
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        headers = {f"{e.path}.hea" for e in entries if e.reader == "wfdb"}
+        headers = {_header_of(e.path, mirror) for e in entries if e.reader == "wfdb"}
         first = headers | {e.path for e in entries if e.reader != "wfdb"}
         for _ in pool.map(fetch, sorted(first)):
             pass
-        named = {path for header in headers for path in _signal_files(source, header)}
-        for _ in pool.map(fetch, sorted(named - first)):
+        parts = {path for header in headers for path in _segments(source, header)} - first
+        for _ in pool.map(fetch, sorted(parts)):
+            pass
+        named = {path for header in headers | parts for path in _signal_files(source, header)}
+        for _ in pool.map(fetch, sorted(named - first - parts)):
             pass
 
 
+def _header_of(record: str, mirror: Mirror) -> str:
+    """Return the header of a record, whose ending some systems write in capitals."""
+    upper = f"{record}.HEA"
+    return upper if (mirror.listing / upper).is_file() else f"{record}.hea"
+
+
+def _segments(source: Path, header: str) -> list[str]:
+    """Return the headers of the segments of a record, none of most."""
+    names = segment_names(source / header)
+    return [str(PurePosixPath(header).with_name(f"{name}.hea")) for name in names]
+
+
 def _signal_files(source: Path, header: str) -> list[str]:
-    """Return the paths of the files that a WFDB header names, none of an unreadable one."""
-    try:
-        text = (source / header).read_text(encoding="utf-8-sig", errors="replace")
-        signals = parse_header(text).signals
-    except (OSError, ValueError):
-        return []  # the reader refuses it, with a reason
-    return sorted({str(PurePosixPath(header).with_name(signal.file)) for signal in signals})
+    """Return the paths of the files that a WFDB header names."""
+    return [str(PurePosixPath(header).with_name(name)) for name in signal_names(source / header)]
 
 
 @lru_cache(1)

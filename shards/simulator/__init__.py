@@ -8,4 +8,5 @@ mimic_layout.py  files as MIMIC-IV-ECG has them
 noise.py         noise at the electrodes
 patients.py      what a patient keeps from recording to recording
 rhythm.py        when the heart beats
+settings.py      number, classes, length and noise of the recordings
 """

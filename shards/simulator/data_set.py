@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
 from tqdm import tqdm
 
-from lamae.config import FolderPath, Settings
 from lamae.errors import InputError
 from lamae.files import whole_folder
 from lamae.runs.tracking import write_summary
@@ -36,44 +34,16 @@ from shards.simulator.mimic_layout import (
     write_studies,
     write_table,
 )
-from shards.simulator.noise import NoiseSettings, draw_noise
+from shards.simulator.noise import draw_noise
 from shards.simulator.patients import draw_traits
 from shards.simulator.rhythm import draw_beats, draw_respiration
+from shards.simulator.settings import NoiseSettings, SimulateSettings
 
 _CHUNK = 48
 """Patients that one generator draws; the result depends on it, so it is no setting."""
 _LABELS = ("study_id", "subject_id", "class")
 _P_ONSET_MS = 40
 _BREATHING_DEPTH = 0.04
-
-
-class SimulateSettings(Settings):
-    """Settings of `simulate`."""
-
-    output: FolderPath
-    """Folder to write; it must be empty or not exist."""
-    records: int = Field(2000, gt=0)
-    """Number of records; a patient has one to three."""
-    seed: int = Field(0, ge=0)
-    """Seed of everything that is drawn."""
-    classes: tuple[str, ...] = Field(tuple(CLASSES), min_length=1)
-    """Classes of the patients, equally frequent."""
-    duration_s: float = Field(10.0, ge=2.5, le=120)
-    """Length of a record in seconds."""
-    sampling_rate: int = Field(500, gt=0)
-    """Samples per second."""
-    noise: NoiseSettings = NoiseSettings()
-    """Level of each noise."""
-    workers: int = Field(1, gt=0)
-    """Processes; they change the speed and nothing else."""
-
-    @field_validator("classes")
-    @classmethod
-    def _known_and_distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [code for code in classes if code not in CLASSES]
-        if unknown or len(set(classes)) < len(classes):
-            raise ValueError(f"expected distinct codes out of {', '.join(CLASSES)}")
-        return classes
 
 
 class Simulated(NamedTuple):

@@ -1,28 +1,14 @@
 """Noise of a recording, drawn at the electrodes so that the leads share it as they do in truth."""
 
 import numpy as np
-from pydantic import Field
 from scipy.signal import butter, sosfilt
 
-from lamae.config import Settings
 from shards.simulator.rhythm import Respiration
+from shards.simulator.settings import NoiseSettings
 
 _MAINS_HZ = (50.0, 60.0)
 _MUSCLE_HZ = (20.0, 150.0)
 _WANDER_HZ = (0.05, 0.5)
-
-
-class NoiseSettings(Settings):
-    """Level of each noise at one electrode, in mV rms for a typical record."""
-
-    white_mv: float = Field(0.004, ge=0)
-    """Noise of the amplifier, without colour."""
-    muscle_mv: float = Field(0.008, ge=0)
-    """Activity of the skeletal muscles, 20 to 150 Hz, in bursts."""
-    mains_mv: float = Field(0.003, ge=0)
-    """Hum of the mains at 50 or 60 Hz."""
-    wander_mv: float = Field(0.03, ge=0)
-    """Wander of the baseline with breathing and movement, below 0.5 Hz."""
 
 
 def draw_noise(

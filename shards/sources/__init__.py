@@ -1,14 +1,16 @@
 """Recordings of each data set, with their patients and labels.
 
-brugada.py    Brugada-HUCA
-challenge.py  PhysioNet/CinC Challenge
-code15.py     CODE-15%
-cpsc2018.py   CPSC 2018
-folder.py     a user's own folder
-hdf5.py       any HDF5 files
-join.py       recordings and rows of tables
-kinds.py      the kinds, and how each is listed
-mimic.py      MIMIC-IV-ECG
-ptbxl.py      PTB-XL
-tables.py     tables of labels
+brugada.py       Brugada-HUCA
+challenge.py     PhysioNet/CinC Challenge
+code15.py        CODE-15%
+cpsc2018.py      CPSC 2018
+folder.py        a user's own folder
+hdf5.py          any HDF5 files
+join.py          recordings and rows of tables
+kinds.py         the kinds, and how each is listed
+mimic.py         MIMIC-IV-ECG
+people.py        people as the files of hospitals state them
+ptbxl.py         PTB-XL
+signal_files.py  files that WFDB headers name
+unread.py        files that are no recordings
 """

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from lamae.readers.wfdb_files import read_wfdb_comments
 from shards.entries import Entry, Listing, Reject
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.join import files_below, join
-from shards.sources.tables import LabelTable, label_table_of
+from shards.tables.label_table import LabelTable, label_table_of
 
 LABEL_SET = "dx"
 """The diagnoses as the headers give them."""
@@ -25,7 +25,7 @@ _UNKNOWN = {"", "nan", "unknown"}
 _SIGNALS = (".mat", ".dat")
 
 
-def list_challenge(settings: ShardsSettings) -> Listing | None:
+def list_challenge(settings: LocalSource) -> Listing | None:
     """List all records below a folder; a table may add labels, by path or by name of the record.
 
     The comments of each header are read here, so that labels are known before any signal is.
@@ -44,8 +44,8 @@ def list_challenge(settings: ShardsSettings) -> Listing | None:
         )
 
     table = by_path(label_table_of(settings), names)
-    patients = {path: row.patient_id or names.get(path, path) for path, row in table.rows.items()}
-    listing = join(names, names | patients, table, complete)
+    patients = {path: row.patient_id for path, row in table.rows.items()}
+    listing = join(names, patients, table, complete, own=names)
     return listing._replace(rejects=[*listing.rejects, *rejects])
 
 
@@ -67,7 +67,7 @@ def by_path(table: LabelTable, names: Mapping[str, str]) -> LabelTable:
     for path, name in names.items():
         paths.setdefault(name, path)
     rows = {paths.get(record, record): row for record, row in table.rows.items()}
-    return LabelTable(rows, table.label_sets)
+    return table._replace(rows=rows)
 
 
 def origin(name: str) -> str:

@@ -10,9 +10,11 @@ from lamae.readers.array_layout import ArrayLayout
 from lamae.readers.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
 from shards.rejects import reject_of
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.join import files_below, join
-from shards.sources.tables import LabelRow, LabelTable, read_csv, table_error, truth
+from shards.tables.cells import identifier, truth
+from shards.tables.label_table import LabelRow, LabelTable
+from shards.tables.read_table import read_csv, table_error
 
 EXAMS = "exams.csv"
 
@@ -38,7 +40,7 @@ class _Exams(NamedTuple):
     """Parts, and recordings in them, of no use."""
 
 
-def list_code15(settings: ShardsSettings) -> Listing | None:
+def list_code15(settings: LocalSource) -> Listing | None:
     """List the exams of the parts that are in the source; a part may be absent."""
     table = settings.table or settings.source / EXAMS
     parts = {PurePosixPath(path).name: path for path in files_below(settings.source, [".hdf5"])}
@@ -50,9 +52,10 @@ def list_code15(settings: ShardsSettings) -> Listing | None:
     about: dict[str, dict[str, str]] = {}
     absent = Counter[str]()
     for row in read_csv(table, ("exam_id", "patient_id", "trace_file", *CLASSES)):
-        exam, part = row["exam_id"], parts.get(row["trace_file"])
-        if part is None:
-            absent[row["trace_file"]] += 1
+        exam, file = identifier(row["exam_id"]), row["trace_file"].strip()
+        part = parts.get(file)
+        if part is None or exam is None:
+            absent[file] += 1
             continue
         place = places.get((part, exam), f"{part}#{exam}")
         if place in rows:
@@ -63,7 +66,7 @@ def list_code15(settings: ShardsSettings) -> Listing | None:
         Reject(part, "missing_part", f"{EXAMS} names {exams} exams in it, the source lacks it")
         for part, exams in sorted(absent.items())
     ]
-    patients = {place: row.patient_id or "" for place, row in rows.items()}
+    patients = {place: row.patient_id for place, row in rows.items()}
 
     def complete(entry: Entry) -> Entry:
         part, _, number = entry.path.rpartition("#")
@@ -85,11 +88,12 @@ def _exams(source: Path, parts: Iterable[str]) -> _Exams:
             continue
         for number, name in enumerate(names):
             place = f"{part}#{number}"
-            if name == _FILLER:
+            exam = identifier(name)
+            if exam in (None, _FILLER):
                 message = "exam 0 is no exam: zeros fill the last place of a part"
                 rejects.append(Reject(place, "filler_exam", message))
             else:
-                keys[place] = name
+                keys[place] = exam or name
     return _Exams(keys, rejects)
 
 

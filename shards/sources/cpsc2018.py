@@ -8,18 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from lamae.readers.wfdb_files import read_wfdb_comments
 from shards.entries import Entry, Listing
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.challenge import age_and_sex, by_path, complete_records, diagnoses, origin
 from shards.sources.join import files_below, join
-from shards.sources.tables import (
-    LABELS,
-    NO_TABLE,
-    LabelRow,
-    LabelTable,
-    read_csv,
-    read_label_table,
-    table_error,
-)
+from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.read_table import open_table, read_csv, table_error
 
 LABEL_SET = "cpsc2018"
 """The nine classes."""
@@ -39,7 +32,7 @@ _NUMBERS = ("First_label", "Second_label", "Third_label")
 _RECORD = "record"
 
 
-def list_cpsc2018(settings: ShardsSettings) -> Listing | None:
+def list_cpsc2018(settings: LocalSource) -> Listing | None:
     """List the records below a folder, with classes from a table or else from their headers.
 
     The table is that of the settings, or REFERENCE.csv anywhere below, or labels.csv.
@@ -64,7 +57,8 @@ def list_cpsc2018(settings: ShardsSettings) -> Listing | None:
             labels[LABEL_SET] = _named(comments)
         return entry._replace(about=age_and_sex(comments), labels=labels)
 
-    listing = join(names, names, table, complete)
+    patients = {path: row.patient_id for path, row in table.rows.items()}
+    listing = join(names, patients, table, complete, own=names)
     return listing._replace(rejects=[*listing.rejects, *rejects])
 
 
@@ -74,7 +68,7 @@ def _named(comments: Iterable[str]) -> tuple[str, ...] | None:
     return found and tuple(dict.fromkeys(_CODES.get(name, name) for name in found))
 
 
-def _read_tables(settings: ShardsSettings) -> LabelTable:
+def _read_tables(settings: LocalSource) -> LabelTable:
     source = settings.source
     tables = [source / path for path in files_below(source, [REFERENCE])]
     if settings.table is not None:
@@ -82,25 +76,25 @@ def _read_tables(settings: ShardsSettings) -> LabelTable:
     elif not tables and (source / LABELS).is_file():
         tables = [source / LABELS]
     rows: dict[str, LabelRow] = {}
-    label_sets: tuple[str, ...] = NO_TABLE.label_sets
+    last = NO_TABLE
     for path in tables:
-        table = _read_table(path, settings.label_columns)
+        table = _read_table(path, settings)
         twice = [name for name, row in table.rows.items() if rows.get(name, row) != row]
         if twice:
             raise table_error(path, f"other classes of {twice[0]} than another {REFERENCE}")
         rows |= table.rows
-        label_sets = table.label_sets
-    return LabelTable(rows, label_sets)
+        last = table
+    return last._replace(rows=rows)
 
 
-def _read_table(path: Path, label_columns: tuple[str, ...] | None) -> LabelTable:
+def _read_table(path: Path, settings: LocalSource) -> LabelTable:
     """Read class numbers, or a column of 0 and 1 for each class, or any table of labels."""
-    columns = set(next(iter(read_csv(path)), ()))
-    if label_columns is None and columns >= {_RECORDING, _NUMBERS[0]}:
+    columns, usual = set(open_table(path).columns), settings.label_columns is None
+    if usual and columns >= {_RECORDING, _NUMBERS[0]}:
         return _numbered(path, [name for name in _NUMBERS if name in columns])
-    if label_columns is None and columns >= {_RECORD, *CLASSES}:
+    if usual and columns >= {_RECORD, *CLASSES}:
         return _one_column_each(path)
-    return read_label_table(path, label_columns)
+    return read_label_table(path, settings, negative=("",))
 
 
 def _numbered(path: Path, columns: list[str]) -> LabelTable:
@@ -113,7 +107,7 @@ def _numbered(path: Path, columns: list[str]) -> LabelTable:
             value = f"class {odd[0]!r}" if odd else "a second row"
             raise table_error(path, f"{value} of {row[_RECORDING]}")
         rows[row[_RECORDING]] = tuple(dict.fromkeys(numbers[cell] for cell in cells))
-    return _label_table(rows)
+    return _label_table(path, rows)
 
 
 def _one_column_each(path: Path) -> LabelTable:
@@ -124,9 +118,11 @@ def _one_column_each(path: Path) -> LabelTable:
             value = f"{odd[0]} {row[odd[0]]!r}" if odd else "a second row"
             raise table_error(path, f"{value} of {row[_RECORD]}")
         rows[row[_RECORD]] = tuple(name for name in CLASSES if row[name] == "1")
-    return _label_table(rows)
+    return _label_table(path, rows)
 
 
-def _label_table(classes: dict[str, tuple[str, ...]]) -> LabelTable:
+def _label_table(path: Path, classes: dict[str, tuple[str, ...]]) -> LabelTable:
+    if not classes:
+        raise table_error(path, "no rows")
     rows = {name: LabelRow(None, None, {LABEL_SET: found}) for name, found in classes.items()}
     return LabelTable(rows, (LABEL_SET,))

@@ -1,56 +1,120 @@
 """A user's own folder of recordings, with a table of their patients, labels and splits."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import NamedTuple
 
 from lamae.errors import InputError
 from lamae.readers.array_files import names_leads
+from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
-from shards.settings import ShardsSettings
-from shards.sources.join import files_below, join
-from shards.sources.tables import (
-    NO_TABLE,
-    LabelRow,
-    LabelTable,
-    label_columns_of,
-    read_label_table,
-    table_error,
-)
+from shards.settings import LocalSource
+from shards.sources.join import all_files_below, join
+from shards.sources.people import about_of, stated_people
+from shards.sources.signal_files import header_files
+from shards.sources.unread import unread_files
+from shards.tables.label_table import NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.match import match_rows, refuse_strangers
+from shards.tables.read_table import table_error
 
 READERS_BY_SUFFIX: Mapping[str, Reader] = MappingProxyType(
-    {".hea": "wfdb", ".npy": "npy", ".csv": "csv", ".h5": "hdf5", ".hdf5": "hdf5"}
+    {
+        ".hea": "wfdb",
+        ".mat": "icbeb",
+        ".npy": "npy",
+        ".csv": "csv",
+        ".h5": "hdf5",
+        ".hdf5": "hdf5",
+    }
 )
-"""How files with these endings are read."""
-_OF_A_RECORD = (".hea", ".dat", ".mat")
+"""How files with these endings are read; the format of all others is told by their content."""
+_ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".xml", ".dcm", ".edf", ".scp", ".ecg", ".txt")
+_ARRAYS = {"npy", "csv", "hdf5"}
 
 
-def list_folder(settings: ShardsSettings) -> Listing:
+class _Recognised(NamedTuple):
+    """Files of a folder."""
+
+    readers: dict[str, Reader]
+    """How each recording is read, by path; of a WFDB record without ending."""
+    others: list[str]
+    """Files that are neither recordings nor parts of one."""
+    opened: int
+    """Files that were opened to tell what they are."""
+
+    @property
+    def stating(self) -> list[str]:
+        """Recordings of formats that state whose they are."""
+        return [path for path, reader in self.readers.items() if reader == "by_content"]
+
+
+def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> Listing:
     """List recordings below a folder: the table names their patients, or each record is one.
 
-    A .csv file is a recording if its header names a lead. The table names files with their ending
-    or without, where no other file differs in the ending alone.
+    A file is a recording if its ending or its first bytes say so, a .csv file if its first lines
+    name a lead. The segments of a record are none. Files that are neither recordings nor parts of
+    one are rejects. Of more than `max_opened` files, the others are taken for what those of their
+    ending are that were opened, every so many.
     """
-    readers = _recordings(settings)
-    if readers and "wfdb" not in readers.values():
+    files = all_files_below(settings.source)
+    found = _recognise(files, settings, max_opened or len(files))
+    kinds = set(found.readers.values())
+    if kinds and kinds <= _ARRAYS and kinds != {"csv"}:
         require_sampling_rate(settings)
-    stems = Counter(_stem(path) for path in readers)
-    keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in readers}
-    table = NO_TABLE
-    if settings.table is not None:
-        table = read_label_table(settings.table, label_columns_of(settings))
-        paths = {key: path for path, key in keys.items()} | {path: path for path in keys}
-        table = _by_path(settings.table, table, paths)
-    patients = {path: row.patient_id or path for path, row in table.rows.items()}
+    stems = Counter(_stem(path) for path in found.readers)
+    keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in found.readers}
+    table = _table(settings, keys)
+    patients = {path: row.patient_id for path, row in table.rows.items()}
+    stated = {}
+    if settings.patients is None:
+        nameless = (path for path in found.stating if patients.get(path) is None)
+        stated = stated_people(settings, islice(nameless, max_opened))
+    patients |= {path: about.patient_id for path, about in stated.items()}
 
     def complete(entry: Entry) -> Entry:
-        return entry._replace(reader=readers[entry.path])
+        about = {**about_of(stated.get(entry.path)), **entry.about}
+        return entry._replace(reader=found.readers[entry.path], about=about)
 
-    return join(keys, patients, table, complete)
+    listing = join(keys, patients, table, complete)
+    unread = unread_files(settings.source, found.others, table=settings.table)
+    said = sum(about.patient_id is not None for about in stated.values())
+    sentences = [f"patients of {said} files: as the files state them"] * bool(said)
+    if found.opened < len(files):
+        sentences.append(
+            f"{found.opened} of {len(files)} files were opened; the others are taken to be alike"
+        )
+    rejects = [*listing.rejects, *unread]
+    return listing._replace(rejects=rejects, found=(*listing.found, *sentences))
 
 
-def require_sampling_rate(settings: ShardsSettings) -> None:
+def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:
+    """Tell recordings from other files, of which every so many are opened."""
+    step = -(-len(files) // max(1, max_opened))
+    opened = files[::step]
+    headers = header_files(settings.source, files, opened=opened)
+    parts = headers.signals | headers.segments
+    told = {path: _reader(path, settings) for path in opened if path not in parts}
+    by_ending: dict[str, Counter[Reader | None]] = defaultdict(Counter)
+    for path, reader in told.items():
+        by_ending[_ending(path)][reader] += 1
+    readers: dict[str, Reader] = {}
+    others = []
+    for path in files:
+        if path in parts:
+            continue
+        usual = by_ending[_ending(path)].most_common(1)
+        reader = told[path] if path in told else usual[0][0] if usual else None
+        if reader is None:
+            others.append(path)
+        else:
+            readers[path[:-4] if reader == "wfdb" else path] = reader
+    return _Recognised(readers, others, len(opened))
+
+
+def require_sampling_rate(settings: LocalSource) -> None:
     """Raise InputError if the settings lack the sampling rate that arrays do not hold."""
     if settings.arrays.sampling_rate is None:
         raise InputError(
@@ -61,37 +125,52 @@ def require_sampling_rate(settings: ShardsSettings) -> None:
         )
 
 
-def _recordings(settings: ShardsSettings) -> dict[str, Reader]:
-    """Return how each recording is read, by path; of a WFDB record without ending."""
-    readers: dict[str, Reader] = {}
-    for path in files_below(settings.source, READERS_BY_SUFFIX):
-        suffix = PurePosixPath(path).suffix
-        whole = settings.source / path
-        if suffix == ".csv" and (_is_table(whole, settings) or not names_leads(whole)):
-            continue
-        readers[path.removesuffix(".hea")] = READERS_BY_SUFFIX[suffix]
-    return readers
+def _reader(path: str, settings: LocalSource) -> Reader | None:
+    """Return how a file is read; None for one that is no recording."""
+    ending, whole = _ending(path), settings.source / path
+    reader = READERS_BY_SUFFIX.get(ending)
+    if reader == "csv":
+        is_recording = not _is_table(whole, settings) and names_leads(
+            whole, leads_as=settings.leads_as
+        )
+        return "csv" if is_recording else None
+    if reader is not None or ending == ".dat" or _is_table(whole, settings):
+        return reader
+    return "by_content" if format_of(whole, leads_as=settings.leads_as) else None
 
 
-def _is_table(path: Path, settings: ShardsSettings) -> bool:
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix.casefold()
+
+
+def _is_table(path: Path, settings: LocalSource) -> bool:
     return settings.table is not None and path.resolve() == settings.table.resolve()
 
 
 def _stem(path: str) -> str:
     """Return a path without an ending that is read here; a dot in a name begins no ending."""
     suffix = PurePosixPath(path).suffix
-    return path.removesuffix(suffix) if suffix in READERS_BY_SUFFIX else path
+    return path[: -len(suffix)] if suffix.casefold() in READERS_BY_SUFFIX else path
 
 
-def _by_path(name: Path, table: LabelTable, paths: Mapping[str, str]) -> LabelTable:
-    """Return the table by the paths of its recordings, which it may name in other ways."""
+def _table(settings: LocalSource, keys: Mapping[str, str]) -> LabelTable:
+    """Return the table by the paths of the recordings, which it may name in other ways."""
+    if settings.table is None:
+        return NO_TABLE
+    table = read_label_table(settings.table, settings)
+    recordings = {path: (key,) for path, key in keys.items()}
+    matched = match_rows(
+        table.rows,
+        recordings,
+        source=settings.source,
+        table=settings.table,
+        endings=_ENDINGS,
+    )
     rows: dict[str, LabelRow] = {}
     for record, row in table.rows.items():
-        plain = PurePosixPath(record).as_posix()
-        bare = plain.removesuffix(PurePosixPath(plain).suffix)
-        beside = bare if plain.endswith(_OF_A_RECORD) else plain
-        path = paths.get(plain) or paths.get(beside) or record
+        path = matched.paths.get(record, record)
         if path in rows:
-            raise table_error(name, f"{path} in two rows, the second as {record}")
+            raise table_error(settings.table, f"{path} in two rows, the second as {record}")
         rows[path] = row
-    return LabelTable(rows, table.label_sets)
+    refuse_strangers(settings.table, rows, keys, min_matched=settings.min_matched)
+    return table._replace(rows=rows)

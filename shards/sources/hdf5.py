@@ -4,31 +4,28 @@ from lamae.errors import RecordError
 from lamae.readers.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
 from shards.rejects import reject_of
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.folder import require_sampling_rate
-from shards.sources.join import files_below, join
-from shards.sources.tables import (
-    LABELS,
-    NO_TABLE,
-    RECORD_COLUMNS,
-    LabelRow,
-    LabelTable,
-    label_columns_of,
-    read_label_table,
-    table_error,
-)
+from shards.sources.join import all_files_below, join
+from shards.sources.unread import unread_files
+from shards.tables.cells import identifier
+from shards.tables.columns import PATHS
+from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.match import refuse_strangers
+from shards.tables.read_table import table_error
 
 SUFFIXES = (".h5", ".hdf5")
 """Endings of the files that are read."""
 
 
-def list_hdf5(settings: ShardsSettings) -> Listing | None:
+def list_hdf5(settings: LocalSource) -> Listing | None:
     """List the recordings of all HDF5 files below the source.
 
     The table names them by id, or without `arrays.ids` by number: its column says
     `<file>#<number>`, or with a single file the number, or its rows are in the order of the file.
     """
-    files = files_below(settings.source, SUFFIXES)
+    present = all_files_below(settings.source)
+    files = [path for path in present if path.casefold().endswith(SUFFIXES)]
     if not files:
         return None
     require_sampling_rate(settings)
@@ -44,35 +41,36 @@ def list_hdf5(settings: ShardsSettings) -> Listing | None:
     numbered = settings.arrays.ids is None
     table = _table(settings, names, numbered=numbered and len(files) == 1)
     keys = {place: place if numbered else name for place, name in names.items()}
-    patients = {place: row.patient_id or place for place, row in table.rows.items()}
+    patients = {place: row.patient_id for place, row in table.rows.items()}
 
     def complete(entry: Entry) -> Entry:
         file, _, number = entry.path.rpartition("#")
         return entry._replace(path=file, reader="hdf5", item=int(number))
 
     listing = join(keys, patients, table, complete)
-    return listing._replace(rejects=[*rejects, *listing.rejects])
+    rest = [path for path in present if path not in files]
+    in_use = settings.table or settings.source / LABELS
+    unread = unread_files(settings.source, rest, table=in_use)
+    return listing._replace(rejects=[*rejects, *listing.rejects, *unread])
 
 
-def _table(settings: ShardsSettings, names: dict[str, str], *, numbered: bool) -> LabelTable:
+def _table(settings: LocalSource, names: dict[str, str], *, numbered: bool) -> LabelTable:
     """Return the table by `<file>#<number>`, if there is one."""
     path = settings.table or settings.source / LABELS
     if settings.table is None and not path.is_file():
         return NO_TABLE
     of_ids = (settings.arrays.ids or "").rpartition("/")[2]
     table = read_label_table(
-        path,
-        label_columns_of(settings),
-        record_columns=(of_ids, *RECORD_COLUMNS) if of_ids else RECORD_COLUMNS,
-        numbered=numbered,
+        path, settings, paths=(of_ids, *PATHS) if of_ids else PATHS, numbered=numbered
     )
     places = {place: place for place in names}
     if settings.arrays.ids is not None or numbered:
-        places |= {name: place for place, name in names.items()}
+        places |= {identifier(name) or name: place for place, name in names.items()}
     rows: dict[str, LabelRow] = {}
     for record, row in table.rows.items():
-        place = places.get(record, record)
+        place = places.get(record) or places.get(identifier(record) or "", record)
         if place in rows:
             raise table_error(path, f"{place} in two rows, the second as {record}")
         rows[place] = row
-    return LabelTable(rows, table.label_sets)
+    refuse_strangers(path, rows, names, min_matched=settings.min_matched)
+    return table._replace(rows=rows)

@@ -1,12 +1,14 @@
 """The kinds of sources, and how each is listed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.errors import InputError
-from shards.entries import Listing
-from shards.settings import ShardsSettings
+from lamae.files import printable
+from shards.entries import Listing, Reject
+from shards.rejects import NOT_READ, by_reason, not_read
+from shards.settings import LocalSource
 from shards.sources.brugada import list_brugada
 from shards.sources.challenge import list_challenge
 from shards.sources.code15 import list_code15
@@ -17,11 +19,13 @@ from shards.sources.join import with_distinct_keys
 from shards.sources.mimic import list_mimic
 from shards.sources.ptbxl import list_ptbxl
 
+_REASONS_NAMED = 3
+
 
 class Kind(NamedTuple):
     """One kind of source."""
 
-    list: Callable[[ShardsSettings], Listing | None]
+    list: Callable[[LocalSource], Listing | None]
     """Lists its recordings without reading any; None if the folder is not laid out so."""
     layout: str
     """What its folder holds, for an error."""
@@ -48,23 +52,40 @@ KINDS = MappingProxyType(
 """By the name that `source_kind` gives."""
 
 
-def list_source(settings: ShardsSettings) -> Listing:
+def list_source(settings: LocalSource) -> Listing:
     """List the recordings of a source, without reading any.
 
     Raises InputError for a folder that is empty or not laid out as `source_kind` says.
     """
     if not settings.source.is_dir():
         raise _wrong_source(settings, "no such folder")
-    listing = KINDS[settings.source_kind].list(settings)
+    return usable(settings, KINDS[settings.source_kind].list(settings))
+
+
+def usable(settings: LocalSource, listing: Listing | None) -> Listing:
+    """Return a listing with an entry at least, whose keys are distinct; raises InputError else."""
     if listing is None:
         raise _wrong_source(settings, "another layout")
     listing = with_distinct_keys(listing)
     if not listing.entries:
-        raise _wrong_source(settings, f"no recording; {len(listing.rejects)} rows of its tables")
+        raise _wrong_source(settings, f"no recording{_why_none(listing.rejects)}")
     return listing
 
 
-def _wrong_source(settings: ShardsSettings, value: str) -> InputError:
+def _why_none(rejects: Sequence[Reject]) -> str:
+    """Return the reasons for which nothing is left, with an example of each."""
+    first = {reject.reason: reject for reject in reversed(rejects) if reject.reason != NOT_READ}
+    counts = by_reason(rejects)
+    found = [f"{counts[r]} {r}: {reject.name}: {reject.message}" for r, reject in first.items()]
+    found += [
+        f"not read {each.number} {each.ending or 'without ending'}, such as {each.example}: "
+        f"{each.message}"
+        for each in not_read(rejects)
+    ]
+    return printable("".join(f"; {each}" for each in found[:_REASONS_NAMED]))
+
+
+def _wrong_source(settings: LocalSource, value: str) -> InputError:
     return InputError(
         f"source {settings.source}",
         value=value,

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shards.entries import Entry, Listing, Reject
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.join import join
-from shards.sources.tables import LabelTable, label_table_of, read_csv, table_error
+from shards.tables.cells import identifier, is_missing, whole_number
+from shards.tables.label_table import label_table_of
+from shards.tables.read_table import read_csv, table_error
 
 RECORD_LIST = "record_list.csv"
 MEASUREMENTS = "machine_measurements.csv"
@@ -75,7 +77,7 @@ class _Records(NamedTuple):
     rejects: list[Reject]
 
 
-def list_mimic(settings: ShardsSettings) -> Listing | None:
+def list_mimic(settings: LocalSource) -> Listing | None:
     """List the recordings of the record list, with what the machine measured beside each.
 
     Labels by study or path come from a table, ICD-10 codes and folds from `diagnoses`.
@@ -103,10 +105,8 @@ def list_mimic(settings: ShardsSettings) -> Listing | None:
         )
 
     table = label_table_of(settings)
-    by_path = {paths.get(study, study): row for study, row in table.rows.items()}
-    listing = join(
-        records.studies, records.patients, LabelTable(by_path, table.label_sets), complete
-    )
+    by_path = {paths.get(identifier(s) or s, s): row for s, row in table.rows.items()}
+    listing = join(records.studies, records.patients, table._replace(rows=by_path), complete)
     undiagnosed = len(paths) - len(diagnosed) if settings.diagnoses else 0
     return listing._replace(
         rejects=[*listing.rejects, *rejects],
@@ -117,11 +117,12 @@ def list_mimic(settings: ShardsSettings) -> Listing | None:
 def _read_records(path: Path) -> _Records:
     records = _Records({}, {}, [])
     for row in read_csv(path, (*_IDENTIFIERS, "path")):
-        if row["path"] in records.studies:
-            records.rejects.append(Reject(row["path"], "duplicate_row", f"twice in {path.name}"))
+        record = row["path"].strip()
+        if record in records.studies:
+            records.rejects.append(Reject(record, "duplicate_row", f"twice in {path.name}"))
             continue
-        records.studies[row["path"]] = row["study_id"]
-        records.patients[row["path"]] = sys.intern(row["subject_id"])
+        records.studies[record] = identifier(row["study_id"]) or ""
+        records.patients[record] = sys.intern(row["subject_id"])
     return records
 
 
@@ -158,12 +159,13 @@ def _read_diagnoses(
             continue
         cells = {row[name]: _codes(row[name], path, row["study_id"]) for name in DIAGNOSES}
         codes = {name: cells[row[name]] for name in DIAGNOSES}
-        fold = row.get(FOLD, "")
-        if fold and not fold.isdecimal():
-            raise table_error(path, f"{FOLD} {fold!r} of study {row['study_id']}")
+        cell = row.get(FOLD, "")
+        fold = whole_number(cell)
+        if fold is None and not is_missing(cell):
+            raise table_error(path, f"{FOLD} {cell!r} of study {row['study_id']}")
         key = (fold, *codes.values())
         if key not in same:
-            same[key] = _Diagnosed(int(fold) if fold else None, codes)
+            same[key] = _Diagnosed(fold, codes)
         found[record] = same[key]
     return found
 
@@ -185,7 +187,7 @@ def _record_of(
     rejects: list[Reject],
 ) -> str | None:
     """Return the recording of a row, unless it is none or has a row; the row is a reject then."""
-    record = paths.get(study)
+    record = paths.get(identifier(study) or study)
     if record is None:
         message = f"{path.name} names it, {RECORD_LIST} lacks it"
         rejects.append(Reject(study, "row_without_record", sys.intern(message)))

@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from shards.entries import Entry, Listing
-from shards.settings import ShardsSettings
+from shards.settings import LocalSource
 from shards.sources.join import headers_below, is_inside, join
-from shards.sources.tables import LabelRow, LabelTable, label_table_of, read_csv, table_error
+from shards.tables.cells import whole_number
+from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.read_table import read_csv, table_error
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
@@ -24,6 +26,7 @@ ORIGIN = "ptb-xl"
 _FILE_COLUMNS = {"records500": "filename_hr", "records100": "filename_lr"}
 
 
+_NUMPY = re.compile(r"np\.(?:float|int)\d+\(([^()]*)\)")  # as numpy 2 writes a number
 _NAME = re.compile(r"(\d+)_[lh]r")
 _ELSEWHERE = ("filename_lr", "filename_hr", "patient_id", "strat_fold")
 _UNREADABLE = (ValueError, SyntaxError, TypeError, KeyError, AttributeError, OverflowError)
@@ -41,29 +44,44 @@ class Database(NamedTuple):
     """
 
 
-def list_ptbxl(settings: ShardsSettings) -> Listing | None:
+def list_ptbxl(settings: LocalSource) -> Listing | None:
     """List the recordings that a plain table or PTB-XL's own names, and others beside them."""
-    table, about = label_table_of(settings), {}
+    table, about = _plain_table(settings), {}
     if (settings.source / DATABASE).is_file():
         database = read_database(settings.source, settings.records)
         table, about = table if table.rows else database.table, dict(database.about)
     if settings.records:
         below = f"{settings.records}/"
         rows = {path: row for path, row in table.rows.items() if path.startswith(below)}
-        table = LabelTable(rows, table.label_sets)
+        table = table._replace(rows=rows)
     if not table.rows:
         return None
     inside = [record for record in table.rows if is_inside(record)]
     folders = sorted({PurePosixPath(record).parts[0] for record in inside})
     on_disk = [path for folder in folders for path in headers_below(settings.source, folder)]
-    patients = {record: row.patient_id or record for record, row in table.rows.items()}
+    patients = {record: row.patient_id for record, row in table.rows.items()}
     keys = {path: PurePosixPath(path).name for path in on_disk}
 
     def complete(entry: Entry) -> Entry:
         origin = _origin(entry.path)
-        return entry._replace(about=about.get(origin or entry.path, {}), origin=origin)
+        known = about.get(origin or entry.path, entry.about)
+        return entry._replace(about=known, origin=origin)
 
     return join(keys, patients, table, complete)
+
+
+def _plain_table(settings: LocalSource) -> LabelTable:
+    """Return a table of labels by recording; its empty cells are negative, as PTB-XL's are."""
+    path = settings.table or settings.source / LABELS
+    if settings.table is None and not path.is_file():
+        return NO_TABLE
+    table = read_label_table(path, settings, negative=("",))
+    return table._replace(rows={_record(name): row for name, row in table.rows.items()})
+
+
+def _record(cell: str) -> str:
+    """Return the path of a recording as PTB-XL writes it."""
+    return cell.strip().replace("\\", "/").removesuffix(".hea").removesuffix(".dat")
 
 
 def _origin(path: str) -> str:
@@ -91,16 +109,16 @@ def read_database(folder: Path, records: str | None = None) -> Database:
     rows: dict[str, LabelRow] = {}
     about = {}
     for row in read_csv(path, (file_column, "patient_id", "strat_fold", "scp_codes")):
-        name = row[file_column]
+        name = _record(row[file_column])
         if not name:
             raise table_error(path, f"no {file_column} in the row of patient {row['patient_id']}")
         if name in rows:
             raise table_error(path, f"{name} in two rows")
         try:
-            codes = ast.literal_eval(row["scp_codes"])
+            codes = ast.literal_eval(_NUMPY.sub(r"\1", row["scp_codes"]))
             rows[name] = LabelRow(
-                patient_id=str(int(float(row["patient_id"]))),
-                fold=int(row["strat_fold"]),
+                patient_id=row["patient_id"],
+                fold=_fold(row["strat_fold"]),
                 labels=_labels(codes, statements),
             )
             row["scp_codes"] = json.dumps(codes)
@@ -110,6 +128,13 @@ def read_database(folder: Path, records: str | None = None) -> Database:
             key: cell for key, cell in row.items() if cell and key not in _ELSEWHERE
         }
     return Database(LabelTable(rows, LABEL_SETS), about)
+
+
+def _fold(cell: str) -> int:
+    fold = whole_number(cell)
+    if fold is None:
+        raise ValueError(f"strat_fold {cell!r} is no whole number")
+    return fold
 
 
 def _labels(

@@ -21,8 +21,15 @@ from pydantic import BaseModel, Field, ValidationError
 from tqdm import tqdm
 
 from lamae.errors import InputError
+from lamae.runs.tracking import SUMMARY, read_summary
 from lamae.storage.corpus import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST
-from shards.build.report import MANIFEST_SHA256, Counts, checksum_line
+from shards.build.report import (
+    MANIFEST_SHA256,
+    SUMMARY_SHA256,
+    Counts,
+    checksum_line,
+    summary_checksum,
+)
 from shards.processes import map_tasks
 from shards.rejects import REJECTS, by_reason, read_rejects
 from shards.verify.shard import CheckedShard, ExpectedShard, Problem, check_shard
@@ -145,6 +152,7 @@ def _check_manifest(folder: Path, report: Report) -> _Manifest | None:
     if manifest.format != FORMAT:
         report(Problem(MANIFEST, f"format {manifest.format!r}, expected {FORMAT!r}"))
     _check_rejects(folder, manifest, report)
+    _check_summary(folder, manifest, report)
     return manifest
 
 
@@ -160,6 +168,19 @@ def _check_rejects(folder: Path, manifest: _Manifest, report: Report) -> None:
     sha256 = hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest()
     if manifest.rejects_sha256 not in (None, sha256):
         report(Problem(REJECTS, "its SHA-256 is not the manifest's"))
+
+
+def _check_summary(folder: Path, manifest: _Manifest, report: Report) -> None:
+    """Hold the summary against its own checksum; one of before has none."""
+    try:
+        summary = dict(read_summary(folder))
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        report(Problem(SUMMARY, f"cannot be read: {error}"))
+        return
+    if summary.get(SUMMARY_SHA256, summary_checksum(summary)) != summary_checksum(summary):
+        report(Problem(SUMMARY, "its content is not that of its SHA-256"))
+    elif summary.get("splits") != manifest.splits:
+        report(Problem(SUMMARY, "its counts by split are not the manifest's"))
 
 
 def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _Indexed | None:

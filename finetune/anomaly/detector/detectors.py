@@ -18,14 +18,14 @@ from finetune.anomaly.settings import Architecture
 from finetune.networks.heads import pooled_width
 from lamae.batches.dataset import Batch
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import valid_patches
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded, recorded_parts
 
 AnomalyNetwork = Cae | Vae | BottleneckVae | LAMAE
 
 
 class LatentNormals(nn.Module):
-    """Where normal recordings lie, as part of a model's weights."""
+    """Mean and covariance of normal embeddings, as part of a model's weights."""
 
     centre: Tensor
     whitening: Tensor
@@ -50,9 +50,9 @@ class Parts(NamedTuple):
     """The modules of a detector."""
 
     network: AnomalyNetwork
-    """What was trained."""
+    """The trained network."""
     normals: LatentNormals | None
-    """Where normal embeddings lie, of kind lamae."""
+    """Mean and covariance of normal embeddings, of kind lamae."""
 
 
 class Detector(nn.Module):
@@ -81,21 +81,19 @@ class Detector(nn.Module):
         network = self.network
         assert isinstance(network, LAMAE), "other kinds have no encoder"
         device = next(network.parameters()).device
-        present, valid = _masks(batch, network, device)
+        recorded = _recorded(batch, network, device)
         leads = self.architecture.preprocess.leads
-        latents = network.encoder(batch.signal.to(device), leads, present=present, valid=valid)
-        return pool(latents, self.architecture.pooling, present).float()
+        latents = network.encoder(batch.signal.to(device), leads, recorded=recorded)
+        return pool(latents, self.architecture.pooling, recorded.present).float()
 
     def _masked(self, network: LAMAE, signal: Tensor, batch: Batch) -> Deviation:
         assert self.normals is not None, "kind lamae has both"
         size, leads = network.settings.encoder.patch_size, self.architecture.preprocess.leads
-        present, valid = _masks(batch, network, signal.device)
+        recorded = _recorded(batch, network, signal.device)
         masks = complementary_masks(
             len(leads), signal.shape[-1] // size, masks=self.architecture.masks
         )
-        squares, counted = masked_squares(
-            network, signal, leads, masks=masks, present=present, valid=valid
-        )
+        squares, counted = masked_squares(network, signal, leads, masks=masks, recorded=recorded)
         error = mean_over(squares.mean(dim=-1), counted)
         distance = self.normals(self.embed(batch))
         samples = rearrange(squares, "b l n p -> b l (n p)")
@@ -133,13 +131,9 @@ def _parts(architecture: Architecture, network: LAMAE | None) -> Parts:
     return Parts(autoencoder, LatentNormals(features))
 
 
-def _masks(
-    batch: Batch, network: LAMAE, device: torch.device
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return on a device which leads are present, and which patches recorded; None where all."""
-    present = None if batch.present is None else batch.present.to(device)
-    if batch.samples is None:
-        return present, None
+def _recorded(batch: Batch, network: LAMAE, device: torch.device) -> Recorded:
+    """Return on a device what was recorded of each window."""
     size = network.settings.encoder.patch_size
     patches = batch.signal.shape[-1] // size
-    return present, valid_patches(batch.samples, patches=patches, patch_size=size).to(device)
+    found = recorded_parts(batch.present, batch.samples, patches=patches, patch_size=size)
+    return found.to(device)

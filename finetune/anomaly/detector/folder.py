@@ -1,31 +1,26 @@
-"""Detectors on disk: a sealed folder with safetensors and JSON, as a classifier has."""
+"""Detectors on disk: a folder of safetensors and JSON, with checksums."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from finetune.anomaly.detector.detectors import Detector
-from finetune.anomaly.detector.recordings import Over
-from finetune.anomaly.settings import Architecture, ScoreName
-from finetune.classifiers.sealed_model import fill_sealed, find_sealed
-from lamae.config import Settings
-from lamae.errors import InputError
+from finetune.anomaly.settings import Architecture, Over, ScoreName
+from finetune.classifiers.run_model import NEEDS, find_run_model, write_run_model
+from lamae.config import Settings, read_settings
 from lamae.files import whole_folder
-from lamae.model.checkpoint import load_weights
-from lamae.runs.run_folder import CONFIG
+from lamae.model.model_folder import load_weights, read_config
 
 DETECTOR_FOLDER = "detector"
-"""Where a run keeps its detector."""
+"""Folder of a run with its detector."""
 
 
 class Decision(Settings):
-    """How the scores of windows become a call."""
+    """Rule by which the scores of windows become a decision on a recording."""
 
     score: ScoreName
     """The score that decides."""
     over: Over
-    """How the scores of its windows make that of a recording."""
+    """Reduction of the scores of its windows to that of a recording."""
     threshold: float | None
     """Lowest score that is called abnormal, by the rule of the run; None of a run that was
     interrupted before it chose one."""
@@ -37,9 +32,9 @@ class LoadedDetector(NamedTuple):
     detector: Detector
     """In evaluation mode."""
     decision: Decision
-    """How it calls a recording."""
+    """Its decision rule."""
     about: dict[str, Any]
-    """How it came about: `settings` of its run, and `corpus`, the digest of its shards."""
+    """Facts on its training: `settings` of its run, and `corpus`, the digest of its shards."""
 
 
 def save_detector(
@@ -52,7 +47,7 @@ def save_detector(
             "decision": decision.model_dump(mode="json"),
             "about": about,
         }
-        fill_sealed(partial, detector, config)
+        write_run_model(partial, detector, config)
 
 
 def load_detector(folder: Path) -> LoadedDetector:
@@ -60,17 +55,18 @@ def load_detector(folder: Path) -> LoadedDetector:
 
     Raises InputError if there is none, it is damaged, or weights and architecture do not fit.
     """
-    folder, config = find_sealed(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
-    try:
-        architecture = Architecture.model_validate(config["detector"])
-        decision = Decision.model_validate(config["decision"])
-    except (ValidationError, KeyError) as error:
-        raise InputError(
-            f"detector {folder / CONFIG}",
-            value=str(error).replace("\n", " "),
-            expected="the architecture of a detector of this version of LAMAE",
-            remedy="Give the folder detector/ of a run of finetune/main.py anomaly.",
-        ) from None
+    folder = find_run_model(folder, DETECTOR_FOLDER, run_of="finetune/main.py anomaly")
+    architecture, decision, about = read_config(
+        folder,
+        lambda config: (
+            read_settings(Architecture, config["detector"]),
+            read_settings(Decision, config["decision"]),
+            dict(config["about"]),
+        ),
+        needs=NEEDS,
+        kind="a detector",
+        remedy="Give the folder detector/ of a run of finetune/main.py anomaly.",
+    )
     detector = Detector(architecture)
     load_weights(detector, folder)
-    return LoadedDetector(detector.eval(), decision, config["about"])
+    return LoadedDetector(detector.eval(), decision, about)

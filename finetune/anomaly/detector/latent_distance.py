@@ -22,7 +22,7 @@ class Shrunken(NamedTuple):
 
 
 class Normals(NamedTuple):
-    """Where normal embeddings lie."""
+    """Mean and covariance of normal embeddings."""
 
     centre: Float[np.ndarray, " d"]
     """Their mean."""

@@ -6,7 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lamae.model.autoencoder import LAMAE
-from lamae.model.masking import counted_patches
+from lamae.model.masking import Mask, counted_patches
+from lamae.model.recorded import Recorded
 
 _SEED = 0
 
@@ -15,7 +16,7 @@ def complementary_masks(leads: int, patches: int, *, masks: int) -> list[Int[Ten
     """Return the visible patches of each of several masks; of each lead, every patch is in one.
 
     So each is hidden in all masks but one, and exactly once by two masks. The masks are the same
-    for every window, so that a score hangs on the window alone.
+    for every window, so that a score depends on the window alone.
     """
     generator = torch.Generator().manual_seed(_SEED)
     order = torch.rand(leads, patches, generator=generator).argsort(dim=1)
@@ -28,8 +29,7 @@ def masked_squares(
     leads: tuple[str, ...],
     *,
     masks: list[Int[Tensor, "l _"]],
-    present: Bool[Tensor, "b l"] | None,
-    valid: Bool[Tensor, "b n"] | None,
+    recorded: Recorded,
 ) -> tuple[Float[Tensor, "b l n p"], Bool[Tensor, "b l n"]]:
     """Return the mean squared error of each sample where its patch is hidden, and what counts.
 
@@ -38,8 +38,7 @@ def masked_squares(
         signal: as its preprocessor gives it.
         leads: names of the rows.
         masks: visible patches, as `complementary_masks` gives them.
-        present: False for a lead that a recording lacks; all present without it.
-        valid: False for a patch of padding; all valid without it.
+        recorded: leads and patches that were recorded.
 
     A patch of an absent lead or of padding has zero error, and does not count.
     """
@@ -48,9 +47,9 @@ def masked_squares(
     times = torch.zeros(target.shape[:3], device=signal.device)
     for mask in masks:
         visible = repeat(mask.to(signal.device), "l v -> b l v", b=len(signal))
-        found = model(signal, leads, visible=visible, present=present, valid=valid)
+        found = model(signal, leads, mask=Mask(visible), recorded=recorded)
         total += (found.patches.float() - target).square() * found.hidden[..., None]
         times += found.hidden
     everything = torch.ones_like(times, dtype=torch.bool)
-    counted = counted_patches(everything, present=present, valid=valid)
+    counted = counted_patches(everything, recorded)
     return total / times[..., None] * counted[..., None], counted

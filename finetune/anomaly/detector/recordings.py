@@ -1,7 +1,7 @@
 """Recordings put to a detector: windows that cover each, and one score made of theirs."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,17 +9,15 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from finetune.anomaly.detector.detectors import Detector, deviations
-from finetune.data.windows import Reading, usable_windows
+from finetune.anomaly.settings import Over
+from finetune.data.windows import LoaderOptions, usable_windows
 from lamae.batches.dataset import Split, Usable, prefetch
 from lamae.ecg.windows import Windows, covering_windows
 from lamae.errors import InputError
 
-Over = Literal["mean", "max"]
-"""How the scores of its windows make that of a recording."""
-
 
 class RecordingScores(NamedTuple):
-    """What a detector says of those recordings of a split that could be used."""
+    """Scores of those recordings of a split that could be used."""
 
     positions: Int[np.ndarray, " recordings"]
     """Their positions in the split, rising."""
@@ -62,11 +60,11 @@ def grid_windows(
 
 
 def score_recordings(
-    detector: Detector, data: Split, reading: Reading, *, over: Over, name: str | None = None
+    detector: Detector, data: Split, reading: LoaderOptions, *, over: Over, name: str | None = None
 ) -> RecordingScores:
     """Score all recordings of a split; `name` is for a progress bar.
 
-    The detector comes back in the mode that it was in.
+    The detector is left in the mode that it was in.
     """
     every = np.arange(len(data))
     windows = covering_windows(every, data.lengths(every), window=data.preprocessor.samples)
@@ -87,7 +85,7 @@ def score_windows(
     detector: Detector,
     data: Split,
     windows: Windows,
-    reading: Reading,
+    reading: LoaderOptions,
     *,
     name: str | None = None,
 ) -> RecordingScores:
@@ -109,7 +107,7 @@ def score_windows(
 
 
 def embed_recordings(
-    detector: Detector, data: Split, reading: Reading, *, name: str | None = None
+    detector: Detector, data: Split, reading: LoaderOptions, *, name: str | None = None
 ) -> Embedded:
     """Embed the windows of all usable recordings by the encoder of kind lamae.
 
@@ -135,7 +133,9 @@ def embed_recordings(
     return Embedded(np.array(used, dtype=np.int64), np.concatenate(values), unusable)
 
 
-def _read(data: Split, windows: Windows, reading: Reading, name: str | None) -> Iterator[Usable]:
+def _read(
+    data: Split, windows: Windows, reading: LoaderOptions, name: str | None
+) -> Iterator[Usable]:
     """Read windows in batches, ahead; `name` is for a progress bar."""
 
     def read(number: int) -> Usable:

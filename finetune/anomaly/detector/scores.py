@@ -1,4 +1,4 @@
-"""How far a window is from what an autoencoder makes of it: as one number, and sample by sample."""
+"""Distance of a window from its reconstruction: as one number, and sample by sample."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,12 +15,12 @@ _ERROR_SHARE, _DIVERGENCE_SHARE, _SMALLEST_VARIANCE = 0.4, 0.6, 1e-6
 
 
 class Deviation(NamedTuple):
-    """What a detector says of windows."""
+    """Scores of windows."""
 
     scores: Float[Tensor, "b scores"]
     """Each of its scores, higher where a window is stranger."""
     samples: Float[Tensor, "b l t"]
-    """How far each sample is from what the detector expects; zero where nothing was recorded."""
+    """Distance of each sample from what the detector expects; zero where nothing was recorded."""
 
 
 def mean_over(

@@ -18,7 +18,7 @@ from finetune.anomaly.detector.scores import mean_over
 from finetune.anomaly.networks.cae import Cae
 from finetune.anomaly.networks.objective import beta_at, vae_loss
 from finetune.anomaly.settings import AnomalyTraining
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
 from lamae.ecg.windows import Windows
 from lamae.errors import InputError
@@ -28,7 +28,7 @@ _HALVING, _PATIENCE = 0.5, 5
 
 
 class Learnt(NamedTuple):
-    """How training went."""
+    """History and best step of a training."""
 
     history: list[dict[str, float]]
     """By validation: step, train/loss, val/loss."""
@@ -65,7 +65,7 @@ def learn(
     What was not recorded has no loss.
 
     Args:
-        detector: with random weights; comes back in evaluation mode.
+        detector: with random weights; left in evaluation mode.
         train: normal recordings; those that cannot be used are replaced by the next.
         validation: normal recordings of other patients.
         training: how.
@@ -130,7 +130,7 @@ def learn(
 
 
 def learn_latents(
-    detector: Detector, train: Split, reading: Reading, *, progress: str | None = None
+    detector: Detector, train: Split, reading: LoaderOptions, *, progress: str | None = None
 ) -> Learnt:
     """Fit where the embeddings of normal recordings lie, for kind lamae.
 
@@ -174,7 +174,7 @@ def _loss(
 
 def _validate(detector: Detector, validation: Split, training: AnomalyTraining) -> float:
     """Return the mean loss of the first window of recordings, at the highest beta."""
-    count = min(len(validation), training.validation_recordings)
+    count = min(len(validation), training.max_validation_recordings)
     detector.eval()
     total = 0.0
     for start in range(0, count, training.batch_size):

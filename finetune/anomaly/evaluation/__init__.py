@@ -1,11 +1,11 @@
 """Measures and report of a detector.
 
-findings.py         what was found
+findings.py         findings in sentences and figures
 measures.py         measures with intervals
-normals.py          which recordings are normal
-picture.py          where a recording deviates, on ECG paper
-report.py           what the report tabulates
-results.py          what a detector says of labelled recordings, and what that leaves
+normals.py          normal and abnormal recordings, divided by patient
+picture.py          deviations of a recording, on ECG paper
+report.py           tables of the report
+results.py          scores of labelled recordings, and results as files
 score_table.py      scores of recordings as a CSV file
 threshold_rules.py  rules of a threshold
 """

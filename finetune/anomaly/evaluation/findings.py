@@ -1,4 +1,4 @@
-"""What a run found, as sentences and as figures."""
+"""Findings of a run, as sentences and as figures."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from finetune.anomaly.detector.detectors import Detector
 from finetune.anomaly.detector.folder import Decision
 from finetune.anomaly.evaluation.measures import Measured
-from finetune.anomaly.evaluation.normals import Judged
+from finetune.anomaly.evaluation.normals import LabelledRecordings
 from finetune.anomaly.evaluation.picture import (
     BIN_S,
     binned,
@@ -44,18 +44,18 @@ def anomaly_findings(summary: dict[str, Any]) -> list[str]:
 
 
 def learnt_sentence(summary: dict[str, Any]) -> str:
-    """Say what a detector learnt from and was judged on."""
+    """Say which recordings a detector was trained and evaluated on."""
     evaluated, trained = (summary["counts"][name] for name in ("evaluation", "training"))
     return (
         f"It learnt from {trained['windows']:,} windows of {trained['recordings']:,} normal "
-        f"recordings and was judged on {evaluated['recordings']:,} recordings of other patients."
+        f"recordings and was evaluated on {evaluated['recordings']:,} recordings of other patients."
     )
 
 
 def figures(
     corpus: Corpus,
     detector: Detector,
-    judged: Judged,
+    labelled: LabelledRecordings,
     score: np.ndarray,
     measured: Measured,
     decision: Decision,
@@ -66,13 +66,13 @@ def figures(
         rule: (found["specificity"].estimate, found["sensitivity"].estimate)
         for rule, found in measured.deciding.items()
     }
-    normal = np.flatnonzero(~judged.abnormal)
+    normal = np.flatnonzero(~labelled.abnormal)
     typical = int(normal[np.argsort(score[normal], kind="stable")[len(normal) // 2]])
     return [
         _section(
             "Operating curve",
             "operating_curve",
-            operating_curve(judged.abnormal, score, points),
+            operating_curve(labelled.abnormal, score, points),
             "The curve is that of the evaluation recordings; the points are where thresholds "
             "come to lie that were chosen on others.",
         ),
@@ -80,27 +80,34 @@ def figures(
             "Scores",
             "scores",
             score_histogram(
-                judged.abnormal, score, threshold=decision.threshold, name=f"score {decision.score}"
+                labelled.abnormal,
+                score,
+                threshold=decision.threshold,
+                name=f"score {decision.score}",
             ),
             "The highest hundredth of the scores stands in the last bar.",
         ),
-        *_papers(corpus, detector, judged, score, (int(score.argmax()), typical)),
+        *_papers(corpus, detector, labelled, score, (int(score.argmax()), typical)),
     ]
 
 
 def _papers(
-    corpus: Corpus, detector: Detector, judged: Judged, score: np.ndarray, chosen: tuple[int, int]
+    corpus: Corpus,
+    detector: Detector,
+    labelled: LabelledRecordings,
+    score: np.ndarray,
+    chosen: tuple[int, int],
 ) -> list[Section]:
     preprocess = detector.architecture.preprocess
-    data = Split(corpus, judged.rows, preprocess)
+    data = Split(corpus, labelled.rows, preprocess)
     stitched = [stitch(detector, data, position) for position in chosen]
     fields = [binned(each.deviation, preprocess.sampling_rate).ravel() for each in stitched]
     highest = float(np.percentile(np.concatenate(fields), _FULL_COLOUR))
     sections = []
     titles = ("The highest score", "A typical normal recording")
     for title, position, each in zip(titles, chosen, stitched, strict=True):
-        truth = "abnormal" if judged.abnormal[position] else "normal"
-        name = f"Recording {corpus.keys[judged.rows[position]]}, labelled {truth}"
+        truth = "abnormal" if labelled.abnormal[position] else "normal"
+        name = f"Recording {corpus.keys[labelled.rows[position]]}, labelled {truth}"
         paper = deviation_paper(
             each,
             preprocess.leads,

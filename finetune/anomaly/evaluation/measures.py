@@ -1,4 +1,4 @@
-"""How well scores tell abnormal recordings from normal ones, with intervals over patients."""
+"""Measures of scores that tell abnormal recordings from normal ones, with intervals."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from finetune.anomaly.evaluation.normals import Judged
-from finetune.anomaly.evaluation.threshold_rules import ABNORMAL, RuleName
-from lamae.statistics.measure_intervals import bootstrap_statistics
+from finetune.anomaly.evaluation.normals import LabelledRecordings
+from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
+from finetune.anomaly.settings import RuleName
+from lamae.statistics.interval import Interval
+from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
-from lamae.statistics.score_intervals import Interval
+from lamae.statistics.ranked_counts import ranked_counts
 from lamae.statistics.thresholds import (
     Thresholds,
     decide,
@@ -39,7 +41,7 @@ class Measured(NamedTuple):
 
 def measure(
     scores: Mapping[str, Float[np.ndarray, " records"]],
-    judged: Judged,
+    labelled: LabelledRecordings,
     thresholds: Mapping[RuleName, Thresholds],
     *,
     chosen: str,
@@ -50,37 +52,37 @@ def measure(
 
     Args:
         scores: by name, of the evaluation recordings.
-        judged: those recordings.
+        labelled: those recordings.
         thresholds: of the chosen score, by rule.
         chosen: name of the score that decides.
         resamples: how often patients are drawn.
         seed: decides which.
 
-    Raises InputError for a patient on whom a threshold was chosen, and as `bootstrap_statistics`.
+    Raises InputError for a patient on whom a threshold was chosen, and as `measure_intervals`.
     """
     called = {
-        rule: decide(scores[chosen][:, None], found, judged.patients)[:, 0]
+        rule: decide(scores[chosen][:, None], found, labelled.patients)[:, 0]
         for rule, found in thresholds.items()
     }
-    abnormal = judged.abnormal
+    abnormal = labelled.abnormal
     options: dict[str, Any] = {
         "classes": (ABNORMAL,),
         "resamples": resamples,
         "lowest": 0.0,
         "highest": 1.0,
     }
-    ranking = bootstrap_statistics(
+    ranking = measure_intervals(
         {name: partial(_ranked, abnormal, score) for name, score in scores.items()},
         abnormal[:, None],
-        judged.patients,
+        labelled.patients,
         measures=RANKING,
         generator=np.random.default_rng([seed, 2]),
         **options,
     )
-    deciding = bootstrap_statistics(
+    deciding = measure_intervals(
         {rule: partial(_decided, abnormal, calls) for rule, calls in called.items()},
         abnormal[:, None],
-        judged.patients,
+        labelled.patients,
         measures=DECIDING,
         generator=np.random.default_rng([seed, 2]),
         **options,
@@ -102,12 +104,7 @@ def sensitivity_at_specificity(
     `weights` says how often each record is drawn; a record is called abnormal at or above the
     threshold.
     """
-    order = np.argsort(score, kind="stable")[::-1]
-    ranked = score[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    drawn = weights[:, order].astype(np.float64)
-    positive = np.cumsum(drawn * abnormal[order], axis=1)[:, ends]
-    negative = np.cumsum(drawn * ~abnormal[order], axis=1)[:, ends]
+    _, positive, negative = ranked_counts(abnormal, score, weights)
     allowed = negative <= (1 - lowest) * negative[:, -1:] + 1e-9
     return np.max(np.where(allowed, positive, 0.0), axis=1) / positive[:, -1]
 

@@ -1,21 +1,18 @@
-"""Which recordings count as normal, and which of them a detector learns from."""
+"""Normal and abnormal recordings by their labels, and their division by patient."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from finetune.anomaly.settings import NormalRule
 from finetune.data.hold_out import draw_hold_out
 from finetune.data.tasks import check_patients
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 
-NormalRule = Literal["only", "any"]
-"""only: the normal class and no other of its label set. any: the normal class among others, as the
-release has it."""
 
-
-class Judged(NamedTuple):
+class LabelledRecordings(NamedTuple):
     """Recordings of which the labels say whether they are normal."""
 
     rows: Int[np.ndarray, " records"]
@@ -23,12 +20,12 @@ class Judged(NamedTuple):
     abnormal: Bool[np.ndarray, " records"]
     """True where the labels say more than normal."""
     patients: list[str]
-    """Who each is from."""
+    """Patient of each."""
 
-    def where(self, kept: Bool[np.ndarray, " records"]) -> "Judged":
+    def where(self, kept: Bool[np.ndarray, " records"]) -> "LabelledRecordings":
         """Keep the recordings for which `kept` is True."""
         patients = [patient for patient, keep in zip(self.patients, kept, strict=True) if keep]
-        return Judged(self.rows[kept], self.abnormal[kept], patients)
+        return LabelledRecordings(self.rows[kept], self.abnormal[kept], patients)
 
     @property
     def normals(self) -> Int[np.ndarray, " normal"]:
@@ -37,13 +34,13 @@ class Judged(NamedTuple):
 
 
 class AnomalyTask(NamedTuple):
-    """What a detector learns from, what its threshold is chosen on, and what it is judged on."""
+    """Recordings to train a detector on, to choose its threshold on, and to evaluate it on."""
 
     train: Int[np.ndarray, " records"]
     """Rows of normal recordings to learn from."""
-    validation: Judged
+    validation: LabelledRecordings
     """Recordings of other patients of the training split."""
-    evaluation: Judged
+    evaluation: LabelledRecordings
     """Recordings of the evaluation split."""
     without_class: int
     """Recordings of both splits that are left out because the labels say nothing."""
@@ -74,7 +71,7 @@ def make_anomaly_task(
     Raises InputError where a split lacks normal or abnormal recordings, or patients are shared.
     """
     train, evaluation = (
-        judge(
+        label_recordings(
             corpus,
             corpus.rows(split),
             named=f"split {split!r}",
@@ -91,16 +88,16 @@ def make_anomaly_task(
         generator=np.random.default_rng([seed, 1]),
         share=hold_out,
     )
-    judged = len(train.rows) + len(evaluation.rows)
+    labelled = len(train.rows) + len(evaluation.rows)
     return AnomalyTask(
         train.where(~held_out).normals,
         train.where(held_out),
         evaluation,
-        without_class=sum(len(corpus.rows(split)) for split in splits) - judged,
+        without_class=sum(len(corpus.rows(split)) for split in splits) - labelled,
     )
 
 
-def judge(
+def label_recordings(
     corpus: Corpus,
     rows: Int[np.ndarray, " some"],
     *,
@@ -108,7 +105,7 @@ def judge(
     label_set: str,
     normal_class: str,
     rule: NormalRule,
-) -> Judged:
+) -> LabelledRecordings:
     """Return those of some recordings whose labels say whether they are normal.
 
     `named` is what an error calls these recordings; see `make_anomaly_task` for the others.
@@ -120,7 +117,7 @@ def judge(
     normal = [
         found == {normal_class} if rule == "only" else normal_class in found for found in classes
     ]
-    part = Judged(known, ~np.array(normal, dtype=bool), corpus.patients[known].tolist())
+    part = LabelledRecordings(known, ~np.array(normal, dtype=bool), corpus.patients[known].tolist())
     if part.abnormal.all() or not part.abnormal.any():
         raise InputError(
             f"{named} with label set {label_set!r}",

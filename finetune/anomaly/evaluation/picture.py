@@ -1,4 +1,4 @@
-"""Where a recording deviates: a heat map over time and leads on ECG paper; and curves of scores."""
+"""Heat map of a recording's deviations over time and leads on ECG paper; and curves of scores."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,9 +13,10 @@ from finetune.anomaly.detector.detectors import Detector, deviations
 from lamae.batches.dataset import Split
 from lamae.ecg.windows import covering_windows
 from lamae.figures.plots import COLOURS, MUTED, STYLE, ecg_paper
+from lamae.statistics.ranked_counts import ranked_counts
 
 SECONDS = 10.0
-"""How much of a recording is drawn."""
+"""Length of a recording that is drawn."""
 
 BIN_S = 0.1
 """Seconds of a field of the heat map."""
@@ -33,11 +34,11 @@ class Stitched(NamedTuple):
     signal_mv: Float[np.ndarray, "leads samples"]
     """As the detector saw it, in millivolts; NaN where nothing was recorded."""
     deviation: Float[np.ndarray, "leads samples"]
-    """What the detector says of each sample, the mean over windows."""
+    """Deviation of each sample, the mean over windows."""
 
 
 def stitch(detector: Detector, data: Split, position: int) -> Stitched:
-    """Put the windows of a recording to a detector, and join what it says of each sample."""
+    """Score the windows of a recording, and join the deviations of its samples."""
     preprocessor = data.preprocessor
     window, rate = preprocessor.samples, preprocessor.sampling_rate
     at = np.array([position])
@@ -113,9 +114,8 @@ def operating_curve(
 
     The rules chose their thresholds on other recordings.
     """
-    order = np.argsort(score)[::-1]
-    found = np.append(0, np.cumsum(abnormal[order])) / abnormal.sum()
-    false = np.append(0, np.cumsum(~abnormal[order])) / (~abnormal).sum()
+    counts = ranked_counts(abnormal, score).from_none()
+    found, false = counts.positive[0] / abnormal.sum(), counts.negative[0] / (~abnormal).sum()
     figure = Figure(figsize=(4.8, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--")

@@ -1,4 +1,4 @@
-"""What the report of a detector tabulates: its scores, and what thresholds of one achieve."""
+"""Tables of a detector's report: its scores, and what thresholds of one achieve."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a detector says of labelled recordings, and what that leaves in a folder."""
+"""Scores of labelled recordings, and the results of a run as files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,15 +7,15 @@ import numpy as np
 
 from finetune.anomaly.detector.detectors import Detector
 from finetune.anomaly.detector.folder import Decision
-from finetune.anomaly.detector.recordings import Over, RecordingScores, score_recordings
+from finetune.anomaly.detector.recordings import RecordingScores, score_recordings
 from finetune.anomaly.evaluation.findings import figures
 from finetune.anomaly.evaluation.measures import Measured, as_numbers
-from finetune.anomaly.evaluation.normals import Judged
+from finetune.anomaly.evaluation.normals import LabelledRecordings
 from finetune.anomaly.evaluation.report import measure_sections
 from finetune.anomaly.evaluation.score_table import SCORES_FILE, write_scores
-from finetune.anomaly.evaluation.threshold_rules import RuleName
+from finetune.anomaly.settings import Over, RuleName
 from finetune.data.usable import check_unusable
-from finetune.data.windows import Reading
+from finetune.data.windows import LoaderOptions
 from finetune.reports.page import write_report
 from lamae.batches.dataset import Split
 from lamae.files import write_json
@@ -26,7 +26,7 @@ from lamae.storage.corpus import Corpus
 class ScoredPart(NamedTuple):
     """Scores of recordings, with those left out that could not be used."""
 
-    judged: Judged
+    labelled: LabelledRecordings
     """The recordings that could be used."""
     found: RecordingScores
     """Their scores, in the same order."""
@@ -39,8 +39,8 @@ class ScoredPart(NamedTuple):
 def score_part(
     detector: Detector,
     corpus: Corpus,
-    judged: Judged,
-    reading: Reading,
+    labelled: LabelledRecordings,
+    reading: LoaderOptions,
     *,
     over: Over,
     max_unusable: float,
@@ -49,14 +49,14 @@ def score_part(
     """Score recordings; raises InputError where more than the share `max_unusable` cannot be."""
     found = score_recordings(
         detector,
-        Split(corpus, judged.rows, detector.architecture.preprocess),
+        Split(corpus, labelled.rows, detector.architecture.preprocess),
         reading,
         over=over,
         name=f"score {name}",
     )
-    check_unusable(name, found.unusable, len(judged.rows), max_unusable)
-    kept = np.isin(np.arange(len(judged.rows)), found.positions)
-    return ScoredPart(judged.where(kept), found)
+    check_unusable(name, found.unusable, len(labelled.rows), max_unusable)
+    kept = np.isin(np.arange(len(labelled.rows)), found.positions)
+    return ScoredPart(labelled.where(kept), found)
 
 
 def measured_summary(
@@ -87,17 +87,17 @@ def leave_results(
     findings: list[str],
 ) -> list[str]:
     """Write scores.csv, report.html and last summary.json; return what was found."""
-    judged, found = evaluation
+    labelled, found = evaluation
     score = found.column(detector, decision.score)
     assert decision.threshold is not None, "it was chosen before"
     write_scores(
         run_dir / SCORES_FILE,
         detector.architecture.scores,
-        corpus.keys[judged.rows].tolist(),
+        corpus.keys[labelled.rows].tolist(),
         found.scores,
         called=score >= decision.threshold,
         problems=found.unusable,
-        abnormal=judged.abnormal,
+        abnormal=labelled.abnormal,
     )
     write_report(
         run_dir / "report.html",
@@ -106,7 +106,7 @@ def leave_results(
         summary=summary,
         sections=[
             *measure_sections(measured, score=decision.score, rule=summary["rule"]),
-            *figures(corpus, detector, judged, score, measured, decision),
+            *figures(corpus, detector, labelled, score, measured, decision),
         ],
     )
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete

@@ -1,13 +1,10 @@
 """Rules by which the threshold of a detector is chosen on validation recordings."""
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool, Float
-from pydantic import Field
 from scipy.stats import genpareto
 
-from lamae.config import Settings
+from finetune.anomaly.settings import RuleName, RuleSettings
 from lamae.errors import InputError
 from lamae.statistics.metrics import check_finite
 from lamae.statistics.thresholds import (
@@ -20,26 +17,10 @@ from lamae.statistics.thresholds import (
     specificity,
 )
 
-RuleName = Literal["percentile", "youden", "max_f1", "pot"]
-"""percentile: of normals. youden: sensitivity plus specificity is highest. max_f1: F1 is highest.
-pot: peaks over threshold of normals, by a generalised Pareto distribution (Siffer et al., KDD
-2017). percentile and pot need no abnormal recording."""
-
 RULES: tuple[RuleName, ...] = ("percentile", "youden", "max_f1", "pot")
 
 ABNORMAL = "abnormal"
 """Name of the one class of a detector."""
-
-
-class RuleSettings(Settings):
-    """Numbers of the rules that look at normal recordings alone."""
-
-    percentile: float = Field(95.0, gt=0, lt=100)
-    """Percentile of the scores of normals, for rule percentile."""
-    pot_start: float = Field(90.0, gt=0, lt=100)
-    """Percentile of the scores of normals from which on rule pot fits their tail."""
-    pot_risk: float = Field(0.05, gt=0, lt=1)
-    """Share of normals that rule pot lets exceed the threshold."""
 
 
 def choose_threshold(

@@ -19,7 +19,7 @@ _INPUT_DROPOUT, _HIDDEN_DROPOUT = 0.01, 0.1
 
 
 class VaeOutput(NamedTuple):
-    """What a variational autoencoder makes of windows."""
+    """Output of a variational autoencoder for windows."""
 
     mean: Float[Tensor, "b l samples"]
     """Most likely signal."""

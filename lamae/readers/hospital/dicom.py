@@ -60,7 +60,7 @@ def _shape(group: list[Channel]) -> tuple[float, int]:
 
 
 def _group(data: Any, number: int) -> list[Channel]:
-    from pydicom.waveforms import multiplex_array
+    from pydicom.waveforms.numpy_handler import multiplex_array
 
     item = data.WaveformSequence[number]
     values = multiplex_array(data, number, as_raw=True).T

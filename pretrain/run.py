@@ -1,0 +1,114 @@
+"""One run of pretraining, from its settings to the model and the summary in its folder."""
+
+import sys
+from contextlib import closing
+
+from accelerate import Accelerator
+
+from lamae.batches.dataset import Split
+from lamae.model.checkpoint import save_model
+from lamae.runs.run_folder import MODEL_FOLDER
+from lamae.runs.tracking import started_by_launcher, write_summary
+from lamae.storage.corpus import Corpus
+from lamae.training.threads import use_cores
+from pretrain.batches import Reader, training_batches
+from pretrain.cost.parameters import parameter_report
+from pretrain.evaluation import Evaluation
+from pretrain.loop import Training, train_step
+from pretrain.processes.launch import make_accelerator
+from pretrain.processes.stopping import Reason, Stopping, mark_resumable
+from pretrain.processes.watchdog import Watchdog
+from pretrain.progress import Progress
+from pretrain.settings import PretrainSettings
+from pretrain.start import set_statistics, start_training
+
+
+def start(settings: PretrainSettings) -> None:
+    """Pretrain with the processes that were launched."""
+    pretrain(settings, make_accelerator(settings))
+
+
+def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
+    """Train to the last step, then write the model and the summary."""
+    threads = use_cores(accelerator, settings.cpu_threads)
+    corpus = Corpus(settings.data)
+    train, val = (
+        Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
+        for name in ("train", "val")
+    )
+    evaluation = Evaluation(settings, corpus, val, accelerator)
+    training = start_training(settings, accelerator, corpus)
+    first_step = training.step
+    if first_step == 0:
+        set_statistics(training, train)
+    with (
+        Stopping(
+            settings.run_dir if accelerator.is_main_process else None,
+            max_hours=settings.max_hours,
+            watch_launcher=started_by_launcher(),
+        ) as stopping,
+        Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
+        closing(Progress(training)) as progress,
+    ):
+        reason = take_steps(training, train, evaluation, progress, stopping, watchdog)
+
+    model = training.autoencoder
+    if training.attempt and training.step < settings.steps:
+        mark_resumable(settings.run_dir, reason, first_step=first_step, step=training.step)
+        sys.stdout.write(
+            f"stopped after {training.step} of {settings.steps} steps: {reason.text}; give "
+            "resume=true to go on\n"
+        )
+    elif training.attempt:
+        training.attempt.check()
+        model_folder = settings.run_dir / MODEL_FOLDER
+        save_model(model_folder, model, settings.preprocess, step=training.step)
+        write_summary(
+            settings.run_dir,
+            settings,
+            seed=settings.seed,
+            counts={"train": len(train), "val": len(val)},
+            parameters=parameter_report(model),
+            first_step=first_step,
+            steps=training.step,
+            epochs=training.step * settings.batch_size / len(train),
+            processes=accelerator.num_processes,
+            device=str(accelerator.device),
+            threads=threads,
+            seconds=training.seconds,
+            **{name.replace("/", "_"): value for name, value in progress.last.items()},
+        )
+        sys.stdout.write(
+            f"{training.step} steps, validation loss {progress.last.get('val/loss', 0):.4f}; "
+            f"model and logs are in {settings.run_dir}\n"
+        )
+
+
+def take_steps(
+    training: Training,
+    train: Split,
+    evaluation: Evaluation,
+    progress: Progress,
+    stopping: Stopping,
+    watchdog: Watchdog,
+) -> Reason:
+    """Do the remaining steps, or those until there is a reason to stop, which is returned."""
+    settings, accelerator, meter = training.settings, training.accelerator, progress.meter
+    read = Reader(train, settings, accelerator.device)
+    batches = training_batches(settings, accelerator, read, first_step=training.step)
+    while training.step < settings.steps:
+        with meter.waiting():
+            parts = next(batches)
+        progress.trained(train_step(training, parts))
+        is_last = training.step == settings.steps
+        reason = training.agreement.reason(stopping.requested())
+        with meter.excluded():
+            watchdog.beat(training.step, doing="evaluation")
+            progress.log(evaluation.scalars(training))
+            if training.step % settings.checkpoint_every == 0 or is_last or reason:
+                watchdog.beat(training.step, doing="saving a checkpoint")
+                training.save()
+        watchdog.beat(training.step)
+        if reason:
+            return reason
+    return Reason.NONE

@@ -1,0 +1,139 @@
+"""Start of a run: its model and optimiser from the seed, or from the newest checkpoint."""
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from lamae.batches.dataset import Split, shuffled_positions
+from lamae.batches.raw_batches import OnDevice
+from lamae.errors import InputError
+from lamae.model.autoencoder import LAMAE
+from lamae.storage.corpus import Corpus
+from lamae.training.training_state import load_checkpoint
+from pretrain.finite import FiniteSteps
+from pretrain.loop import Training
+from pretrain.processes.attempt import begin_attempt
+from pretrain.processes.launch import check_batch_size
+from pretrain.processes.stopping import Agreement
+from pretrain.processes.zero import Zero, optimizer_of, uses_zero
+from pretrain.settings import AugmentationSettings, PretrainSettings
+
+_STATISTICS_OF = 512
+"""Recordings by which targets are normalised."""
+
+_log = logging.getLogger(__name__)
+_DECIDE_TRAINING = (
+    "seed",
+    "batch_size",
+    "lr",
+    "betas",
+    "weight_decay",
+    "warmup_steps",
+    "clip_norm",
+    "crop",
+    "augmentation",
+)  # not steps, which may be raised; architecture and preprocessor are checked with the weights
+
+_BEFORE_THEY_WERE = {"crop": "first", "augmentation": AugmentationSettings().model_dump()}
+"""Values under which versions without these settings trained."""
+
+
+def start_training(
+    settings: PretrainSettings, accelerator: Accelerator, corpus: Corpus
+) -> Training:
+    """Build model and optimiser from the seed, or from the newest checkpoint to resume.
+
+    Raises InputError where run_dir holds another run, or one on other data.
+    """
+    check_batch_size(settings, accelerator)
+    torch.manual_seed(settings.seed)
+    model = LAMAE(settings.model).to(accelerator.device)
+    optimizer = optimizer_of(settings, model)
+    agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
+    attempt, newest = begin_attempt(settings, accelerator, agreement)
+    state: dict[str, Any] = {}
+    if newest:
+        preprocessor = settings.preprocess
+        state = load_checkpoint(newest, model=model, optimizer=optimizer, preprocessor=preprocessor)
+        check_same_training(newest, state["settings"], settings)
+        check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
+        if accelerator.is_main_process:
+            warn_of_another_schedule(state["settings"], settings)
+    if settings.compile:
+        model.compile(dynamic=False)
+    zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
+    prepared: tuple[Any, Any] = zero.prepared if zero else accelerator.prepare(model, optimizer)
+    most = settings.max_skipped if settings.non_finite == "skip" else 0
+    ahead = 0 if zero else None  # DeepSpeed passes over such a step, but would go on after too many
+    return Training(
+        settings,
+        accelerator,
+        *prepared,
+        state.get("step", 0),
+        bare_model=model,
+        bare_optimizer=optimizer,
+        zero=zero,
+        finite=FiniteSteps(accelerator.device, most_in_a_row=most, steps_ahead=ahead),
+        corpus_digest=corpus.digest,
+        attempt=attempt,
+        agreement=agreement,
+        preprocess=OnDevice(settings.preprocess, accelerator.device),
+        earlier_seconds=state.get("seconds", 0.0),
+    )
+
+
+def set_statistics(training: Training, data: Split) -> None:
+    """Normalise the targets by the first training recordings; the weights hold the result."""
+    model, settings = training.bare_model, training.settings
+    if model.features is None:
+        return
+    count = min(_STATISTICS_OF, len(data))
+    batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
+    if batch.samples is not None:  # padding has no features of a recording
+        whole = batch.samples == batch.signal.shape[-1]
+        batch = batch._replace(signal=batch.signal[whole])
+    device = training.accelerator.device
+    present = None if batch.present is None else batch.present.to(device)
+    model.set_statistics(batch.signal.to(device), present)
+
+
+def check_same_training(
+    checkpoint: Path, before: dict[str, Any], settings: PretrainSettings
+) -> None:
+    """Refuse to go on with settings under which the steps already done would have been others."""
+    now = settings.model_dump(mode="json")
+    before = _BEFORE_THEY_WERE | before
+    for key in _DECIDE_TRAINING:
+        if before.get(key) != now[key]:
+            raise InputError(
+                f"checkpoint {checkpoint}, {key}",
+                value=str(before.get(key)),
+                expected=f"{now[key]}, as configured",
+                remedy="Resume with the value it was made with, or use another run_dir.",
+            )
+
+
+def check_same_corpus(checkpoint: Path, before: str, now: str, settings: PretrainSettings) -> None:
+    """Refuse to go on with shards that hold something else, by their digests."""
+    if before != now:
+        raise InputError(
+            f"checkpoint {checkpoint}, corpus",
+            value=f"shards with digest {before[:12]}",
+            expected=f"{now[:12]}, of {settings.data}",
+            remedy="Resume with the data it was made with, or use another run_dir.",
+        )
+
+
+def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings) -> None:
+    """Say so if the remaining steps follow other learning rates than those already done."""
+    if before["steps"] != settings.steps:
+        _log.warning(
+            "steps was %d and is now %d: the steps that remain follow the learning rates of a run "
+            "of the new length, those already done followed the old",
+            before["steps"],
+            settings.steps,
+        )

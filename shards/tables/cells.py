@@ -1,0 +1,67 @@
+"""One cell of a table: an identifier, a number, a truth value, or nothing."""
+
+import math
+import re
+import unicodedata
+
+MISSING_MARKS = frozenset(
+    {"", "nan", "na", "n/a", "#n/a", "none", "null", "<na>", "nat", "-", "--", "?"}
+)
+"""Cells that hold nothing, in lower case."""
+
+_TRUE, _FALSE = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
+_UNCERTAIN = {"-1", "-1.0"}
+_WHOLE = re.compile(r"([+-]?\d+)[.,]0*")
+_SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell is empty or a mark such as NaN, NA and None."""
+    return cell.strip().casefold() in MISSING_MARKS
+
+
+def identifier(cell: str) -> str | None:
+    """Return the id of a patient or a recording as every source has it; None of a missing one.
+
+    Blanks around it go, a whole number as a float is that number, leading zeros stay. Raises
+    ValueError for what cannot be an id.
+    """
+    text = " ".join(unicodedata.normalize("NFC", cell).split())
+    if is_missing(text):
+        return None
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError(f"{text!r} holds a control character")
+    if _SHORTENED.fullmatch(text):
+        raise ValueError(f"{text!r} is a number that a spreadsheet has shortened")
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def number(cell: str) -> float | None:
+    """Return a finite number, with a point or a comma before its decimals; None for others."""
+    text = cell.strip()
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def whole_number(cell: str) -> int | None:
+    """Return a whole number, as 8 or as 8.0; None for others."""
+    value = number(cell)
+    return int(value) if value is not None and value.is_integer() else None
+
+
+def truth(cell: str) -> bool | None:
+    """Return the meaning of a cell such as 0 and 1, False and True, no and yes; None for others."""
+    value = cell.strip().casefold()
+    return True if value in _TRUE else False if value in _FALSE else None
+
+
+def is_uncertain(cell: str) -> bool:
+    """Whether a cell of a column of 0 and 1 is -1, the usual mark of an uncertain finding."""
+    return cell.strip() in _UNCERTAIN

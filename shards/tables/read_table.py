@@ -1,0 +1,142 @@
+"""Rows of a CSV file of any usual separator and encoding."""
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from lamae.errors import InputError
+
+_DELIMITERS = ",;\t"
+_BLOCK_BYTES = 2**20
+_LONGEST_HEADER = 2**17
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Latin-1", "latin-1": "Latin-1"}
+_SEPARATORS = {"\t": "tab"}
+
+
+class Table(NamedTuple):
+    """A CSV file with a header, not read yet."""
+
+    path: Path
+    """The file."""
+    columns: tuple[str, ...]
+    """Names of the columns, without blanks around."""
+    delimiter: str
+    """One of comma, semicolon and tab."""
+    encoding: str
+    """Name that Python has for it."""
+    header_lines: int
+    """Lines before the first row."""
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """Read row by row; raises InputError for a row that is shorter or longer than the header.
+
+        Rows without any content are skipped.
+        """
+        types = {name: pa.string() for name in self.columns}
+        options = pa_csv.ReadOptions(
+            use_threads=False,  # with threads, an error does not name its row
+            skip_rows=self.header_lines,
+            column_names=list(self.columns),
+            encoding="utf-8" if self.encoding == "utf-8-sig" else self.encoding,
+        )
+        parse = pa_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
+        convert = pa_csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+        try:
+            with pa_csv.open_csv(self.path, options, parse, convert) as reader:
+                for batch in reader:
+                    for row in batch.to_pylist():
+                        if any(cell.strip() for cell in row.values()):
+                            yield row
+        except pa.ArrowInvalid as error:
+            if "Empty CSV file" not in str(error):
+                raise table_error(self.path, str(error).split("\n")[0]) from None
+        except OSError as error:
+            raise table_error(self.path, str(error)) from None
+
+    def describe(self) -> str:
+        """Return encoding and separator, for a person."""
+        separator = _SEPARATORS.get(self.delimiter, f"'{self.delimiter}'")
+        return f"{_NAMES.get(self.encoding, 'UTF-16')}, separated by {separator}"
+
+
+def open_table(path: Path) -> Table:
+    """Find out encoding, separator and columns; raises InputError for what is no table."""
+    if not path.is_file():  # a pipe or a device might never end
+        raise table_error(path, "no such file" if not path.exists() else "no regular file")
+    try:
+        encoding = _encoding(path)
+        with path.open(newline="", encoding=encoding) as file:
+            start = file.read(_LONGEST_HEADER)
+    except (OSError, UnicodeDecodeError) as error:
+        raise table_error(path, str(error)) from None
+    marked = start[:4].casefold() == "sep=" and start[5:6] in ("\r", "\n")
+    first = start.split("\n", 1)[1] if marked else start
+    line = first.partition("\n")[0]
+    delimiter = start[4] if marked else max(_DELIMITERS, key=line.count)
+    reader = csv.reader(io.StringIO(first), delimiter=delimiter, strict=True)
+    try:
+        columns = tuple(name.strip() for name in next(reader, []))
+    except csv.Error as error:
+        raise table_error(path, f"its header: {error}") from None
+    twice = [name for name, times in Counter(columns).items() if times > 1]
+    if twice or not any(columns):
+        raise table_error(path, f"two columns {twice[0]!r}" if twice else "no header")
+    return Table(path, columns, delimiter, encoding, reader.line_num + marked)
+
+
+def read_csv(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Read the rows of a CSV file with a header that has at least these columns.
+
+    Raises InputError for a missing or unreadable file, a missing column or a row of another length.
+    """
+    table = open_table(path)
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise table_error(path, f"no column {', '.join(missing)} ({table.describe()})")
+    yield from table.rows()
+
+
+def table_error(
+    path: Path, value: str, *, remedy: str = "Correct it, or name another."
+) -> InputError:
+    """Return the error for a table that cannot be used because of `value`."""
+    return InputError(
+        f"table {path}",
+        value=value,
+        expected="a CSV table as docs/reference/data-format.md describes it",
+        remedy=remedy,
+    )
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding that a byte order mark names, or the first that fits the whole file."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        for mark, name in _MARKS:
+            if start.startswith(mark):
+                return name
+        if start[1:2] == b"\0" or start[:1] == b"\0":
+            return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+        for name in ("utf-8", "cp1252"):
+            file.seek(0)
+            decoder = codecs.getincrementaldecoder(name)()
+            try:
+                while block := file.read(_BLOCK_BYTES):
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                continue
+            return name
+    return "latin-1"
