@@ -1,4 +1,4 @@
-"""The rules of docs/design.md that no other tool holds."""
+"""The rules of docs/explanation/design.md that no other tool holds."""
 
 import ast
 import importlib
