@@ -9,7 +9,7 @@ LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/sing
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-all checks lint types imports demo clean
+.PHONY: help setup test test-all checks lint types imports demo reference clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,10 @@ demo: setup ## simulate recordings, pretrain an encoder, train a diagnosis model
 	$(LAUNCH) pretrain/main.py configs/pretrain/demo.yaml data=demo/shards run_dir=demo/pretrain
 	$(LAUNCH) finetune/main.py configs/finetune/demo.yaml \
 	  encoder=demo/pretrain data=demo/shards run_dir=demo/probe
+
+reference: setup ## write docs/reference/, the pages of every verb and setting
+	$(BIN)/python -m lamae.reference docs/reference \
+	  shards.main:PROGRAM pretrain.main:PROGRAM finetune.main:PROGRAM
 
 clean: ## remove what was made here, except .venv, data/ and runs/
 	rm -rf demo build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -7,7 +7,7 @@ VERBS: dict[str, Verb] = {
         settings="finetune.settings:FinetuneSettings",
         run="finetune.run:finetune",
         summary="Train a classifier and evaluate it beside its baselines.",
-        example="configs/finetune/ptbxl_superclass.yaml encoder=<run> data=<shards>",
+        example="configs/finetune/local.yaml encoder=<run> data=<shards> run_dir=<folder>",
     ),
     "cross_validate": Verb(
         settings="finetune.cross_validation.settings:CrossValidateSettings",
@@ -20,7 +20,7 @@ VERBS: dict[str, Verb] = {
         settings="finetune.comparison.settings:CompareSettings",
         run="finetune.comparison.run:compare_runs",
         summary="Compare finished runs on the recordings that all evaluated.",
-        example="runs=[<run>,<run>] run_dir=<folder>",
+        example="runs=[<run>,<another>] run_dir=<folder>",
     ),
     "protocols": Verb(
         settings="finetune.protocols.settings:ProtocolsSettings",

@@ -31,6 +31,7 @@ commands.py      the verbs of a program: settings, function, example
 config.py        settings from YAML files and key=value arguments
 errors.py        errors that a user's input can cause
 files.py         files that appear whole or not at all
+reference.py     pages of every verb and setting, made of the classes
 usage.py         help of a program and of its verbs
 """
 

@@ -64,7 +64,7 @@ def _run(run: Any, settings: "Settings") -> None:
 
 def _divide(program: Program, arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Return the verb and the arguments behind it."""
-    if not arguments or len(program.verbs) == 1 or not _alone(arguments):
+    if not arguments or not _alone(arguments):
         return program.default, list(arguments)
     word, *rest = arguments
     if word in program.verbs:
@@ -72,6 +72,8 @@ def _divide(program: Program, arguments: Sequence[str]) -> tuple[str, list[str]]
         if first and _alone(rest):
             rest[0] = f"{first}={rest[0]}"
         return word, rest
+    if len(program.verbs) == 1:
+        return program.default, list(arguments)
     from difflib import get_close_matches
 
     near = get_close_matches(word, program.verbs, n=1)

@@ -166,6 +166,15 @@ def test_a_renamed_key_is_refused_with_its_new_name(tmp_path: Path) -> None:
     assert problems("inner.size=1").startswith("inner.size: now named inner.depth.")
 
 
+def test_keys_that_a_base_renamed_are_known_beside_those_of_another() -> None:
+    class Both(Inner, Outer):
+        """Settings of two mixins."""
+
+    for old in ("size", "rate"):
+        with pytest.raises(ConfigError, match=f"{old}: now named"):
+            load_settings(Both, [f"{old}=1"])
+
+
 def test_a_rule_of_a_section_is_told_without_its_settings() -> None:
     assert problems("inner.depth=13") == "inner: 13 brings bad luck."
     assert problems("lr=13") == "13 brings bad luck."

@@ -1,5 +1,6 @@
 """Sentences on settings that are wrong: the key, its value, and what was meant or expected."""
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -40,11 +41,17 @@ def _sentence(schema: type[BaseModel], path: Sequence[str], problems: list[Error
         return _unknown(schema, path)
     if first["type"] == "model_type":
         return f"{key}: {shown(first['input'])} is no section. {_example(schema, path)}"
-    messages = "; or ".join(dict.fromkeys(p["msg"].removeprefix("Value error, ") for p in problems))
+    messages = "; or ".join(dict.fromkeys(map(_message, problems)))
     said = messages if messages.endswith((".", "?", "!")) else f"{messages}."
     if isinstance(first["input"], Mapping | BaseModel):  # of a section as a whole
         return f"{key}: {said}" if key else said
     return f"{key}: {shown(first['input'])} is not valid: {said}"
+
+
+def _message(problem: ErrorDetails) -> str:
+    if problem["type"] == "tuple_type":
+        return "Input should be a list, such as [a, b]"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _example(schema: type[BaseModel], path: Sequence[str]) -> str:
@@ -67,9 +74,9 @@ def _unknown(schema: type[BaseModel], path: Sequence[str]) -> str:
 
 
 def _renamed(schema: type[BaseModel], path: Sequence[str]) -> str | None:
-    """Return the name that a key has now, by `renamed` of the class it is in or one around it."""
+    """Return the present name of a key, by `renamed` of a class around it or one of its bases."""
     for depth, section in enumerate(_sections(schema, path)):
-        names: Mapping[str, str] = getattr(section, "renamed", {})
+        names: Mapping[str, str] = ChainMap(*(vars(c).get("renamed", {}) for c in section.__mro__))
         new = names.get(".".join(path[depth:]))
         if new:
             return ".".join([*path[:depth], new])
