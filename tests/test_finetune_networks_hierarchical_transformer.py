@@ -29,16 +29,9 @@ MakeProbe = Callable[..., FinetuneSettings]
 TINY = {"width": 12, "depth": 6, "heads": 2, "hidden": 16}
 HAND_CRAFTED = 22
 """Features, age and sex, that the released classifier reads beside the signal."""
-SWITCHES: tuple[dict[str, Any], ...] = (
-    {},
-    {"groups": "one"},
-    {"stages": 2},
-    {"stages": 1},
-    {"cls": "mean"},
-    {"gate": True},
-    {"attention": "softmax"},
-    {"gate": True, "cls": "mean", "stages": 1, "attention": "softmax"},
-)
+ONE = (("groups", "one"), ("stages", 2), ("cls", "mean"), ("gate", True), ("attention", "softmax"))
+ALL = {"gate": True, "cls": "mean", "stages": 1, "attention": "softmax"}
+SWITCHES: tuple[dict[str, Any], ...] = ({}, {"stages": 1}, *({k: v} for k, v in ONE), ALL)
 
 
 def make_model(
