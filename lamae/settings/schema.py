@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 _NAMES = {NoneType: "null", str: "text", bool: "true | false", int: "integer", float: "number"}
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -119,10 +119,10 @@ def _sentence(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo, value: Any) -> str | None:
-    if field.is_required():
-        return None
     if field.default_factory is not None:
         return _MACHINE
+    if value is PydanticUndefined:
+        return None
     plain = to_jsonable_python(value)
     return yaml.safe_dump(plain, default_flow_style=True, width=_ANY_WIDTH).splitlines()[0]
 
