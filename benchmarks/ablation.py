@@ -3,7 +3,7 @@
 .venv/bin/python benchmarks/ablation.py SHARDS FOLDER [--arms ARM ...] [--seeds 3] [--json FILE]
 Pretrains configs/pretrain/cpu.yaml once for each arm and seed on the training split, about nine
 minutes each on one core, then fits the superclass probe of
-configs/finetune/ptbxl_superclass_probe.yaml on some patients of that split, the same for all, and
+configs/finetune/ptbxl_superclass.yaml on some patients of that split, the same for all, and
 scores it on the validation split. All arms have equal steps, order of recordings and decoder, and,
 arms of masking aside, differ in `encoder.method` alone. An interrupted run goes on where it was.
 
@@ -40,8 +40,7 @@ from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PRETRAIN, PROBE = (
-    ROOT / "configs" / name
-    for name in ("pretrain/cpu.yaml", "finetune/ptbxl_superclass_probe.yaml")
+    ROOT / "configs" / name for name in ("pretrain/cpu.yaml", "finetune/ptbxl_superclass.yaml")
 )
 ARMS = {
     "lamae": [],

@@ -1,6 +1,7 @@
 """Settings of fine-tuning and of the evaluation that follows it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,7 +25,7 @@ on the same recordings."""
 WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
-        *("allow_overlap", "pretraining_data"),
+        *("allow_overlap", "pretraining_data", "by_mode"),
     }
 )
 """Settings that do not affect any score; a run may resume with other values."""
@@ -46,6 +47,9 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     mode: Mode = "probe"
     """Part that is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
     cnn_attention_bilstm or hierarchical_transformer."""
+    by_mode: dict[Mode, dict[str, Any]] = Field({})
+    """Settings of single modes, such as {lasan: {training: {loss: focal}}}; one that is given
+    outside as well is as given there."""
     baselines: tuple[Baseline, ...] = ("random", "supervised")
     """Classifiers to compare with; one that is the mode itself is left out."""
     preprocess: Preprocessor | None = None
@@ -82,6 +86,14 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
             without.add("supervised")
         return tuple(name for name in dict.fromkeys(self.baselines) if name not in without)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_those_of_the_mode(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("by_mode"), Mapping):
+            return values
+        own = values["by_mode"].get(values.get("mode", cls.model_fields["mode"].default))
+        return _merged(own, values) if isinstance(own, Mapping) else values
+
     @model_validator(mode="after")
     def _consistent(self) -> "FinetuneSettings":
         if self.encoder is None and self.mode not in WITHOUT_ENCODER:
@@ -93,3 +105,12 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
                     f"{name}.loss {wrong} does not fit multi_label={str(self.multi_label).lower()}"
                 )
         return self
+
+
+def _merged(values: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of both, section by section; the stronger ones where both give a value."""
+    found = {**values, **stronger}
+    for key in values.keys() & stronger.keys():
+        if isinstance(values[key], Mapping) and isinstance(stronger[key], Mapping):
+            found[key] = _merged(values[key], stronger[key])
+    return found

@@ -120,14 +120,14 @@ def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
 
     Raises pydantic.ValidationError for others.
     """
-    return schema.model_validate(with_present_names(saved, schema))
+    return schema.model_validate(with_present_names(schema, saved))
 
 
-def with_present_names(saved: Mapping[str, Any], schema: type[Settings]) -> dict[str, Any]:
-    """Rename the keys of saved settings, and of their sections, by `renamed` of each class."""
+def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return saved settings under the names that they have now, in sections as well."""
     values = {schema.renamed.get(key, key): value for key, value in saved.items()}
     for name, field in schema.model_fields.items():
         section = section_of(field)
         if isinstance(values.get(name), Mapping) and section and issubclass(section, Settings):
-            values[name] = with_present_names(values[name], section)
+            values[name] = with_present_names(section, values[name])
     return values

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _FORMULA = ("=", "+", "-", "@")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 
 
 @contextmanager
@@ -54,6 +56,19 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         file.write(text.getvalue().encode())
 
 
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns of a file that `write_csv` wrote, and its rows with texts as they were.
+
+    Raises ValueError where it has no rows, or some that are cut off, csv.Error where it is no CSV.
+    """
+    with path.open(newline="") as file:
+        header, *rows = [*csv.reader(file, strict=True)] or [[]]
+    if not rows or any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{path.name} has no rows, or some that are cut off")
+    columns = [_bare(name) for name in header]
+    return columns, [dict(zip(columns, map(_bare, row), strict=True)) for row in rows]
+
+
 def printable(text: str) -> str:
     """Return a text whose control characters and halves of characters are written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -63,7 +78,17 @@ def _harmless(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     text = printable(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _bare(cell: str) -> str:
+    """Return a text without the apostrophe that keeps it from being a formula."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(text: str) -> bool:
+    """Return True for a text that a spreadsheet would compute, but for a number."""
+    return text.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(text)
 
 
 @contextmanager

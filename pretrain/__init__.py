@@ -13,7 +13,6 @@ main.py          entry point
 pinning.py       page-locked memory for batches
 progress.py      bar and logs
 retention.py     retention of checkpoints
-resume.py        checks of a run that resumes
 run.py           one run, from its settings to model and summary
 settings.py      its settings, without torch
 start.py         start of a run, from the seed or a checkpoint

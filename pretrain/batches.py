@@ -24,7 +24,7 @@ _STARTS, _CHANGES = 1, 2  # after seed and step, so that draws are apart from ea
 
 
 class MaskedBatch(NamedTuple):
-    """One process's part of a batch, with its masks."""
+    """A micro-batch of one process, with its masks."""
 
     batch: Batch
     """Recordings; without their signal where `raw` has it."""
@@ -82,7 +82,7 @@ class Reader:
 def training_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, *, first_step: int
 ) -> Iterator[list[MaskedBatch]]:
-    """Yield this process's parts of each remaining step, read ahead by threads."""
+    """Yield this process's micro-batches of each remaining step, read ahead by threads."""
     make = pinning(partial(step_batches, settings, accelerator, read), accelerator.device)
     workers = settings.data_workers
     damage = DamageCount(read.data.corpus.folder, largest_share=settings.max_damaged)
@@ -96,7 +96,7 @@ def training_batches(
 def step_batches(
     settings: PretrainSettings, accelerator: Accelerator, read: Reader, step: int
 ) -> list[MaskedBatch]:
-    """Make this process's parts of one step: a slice of what (seed, step) says of all of it."""
+    """Make this process's micro-batches of one step: a slice of the batch of (seed, step)."""
     size = settings.batch_size
     first = step * size
     positions = shuffled_positions(first, first + size, count=len(read.data), seed=settings.seed)
@@ -168,7 +168,7 @@ def _draw_masks(
     rows: Tensor,
     kept: Tensor | None = None,
 ) -> Mask:
-    """Draw the masks of some rows of a batch: the same whichever process computes which part."""
+    """Draw the masks of some rows of a batch: the same whichever process computes them."""
     generator = _generator(settings.seed, step + 1)
     kind = draw_kind(settings.model.masking, generator)
     own = positions[rows.numpy()]

@@ -184,7 +184,7 @@ def _update(training: Training) -> Tensor:
 
 
 def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tensor:
-    """Return for each part its share of the counted patches of the batch, times the processes.
+    """Return for each micro-batch its share of the batch's counted patches, times the processes.
 
     These weights make the loss and, once averaged over the processes, the gradient those of the
     undivided batch.
@@ -222,7 +222,7 @@ def validate(training: Training, data: Split, lead_errors: LeadErrors | None = N
 
 
 def model_arguments(training: Training, part: MaskedBatch) -> dict[str, Any]:
-    """Return what the autoencoder is called with for one part of a batch, on the device."""
+    """Return the autoencoder's arguments for a micro-batch, on the device."""
     settings, device = training.settings, training.accelerator.device
     arguments: dict[str, Any] = part.arguments(device, training.preprocess)
     if settings.model.encoder.method == "alignment":
@@ -235,6 +235,6 @@ def model_arguments(training: Training, part: MaskedBatch) -> dict[str, Any]:
 def reconstruct(
     training: Training, model: nn.Module, arguments: Mapping[str, Any]
 ) -> Reconstruction:
-    """Reconstruct one part of a batch in the precision of the run."""
+    """Reconstruct a micro-batch in the precision of the run."""
     with (training.zero or training.accelerator).autocast():
         return model(leads=training.settings.preprocess.leads, **arguments)

@@ -64,6 +64,6 @@ def apply_retention(run_dir: Path, policy: Retention, attempt: Attempt) -> None:
 def _validation_loss(folder: Path) -> float | None:
     try:
         loss = read_json(folder / STATE).get(VALIDATION_LOSS)
-    except InputError:  # damaged, which is told where it is loaded
+    except InputError:  # damaged, which loading reports
         return None
     return float(loss) if isinstance(loss, int | float) else None

@@ -10,7 +10,7 @@ from lamae.ecg.record import MISSING, Reading, Record
 from lamae.errors import InputError, RecordError
 from lamae.files import printable
 from lamae.readers.any_file import read_file
-from shards.build.read import options_of, read_entry
+from shards.build.read import read_entry
 from shards.checks.examine import examine
 from shards.entries import Entry, Listing
 from shards.rejects import by_reason, not_read
@@ -141,7 +141,7 @@ def _file_lines(settings: InspectSettings) -> Iterator[str]:
     """Yield a single file as it is read, or why it is not."""
     path = settings.source
     try:
-        reading = read_file(path, options_of(settings))
+        reading = read_file(path, settings.read_options)
         _, rate, seconds, amplitude, notes = _measured(reading, settings)
     except InputError as error:
         yield f"not read: {printable(str(error))}"

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.read_options import ReadOptions
 from lamae.readers.wfdb_segment import Checksums
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
@@ -101,6 +102,18 @@ class LocalSource(SourceSettings):
 
     source: FolderPath
     """Folder of the recordings."""
+
+    @property
+    def array_layout(self) -> ArrayLayout:
+        """The layout of arrays in the user's unit."""
+        if self.unit is None:
+            return self.arrays
+        return self.arrays.model_copy(update={"unit": self.unit})
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """The user's word on files of any format."""
+        return ReadOptions(self.leads_as, self.unit, self.checksums, self.arrays)
 
 
 class InspectSettings(LocalSource):

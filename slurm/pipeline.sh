@@ -2,7 +2,7 @@
 # From raw recordings to a table and reports, as a chain of SLURM jobs; prints their ids.
 #     slurm/pipeline.sh OUTPUT RECORDINGS SHARDS.yaml PRETRAIN.yaml RUNS.txt
 # such as configs/shards/ptbxl.yaml, configs/pretrain/small.yaml, and a file with the settings of an
-# evaluation in each line: `configs/finetune/ptbxl_superclass_probe.yaml seed=0`.
+# evaluation in each line: `configs/finetune/ptbxl_superclass.yaml seed=0`.
 #     OUTPUT/shards    OUTPUT/pretrain    OUTPUT/sweep/0, 1, ...    OUTPUT/sweep/table.md
 # The same command goes on with what an earlier one has left. PARTS=16 builds shards in so many
 # tasks. sbatch reads options for all jobs from SBATCH_ACCOUNT, SBATCH_PARTITION and the like; those

@@ -102,7 +102,7 @@ def test_real_recordings_become_a_report(
     losses = [row["train/loss"] for row in read_metrics(run) if "train/loss" in row]
     assert max(losses[-5:]) < min(losses[:3])
 
-    config = ROOT / "configs" / "finetune" / "ptbxl_superclass_probe.yaml"
+    config = ROOT / "configs" / "finetune" / "ptbxl_superclass.yaml"
     places = [f"encoder={run}", f"data={corpus.folder}", f"run_dir={tmp_path / 'probe'}"]
     options = ["classes=[NORM, STTC, CD]", *QUICK]
     finetune(load_settings(FinetuneSettings, [str(config), *places, *options]))

@@ -37,6 +37,7 @@ from lamae.config import ConfigError, load_settings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import Corpus
 
@@ -139,7 +140,7 @@ def test_a_lead_without_weight_may_matter_all_the_same() -> None:
     with torch.no_grad():
         found = model(batch.signal)
         kept = keep_leads(batch, np.array([True, False, True]), of_record=False)
-        without = model(kept.signal, present=kept.present)
+        without = model(kept.signal, Recorded(kept.present))
     assert found.lead_weights is not None
     assert found.lead_weights[:, 1].max() < 1e-6
     assert (found.logits - without.logits).abs().max() > 1e-3

@@ -17,7 +17,7 @@ BEFORE = {
 
 
 def test_settings_of_before_load_with_the_values_that_they_had() -> None:
-    found = FinetuneSettings.model_validate(with_present_names(BEFORE, FinetuneSettings))
+    found = FinetuneSettings.model_validate(with_present_names(FinetuneSettings, BEFORE))
     assert found.icd10 is not None
     assert (found.training.micro_batch_size, found.supervised.micro_batch_size) == (4, 2)
     assert (found.icd10.min_recordings, found.icd10.max_classes) == (3, 5)
@@ -27,7 +27,7 @@ def test_settings_of_before_load_with_the_values_that_they_had() -> None:
 
 def test_present_settings_are_left_as_they_are() -> None:
     now = FinetuneSettings.model_validate({"data": "shards", "mode": "lasan"})
-    assert with_present_names(now.model_dump(), FinetuneSettings) == now.model_dump()
+    assert with_present_names(FinetuneSettings, now.model_dump()) == now.model_dump()
 
 
 def test_runs_of_before_and_of_now_have_one_column_for_a_setting() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lamae.files import fresh_folder, whole_folder, write_json
+from lamae.files import fresh_folder, read_csv, whole_folder, write_csv, write_json
 
 
 def fill(folder: Path, text: str, *, fail: bool = False) -> None:
@@ -116,3 +116,25 @@ def test_every_new_file_and_folder_is_put_on_disk_and_so_is_its_name(
         str(tmp_path / "d" / "e.json.partial"),
         str(tmp_path / "d"),
     ]
+
+
+def test_a_text_that_is_a_formula_is_harmless_in_a_spreadsheet_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    texts = ["=1+1", "+A1", "-x", "@sum", "'=1", "-", "-0.5", "+1e-05", "plain", "'quoted", "a=b"]
+    write_csv(tmp_path / "t.csv", ["key", "-class", "number"], [[t, 1, -0.5] for t in texts])
+    header, *lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert header == "key,'-class,number"
+    cells = [line.split(",")[0] for line in lines]
+    assert [cell for cell in cells if cell[0] in "=+-@"] == ["-0.5", "+1e-05"]  # numbers
+    assert all(line.endswith(",1,-0.5") for line in lines)
+    columns, rows = read_csv(tmp_path / "t.csv")
+    assert columns == ["key", "-class", "number"]
+    assert [row["key"] for row in rows] == texts
+
+
+@pytest.mark.parametrize("content", ["", "key,a\n", "key,a\nx\n", "key,a\nx,1,2\n"])
+def test_a_table_that_is_cut_off_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError, match="no rows, or some that are cut off"):
+        read_csv(tmp_path / "t.csv")

@@ -11,7 +11,7 @@ from finetune.encoders.other_encoder import (
     AnyEncoder,
     AnyEncoderSettings,
     leads_apart,
-    patches_recorded,
+    recorded_of,
 )
 from finetune.networks.cnn_attention_bilstm import CnnAttentionBilstm
 from finetune.networks.heads import AttentionHead, EncoderClassifier, LinearHead, pooled_width
@@ -64,14 +64,8 @@ class Classifier(NamedTuple):
     def outputs(self, batch: Batch, device: torch.device) -> Outputs:
         """Classify a batch on the device where the model is."""
         encoder = self.architecture.encoder
-        valid = None if encoder is None else patches_recorded(batch, encoder)
-        masks = {"present": batch.present, "valid": valid, "samples": batch.samples}
-        signal = batch.signal.to(device, non_blocking=True)
-        moved = {
-            name: None if mask is None else mask.to(device, non_blocking=True)
-            for name, mask in masks.items()
-        }
-        return self.model(signal, **moved)
+        recorded = recorded_of(batch, encoder).to(device)
+        return self.model(batch.signal.to(device, non_blocking=True), recorded)
 
 
 def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = None) -> Classifier:

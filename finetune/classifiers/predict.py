@@ -1,7 +1,5 @@
 """Prediction: a saved classifier on any shards, with or without labels."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from finetune.data.windows import loader_options
 from finetune.overwriting import check_output
 from finetune.processes import start
 from lamae.batches.dataset import Split
-from lamae.files import open_whole
+from lamae.files import write_csv
 from lamae.storage.corpus import Corpus
 
 PREDICTIONS = "predictions.csv"
@@ -75,15 +73,12 @@ def write_predictions(
     def joined(row: Bool[np.ndarray, " classes"]) -> str:
         return "|".join(name for name, has in zip(classes, row, strict=True) if has)
 
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     known = [] if labels is None else ["labels"]
-    writer.writerow(["key", *classes, "called", *known, "problem"])
+    rows: list[Sequence[object]] = []
     for number, key in enumerate(keys):
         truth = [] if labels is None else [joined(labels[number])]
         values = probabilities[number].tolist()
-        writer.writerow([key, *values, joined(called[number]), *truth, ""])
-    for key, problem in problems.items():
-        writer.writerow([key, *[""] * (len(classes) + 1 + len(known)), problem])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+        rows.append([key, *values, joined(called[number]), *truth, ""])
+    empty = [""] * (len(classes) + 1 + len(known))
+    rows += [[key, *empty, problem] for key, problem in problems.items()]
+    write_csv(path, ["key", *classes, "called", *known, "problem"], rows)

@@ -6,8 +6,6 @@ FOLDER holds a folder for each run, and may hold runs.txt with one line for each
 the first is in FOLDER/0, the next in FOLDER/1.
 """
 
-import csv
-import io
 import json
 import math
 import sys
@@ -20,7 +18,7 @@ from finetune.settings import FinetuneSettings
 from lamae.command_line import exit_with
 from lamae.config import with_present_names
 from lamae.errors import InputError
-from lamae.files import open_whole
+from lamae.files import open_whole, write_csv
 from lamae.runs.tracking import SUMMARY, read_summary
 from lamae.statistics.interval import Interval
 
@@ -97,15 +95,11 @@ def tabulate(runs: Sequence[Run]) -> Table:
     return Table(differing, list(results), rows)
 
 
-def as_csv(table: Table) -> str:
-    """Write all numbers; intervals become three columns."""
-    file = io.StringIO()
+def write_table(path: Path, table: Table) -> None:
+    """Write all numbers as CSV; intervals become three columns."""
     rows = [_spread(row) for row in table.rows]
     names = list(dict.fromkeys(["run", "state", *table.settings, *(n for r in rows for n in r)]))
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    write_csv(path, names, [[row.get(name, "") for name in names] for row in rows])
 
 
 def as_markdown(table: Table) -> str:
@@ -124,9 +118,9 @@ def collect(folder: Path) -> list[Run]:
     """
     runs = find_runs(folder)
     table = tabulate(runs)
-    for suffix, text in ((".csv", as_csv(table)), (".md", as_markdown(table))):
-        with open_whole(folder / f"{TABLE}{suffix}") as file:
-            file.write(text.encode())
+    write_table(folder / f"{TABLE}.csv", table)
+    with open_whole(folder / f"{TABLE}.md") as file:
+        file.write(as_markdown(table).encode())
     sys.stdout.write(as_markdown(table))
     return [run for run in runs if not run.summary]
 
@@ -149,7 +143,7 @@ def flat_settings(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run by dotted name, without those that only name folders."""
     config = summary["config"]
     schema = AnomalySettings if "kind" in config else FinetuneSettings
-    return dict(_flat(with_present_names(config, schema)))
+    return dict(_flat(with_present_names(schema, config)))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from finetune.classifiers.predict import PREDICTIONS
 from finetune.cross_validation.results import OUT_OF_FOLD
 from finetune.reports.results import baseline_predictions
 from lamae.errors import InputError
+from lamae.files import read_csv
 from lamae.runs.tracking import SUMMARY, read_summary
 
 
@@ -116,13 +117,13 @@ def _read_predictions(folder: Path, summary: dict[str, Any]) -> FinishedRun:
 
 
 def _one_evaluation(path: Path) -> Predictions:
-    columns, rows = _read(path)
+    columns, rows = read_csv(path)
     classes = columns[1 : columns.index("called")]
     return _arranged(classes, [row for row in rows if not row["problem"]])
 
 
 def _read_scores(folder: Path, summary: dict[str, Any]) -> FinishedRun:
-    rows = [row for row in _read(folder / SCORES_FILE)[1] if not row["problem"]]
+    rows = [row for row in read_csv(folder / SCORES_FILE)[1] if not row["problem"]]
     named = [
         {
             "key": row["key"],
@@ -135,7 +136,7 @@ def _read_scores(folder: Path, summary: dict[str, Any]) -> FinishedRun:
 
 
 def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
-    columns, rows = _read(folder / OUT_OF_FOLD)
+    columns, rows = read_csv(folder / OUT_OF_FOLD)
     classes = columns[columns.index("model") + 1 : columns.index("labels")]
     models: dict[str, dict[int, list[dict[str, str]]]] = {}
     for row in rows:
@@ -149,15 +150,6 @@ def _read_out_of_fold(folder: Path, summary: dict[str, Any]) -> FinishedRun:
         found[model] = first._replace(scores=scores, fold=fold)
     own = found.pop(summary["model"])
     return FinishedRun(folder, summary, own, found)
-
-
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        columns, rows = list(reader.fieldnames or ()), list(reader)
-    if not rows or any(None in row.values() for row in rows):
-        raise ValueError(f"{path.name} has no rows, or some that are cut off")
-    return columns, rows
 
 
 def _arranged(classes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> Predictions:

@@ -18,14 +18,11 @@ from jaxtyping import Bool, Float, Int
 
 from lamae.errors import InputError
 from lamae.statistics.interval import (
-    Interval,
     check_request,
-    shortfall_interval,
-    symmetric_interval,
 )
-from lamae.statistics.metrics import macro, weighted_class_scores
+from lamae.statistics.metrics import weighted_class_scores
 from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
-from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
+from lamae.statistics.score_intervals import BootstrapScores, score_intervals
 
 _log = logging.getLogger(__name__)
 
@@ -96,25 +93,9 @@ def fold_scores(
         resamples=resamples,
         generator=generator,
     )
-    first, *others = drawn.values
-    values = _whole(drawn.values, first)
-    undefined = np.isnan(values[first][0]).reshape(2, -1).any(axis=0)
-    return BootstrapScores(
-        models={m: _intervals(v, classes, level, between=False) for m, v in values.items()},
-        differences={
-            other: _intervals(values[first] - values[other], classes, level, between=True)
-            for other in others
-        },
-        positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
-        positive_patients={
-            name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
-        },
-        left_out=tuple(np.array(classes)[undefined].tolist()),
-        records=len(labels),
-        patients=len(strata.stratum),
-        resamples=len(values[first]) - 1,
-        redrawn=drawn.redrawn,
-        level=level,
+    values = _whole(drawn.values, next(iter(drawn.values)))
+    return score_intervals(
+        values, labels, strata, classes=classes, level=level, redrawn=drawn.redrawn
     )
 
 
@@ -134,19 +115,3 @@ def _whole(values: Mapping[str, np.ndarray], first: str) -> dict[str, np.ndarray
             "%d of %d resamples lost a class and are dropped", (~kept).sum(), len(kept) - 1
         )
     return {model: own[kept] for model, own in values.items()}
-
-
-def _intervals(
-    values: np.ndarray, classes: Sequence[str], level: float, *, between: bool
-) -> ScoreIntervals:
-    interval = symmetric_interval if between else shortfall_interval
-    parts = np.split(values, 2, axis=1)
-
-    def of(draws: np.ndarray) -> Interval:
-        return interval(draws[np.isfinite(draws)], level=level)
-
-    by_class = [
-        {name: of(part[:, i]) for i, name in enumerate(classes) if np.isfinite(part[0, i])}
-        for part in parts
-    ]
-    return ScoreIntervals(of(macro(parts[0])), of(macro(parts[1])), by_class[0], by_class[1])

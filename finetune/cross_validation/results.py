@@ -1,7 +1,6 @@
 """Results of a cross-validation as files: out-of-fold predictions, a report, a summary."""
 
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from finetune.reports.page import diagnosis_section, write_report
 from finetune.reports.sections import Section
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
-from lamae.files import open_whole, write_json
+from lamae.files import write_csv, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.metrics import macro
@@ -131,15 +130,11 @@ def _by_repeat(labels: np.ndarray, found: OutOfFold, model: str) -> list[float]:
 
 
 def _write_scores(path: Path, data: Split, cohort: Cohort, found: OutOfFold) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    classes = cohort.classes
-    writer.writerow(["key", "repeat", "fold", "model", *classes, "labels"])
+    classes, rows = cohort.classes, list[Sequence[object]]()
     keys, labels = data.corpus.keys[data.rows], cohort.part.labels
     for model, scores in found.scores.items():
         for (repeat, place), fold in np.ndenumerate(found.fold):
             truth = "|".join(np.array(classes)[labels[place]].tolist())
             values = scores[repeat, place].tolist()
-            writer.writerow([keys[place], repeat, fold, model, *values, truth])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+            rows.append([str(keys[place]), repeat, fold, model, *values, truth])
+    write_csv(path, ["key", "repeat", "fold", "model", *classes, "labels"], rows)

@@ -16,7 +16,7 @@ from finetune.encoders.description import OtherEncoderSettings
 from lamae.batches.dataset import Batch
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
-from lamae.model.recorded import WHOLE, Recorded, valid_patches
+from lamae.model.recorded import WHOLE, Recorded, recorded_parts
 from lamae.model.settings import EncoderSettings
 
 _SMOOTH = 1e-8
@@ -120,13 +120,13 @@ def present_rows(
     return None if isinstance(encoder, OtherEncoder) else present
 
 
-def patches_recorded(batch: Batch, encoder: AnyEncoderSettings) -> Bool[Tensor, "b n"] | None:
-    """Return which patches hold recorded signal alone; None where all do or none can be hidden."""
-    if batch.samples is None or isinstance(encoder, OtherEncoderSettings):
-        return None
+def recorded_of(batch: Batch, encoder: AnyEncoderSettings | None) -> Recorded:
+    """Return what was recorded of a batch; patches for an encoder that has them."""
+    if encoder is None or isinstance(encoder, OtherEncoderSettings):
+        return Recorded(batch.present, samples=batch.samples)
     size = encoder.patch_size
     patches = batch.signal.shape[-1] // size
-    return valid_patches(batch.samples, patches=patches, patch_size=size)
+    return recorded_parts(batch.present, batch.samples, patches=patches, patch_size=size)
 
 
 def _one_row(embedding: Float[Tensor, "b d"], tokens: Float[Tensor, "b n d"]) -> Latents:

@@ -128,7 +128,7 @@ class SavedProgress:
         known = {name: before.get(name) for name in self._about}
         settings = known.get("settings")
         if isinstance(settings, Mapping):
-            known["settings"] = with_present_names(settings, FinetuneSettings)
+            known["settings"] = with_present_names(FinetuneSettings, settings)
         if known != self._about:
             name, found, wanted = first_difference(known, self._about)
             raise InputError(

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded, steps_left
 from finetune.networks.outputs import LogitLayer, Outputs
 from finetune.networks.settings import CnnAttentionBilstmSettings
+from lamae.model.recorded import WHOLE, Recorded
 
 L2 = 1e-3
 """Keras adds L2 times the sum of squares to the loss; torch.optim.Adam does so, to the last
@@ -121,34 +122,22 @@ class CnnAttentionBilstm(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Outputs:
-        """Classify.
-
-        Args:
-            signal: as the preprocessor gives it.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: patches of an encoder, of which there is none here.
-            samples: recorded samples of each window, before its padding; all without it.
-
-        Raises InputError for a signal of other leads.
-        """
+        """Classify; raises InputError for a signal of other leads."""
         check_rows(signal, self.leads)
-        if present is not None:
-            signal = signal.masked_fill(~present[..., None], 0.0)
-        recorded = samples if self.settings.padding == "ignore" else None
-        if recorded is not None:
-            recorded = recorded.clamp(min=1)
-        features, recorded = self._convolve(signal, recorded)
+        if recorded.present is not None:
+            signal = signal.masked_fill(~recorded.present[..., None], 0.0)
+        samples = recorded.samples if self.settings.padding == "ignore" else None
+        if samples is not None:
+            samples = samples.clamp(min=1)
+        features, left = self._convolve(signal, samples)
         steps = rearrange(features, "b d t -> b t d")
         for bilstm in self.bilstm:
-            steps = bilstm(steps, recorded)
+            steps = bilstm(steps, left)
         if self.bilstm:
             steps = self._dropout(steps, 0.3)
-        pooled = self._dropout(mean_over_recorded(steps, recorded), 0.5)
+        pooled = self._dropout(mean_over_recorded(steps, left), 0.5)
         return Outputs(self.classify(self._dropout(self.hidden(pooled).relu(), 0.4)))
 
     def _convolve(

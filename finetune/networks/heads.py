@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from einops import rearrange, reduce
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from lamae.errors import InputError
 from lamae.model.encoder import Latents
 from lamae.model.layers import initialise, rows_of_leads
 from lamae.model.pooling import pool
-from lamae.model.recorded import Recorded
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import Pooling
 
 
@@ -43,23 +43,11 @@ class EncoderClassifier(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Outputs:
-        """Classify.
-
-        Args:
-            signal: normalised by the encoder's preprocessor; whole patches.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: False for a patch of padding; all valid without it.
-            samples: recorded samples, of which `valid` is what an encoder can use.
-
-        Raises InputError for a signal of other leads, or of broken patches.
-        """
-        latents = self.encoder(signal, self.leads, recorded=Recorded(present, valid))
-        found = self.head(latents, present_rows(self.encoder, present))
+        """Classify; raises InputError for a signal of other leads, or of broken patches."""
+        latents = self.encoder(signal, self.leads, recorded=recorded)
+        found = self.head(latents, present_rows(self.encoder, recorded.present))
         knows_leads = not isinstance(self.encoder, OtherEncoder)
         return found if knows_leads else found._replace(lead_weights=None)
 

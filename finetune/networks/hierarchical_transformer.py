@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from finetune.networks.channel_gate import ChannelGate
@@ -27,6 +27,7 @@ from finetune.networks.outputs import LogitLayer, Outputs
 from finetune.networks.settings import HierarchicalTransformerSettings
 from lamae.errors import InputError
 from lamae.model.layers import sincos_positions
+from lamae.model.recorded import WHOLE, Recorded
 
 _DROPOUT = 0.1
 _HEAD_WIDTH, _HEAD_DROPOUT = 64, 0.2
@@ -111,26 +112,14 @@ class HierarchicalTransformer(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Outputs:
-        """Classify.
-
-        Args:
-            signal: as the preprocessor gives it.
-            present: False for a lead that a recording lacks, read as zeros; all without it.
-            valid: patches of an encoder, of which there is none here.
-            samples: recorded samples of each window, before its padding; all without it.
-
-        Raises InputError for a signal of other leads or of too few samples.
-        """
+        """Classify; raises InputError for a signal of other leads or of too few samples."""
         check_rows(signal, self.leads)
-        if present is not None:
-            signal = signal.masked_fill(~present[..., None], 0.0)
-        recorded = samples if self.settings.padding == "ignore" else None
-        scales = self.convolutions(signal, recorded)[-self.settings.stages :]
+        if recorded.present is not None:
+            signal = signal.masked_fill(~recorded.present[..., None], 0.0)
+        samples = recorded.samples if self.settings.padding == "ignore" else None
+        scales = self.convolutions(signal, samples)[-self.settings.stages :]
         summary = self.cls.expand(len(signal), -1, -1)
         for stage, scale in enumerate(scales):
             tokens, summary = self._read(stage, scale, summary)

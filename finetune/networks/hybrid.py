@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from finetune.encoders.other_encoder import AnyEncoder, leads_apart, present_rows
@@ -18,7 +18,7 @@ from finetune.networks.outputs import Outputs
 from finetune.networks.settings import LasanSettings
 from lamae.model.layers import initialise
 from lamae.model.pooling import pool
-from lamae.model.recorded import Recorded
+from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import Pooling
 
 
@@ -87,23 +87,14 @@ class HybridLasan(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Outputs:
         """Classify; the weights of leads are LASAN's.
 
-        Args:
-            signal: normalised by the encoder's preprocessor; whole patches.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: False for a patch of padding, for the encoder; all valid without it.
-            samples: recorded samples of each window, for LASAN; all without it.
-
         Raises InputError for a signal of other leads, or of broken patches.
         """
-        latents = self.encoder(signal, self.leads, recorded=Recorded(present, valid))
-        vector, lead_weights = self.branch(signal, present, samples)
-        rows = present_rows(self.encoder, present)
+        latents = self.encoder(signal, self.leads, recorded=recorded)
+        vector, lead_weights = self.branch(signal, recorded)
+        rows = present_rows(self.encoder, recorded.present)
         fused = self.fusion(pool(latents, self.pooling, rows), vector)
         return Outputs(self.classify(fused.vector), lead_weights, fused.gate)

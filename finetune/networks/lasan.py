@@ -24,6 +24,7 @@ from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import LEADS
 from lamae.model.encoder import LeadPooling
 from lamae.model.layers import initialise, rows_of_leads
+from lamae.model.recorded import WHOLE, Recorded
 
 
 class LeadSummary(NamedTuple):
@@ -118,14 +119,14 @@ class LasanBranch(nn.Module):
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        present: Bool[Tensor, "b l"] | None,
-        samples: Int[Tensor, " b"] | None,
+        recorded: Recorded,
     ) -> LeadSummary:
         """Summarise; absent leads stay out of the CNN, whose statistics they would shift.
 
         Raises InputError for a signal of other leads.
         """
         check_rows(signal, self.leads)
+        present, samples = recorded.present, recorded.samples
         if samples is not None:
             samples = repeat(samples.clamp(min=1), "b -> b l", l=len(self.leads))
         if present is None:
@@ -151,31 +152,18 @@ class Lasan(nn.Module):
     def summarise(
         self,
         signal: Float[Tensor, "b l samples"],
-        present: Bool[Tensor, "b l"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> LeadSummary:
         """Return the vector that the classifier reads, and the importance of each lead."""
-        return self.branch(signal, present, samples)
+        return self.branch(signal, recorded)
 
     def forward(
         self,
         signal: Float[Tensor, "b l samples"],
-        *,
-        present: Bool[Tensor, "b l"] | None = None,
-        valid: Bool[Tensor, "b n"] | None = None,
-        samples: Int[Tensor, " b"] | None = None,
+        recorded: Recorded = WHOLE,
     ) -> Outputs:
-        """Classify.
-
-        Args:
-            signal: normalised by the preprocessor.
-            present: False for a lead that a recording lacks; all present without it.
-            valid: patches of an encoder, of which there is none here.
-            samples: recorded samples of each window, before its padding; all without it.
-
-        Raises InputError for a signal of other leads.
-        """
-        vector, lead_weights = self.summarise(signal, present, samples)
+        """Classify; raises InputError for a signal of other leads."""
+        vector, lead_weights = self.summarise(signal, recorded)
         return Outputs(self.classify(vector), lead_weights)
 
 

@@ -1,4 +1,8 @@
-"""Outputs of every classifier, and the layer that its logits are from."""
+"""Outputs of every classifier, and the layer that its logits are from.
+
+A classifier is called with a signal as its preprocessor gives it, (b, l, samples), and the
+`Recorded` of it: leads that are absent count for nothing, nor does padding.
+"""
 
 from typing import NamedTuple
 

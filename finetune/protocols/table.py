@@ -1,7 +1,5 @@
 """The table of an encoder under published protocols, and what makes its numbers differ."""
 
-import csv
-import io
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +11,7 @@ from finetune.protocols.published import PROTOCOLS, Protocol
 from finetune.protocols.scores import PROBE, ProtocolScorer, Scored, Step, served
 from finetune.protocols.settings import ProtocolsSettings
 from lamae.errors import InputError
-from lamae.files import open_whole, write_json
+from lamae.files import open_whole, write_csv, write_json
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.statistics.interval import Interval
 
@@ -82,7 +80,7 @@ def _chosen(names: tuple[str, ...] | None) -> tuple[Protocol, ...]:
 
 
 def _write_tables(folder: Path, rows: list[tuple[object, ...]], told: list[str]) -> None:
-    _write(folder / f"{TABLE}.csv", _as_csv(rows))
+    write_csv(folder / f"{TABLE}.csv", _HEADER, rows)
     _write(folder / f"{TABLE}.md", "\n".join([*told, ""]))
 
 
@@ -172,11 +170,3 @@ def _told(found: dict[str, Scored], steps: dict[str, list[Step]]) -> list[str]:
             f"- {step.rule}, {step.before} -> {step.after}: {step.change:+.3f}" for step in some
         ]
     return ["", "Why they differ, one rule after the other:", *lines] if lines else []
-
-
-def _as_csv(rows: list[tuple[object, ...]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,7 +1,5 @@
 """Sections of a report: sentences, figures and tables, which are files as well."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from lamae.figures.plots import as_svg, save_png
-from lamae.files import open_whole
+from lamae.files import open_whole, write_csv
 from lamae.statistics.interval import Interval
 
 Cell = str | int | float | Interval | None
@@ -71,23 +69,20 @@ def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]
             file.write(drawn[name].encode())
         save_png(figure, run_dir / "figures" / f"{name}.png")
     for table in tables:
-        with open_whole(run_dir / "tables" / f"{table.name}.csv") as file:
-            file.write(table_csv(table).encode())
+        write_table(run_dir / "tables" / f"{table.name}.csv", table)
     return drawn
 
 
-def table_csv(table: NamedTable) -> str:
-    """Return a table as CSV; an interval takes three columns, NAME, NAME_low and NAME_high."""
+def write_table(path: Path, table: NamedTable) -> None:
+    """Write a table as CSV; an interval takes three columns, NAME, NAME_low and NAME_high."""
     columns = list(zip(*table.rows, strict=True)) or [() for _ in table.columns]
     wide = [any(isinstance(cell, Interval) for cell in column) for column in columns]
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
     header = zip(table.columns, wide, strict=True)
-    writer.writerow([name for column, is_wide in header for name in _names(column, is_wide)])
-    for row in table.rows:
-        cells = zip(row, wide, strict=True)
-        writer.writerow([text for cell, is_wide in cells for text in _values(cell, is_wide)])
-    return file.getvalue()
+    rows = [
+        [text for cell, is_wide in zip(row, wide, strict=True) for text in _values(cell, is_wide)]
+        for row in table.rows
+    ]
+    write_csv(path, [name for column, is_wide in header for name in _names(column, is_wide)], rows)
 
 
 def _names(column: str, is_wide: bool) -> Iterator[str]:

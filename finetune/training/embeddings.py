@@ -14,13 +14,12 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from finetune.data.windows import LoaderOptions, average_over_windows
-from finetune.encoders.other_encoder import AnyEncoder, patches_recorded, present_rows
+from finetune.encoders.other_encoder import AnyEncoder, present_rows, recorded_of
 from finetune.processes import from_main
 from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.files import open_whole
 from lamae.model.pooling import pool
-from lamae.model.recorded import Recorded
 from lamae.model.settings import Pooling
 from lamae.storage.corpus import Corpus
 
@@ -97,14 +96,10 @@ class EmbeddingCache:
 
     def _features(self, encoder: AnyEncoder, batch: Batch) -> np.ndarray:
         device = self._accelerator.device
-        present = None if batch.present is None else batch.present.to(device)
-        valid = patches_recorded(batch, encoder.settings)
-        valid = None if valid is None else valid.to(device)
+        recorded = recorded_of(batch, encoder.settings).to(device)
         with torch.inference_mode(), self._accelerator.autocast():
-            latents = encoder(
-                batch.signal.to(device), self._preprocessor.leads, recorded=Recorded(present, valid)
-            )
-            rows = present_rows(encoder, present)
+            latents = encoder(batch.signal.to(device), self._preprocessor.leads, recorded=recorded)
+            rows = present_rows(encoder, recorded.present)
             return pool(latents, self._pooling, rows).float().cpu().numpy()
 
     def _fingerprint(self, encoder: AnyEncoder, rows: np.ndarray) -> str:

@@ -44,7 +44,7 @@ def drawn_starts(
 ) -> Int[np.ndarray, " b"]:
     """Draw where the window of each recording begins in an epoch, of `count` recordings in all.
 
-    It hangs on the seed, the epoch and the recording's position alone.
+    It depends on the seed, the epoch and the recording's position only.
     """
     share = np.empty(len(positions))
     for epoch in np.unique(epochs):

@@ -28,7 +28,7 @@ class StreamingClassifier:
     A result comes every `hop_s`, the first after `window_s`; the first window that lies behind what
     has happened is full `window_s + hop_s` after it at the latest, plus the time of one
     classification. Each window is filtered and normalised by itself: what is said of it does not
-    hang on the pieces, nor on what came before.
+    depend on the pieces, nor on what came before.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def save_model(folder: Path, model: LAMAE, preprocessor: Preprocessor, *, step: 
         write_folder(partial, tensors={WEIGHTS: model.state_dict()}, documents=documents)
 
 
-def load_autoencoder(folder: Path) -> Loaded:
+def load_autoencoder(folder: Path | str) -> Loaded:
     """Load the autoencoder of a model folder, a checkpoint or a run.
 
     Raises InputError if there is none, it is damaged, or its weights do not fit its architecture.
@@ -70,7 +70,7 @@ def load_autoencoder(folder: Path) -> Loaded:
     return Loaded(model.eval(), preprocessor)
 
 
-def load_encoder(folder: Path) -> LoadedEncoder:
+def load_encoder(folder: Path | str) -> LoadedEncoder:
     """Load the encoder of a model folder, a checkpoint or a run, with its preprocessor."""
     model, preprocessor = load_autoencoder(folder)
     return LoadedEncoder(model.encoder, preprocessor)

@@ -72,7 +72,7 @@ def resample_statistics(
 ) -> ResampledStatistics:
     """Compute every statistic on all records and on the same resamples of patients.
 
-    Raises InputError where a class hangs on so few patients that resamples keep losing it.
+    Raises InputError where a class has so few patients that resamples keep losing it.
     """
     once = np.ones((1, len(labels)), dtype=np.int64)
     chunks = {model: [statistic(once)] for model, statistic in statistics.items()}
@@ -99,7 +99,7 @@ def draw_records(
 ) -> tuple[Int[np.ndarray, "resamples records"], int]:
     """Return how often each record is drawn in each resample, and how many were drawn again.
 
-    Raises InputError where a class hangs on so few patients that resamples keep losing it.
+    Raises InputError where a class has so few patients that resamples keep losing it.
     """
     weights = _draw_patients(strata, number, generator)[:, strata.patient]
     kept = defined_classes(labels)

@@ -39,12 +39,14 @@ from lamae.statistics.interval import (
     symmetric_interval,
 )
 from lamae.statistics.metrics import (
-    ClassScores,
-    left_out,
     macro,
     weighted_class_scores,
 )
-from lamae.statistics.patient_resampling import resample_statistics, stratify_patients
+from lamae.statistics.patient_resampling import (
+    PatientStrata,
+    resample_statistics,
+    stratify_patients,
+)
 
 
 class ScoreIntervals(NamedTuple):
@@ -123,33 +125,53 @@ def bootstrap_scores(
         resamples=resamples,
         generator=generator,
     )
-    draws = {
-        model: ClassScores(values[:, : len(classes)], values[:, len(classes) :])
-        for model, values in drawn.values.items()
-    }
-    first, *others = scores
-    differences = {
-        other: ClassScores(*(a - b for a, b in zip(draws[first], draws[other], strict=True)))
-        for other in others
-    }
+    return score_intervals(
+        drawn.values, labels, strata, classes=classes, level=level, redrawn=drawn.redrawn
+    )
+
+
+def score_intervals(
+    draws: Mapping[str, np.ndarray],
+    labels: Bool[np.ndarray, "records classes"],
+    strata: PatientStrata,
+    *,
+    classes: Sequence[str],
+    level: float,
+    redrawn: int,
+) -> BootstrapScores:
+    """Return intervals of models and of their differences, from draws on the same resamples.
+
+    Args:
+        draws: by model, (1 + resamples, 2 * classes): AUROC, then average precision, of all
+            records first; NaN for a class without a value.
+        labels: True where a record is positive for a class.
+        strata: the patients of the records.
+        classes: names of the columns of `labels`.
+        level: probability with which an interval is meant to cover.
+        redrawn: resamples that were drawn again.
+    """
+    first, *others = draws
+    undefined = np.isnan(draws[first][0]).reshape(2, -1).any(axis=0)
     return BootstrapScores(
         models={
-            m: _intervals(draws[m], classes, partial(shortfall_interval, level=level))
-            for m in scores
+            model: _intervals(values, classes, partial(shortfall_interval, level=level))
+            for model, values in draws.items()
         },
         differences={
-            other: _intervals(differences[other], classes, partial(symmetric_interval, level=level))
+            other: _intervals(
+                draws[first] - draws[other], classes, partial(symmetric_interval, level=level)
+            )
             for other in others
         },
         positive_records=dict(zip(classes, labels.sum(axis=0).tolist(), strict=True)),
         positive_patients={
             name: len(np.unique(strata.patient[labels[:, i]])) for i, name in enumerate(classes)
         },
-        left_out=tuple(left_out(labels, classes)),
+        left_out=tuple(np.array(classes)[undefined].tolist()),
         records=len(labels),
         patients=len(strata.stratum),
-        resamples=resamples,
-        redrawn=drawn.redrawn,
+        resamples=len(draws[first]) - 1,
+        redrawn=redrawn,
         level=level,
     )
 
@@ -160,18 +182,23 @@ def _mean_over_runs(labels: np.ndarray, runs: np.ndarray, weights: np.ndarray) -
 
 
 def _intervals(
-    draws: ClassScores, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
+    draws: np.ndarray, classes: Sequence[str], interval: Callable[[np.ndarray], Interval]
 ) -> ScoreIntervals:
-    means = [interval(macro(values)) for values in draws]
+    measures = np.split(draws, 2, axis=1)
+    means = [interval(_defined(macro(values))) for values in measures]
     by_class = [
         {
-            name: interval(values[:, i])
+            name: interval(_defined(values[:, i]))
             for i, name in enumerate(classes)
             if not np.isnan(values[0, i])
         }
-        for values in draws
+        for values in measures
     ]
     return ScoreIntervals(means[0], means[1], by_class[0], by_class[1])
+
+
+def _defined(draws: np.ndarray) -> np.ndarray:
+    return draws[~np.isnan(draws)]
 
 
 def _check_scores(labels: np.ndarray, scores: Mapping[str, np.ndarray]) -> None:

@@ -17,19 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.files import open_whole
 from lamae.storage.index import Index
 from lamae.storage.manifest import check_shard_sizes, read_manifest
 from lamae.storage.samples import Sample, decode_sample
-from lamae.storage.signal_reader import SignalReader
+from lamae.storage.signal_reader import Rows, SignalReader
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 FORMAT = "lamae-shards-2"
-
-Rows = np.ndarray | Sequence[int]
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -110,17 +107,16 @@ class Shape(NamedTuple):
     """Samples per second."""
 
 
-class Corpus:
+class Corpus(SignalReader):
     """Read-only view of a shard folder."""
 
     def __init__(self, folder: Path) -> None:
         """Open a folder; raises InputError if it is not one, or a file is missing or damaged."""
-        self.folder = folder
         self.manifest = read_manifest(folder / MANIFEST, expected_format=FORMAT)
         check_shard_sizes(folder, self.manifest)
-        self._index = _open_index(folder, self.manifest.get("index"))
+        index = _open_index(folder, self.manifest.get("index"))
         sizes = {shard["file"]: shard["bytes"] for shard in self.manifest["shards"]}
-        self._signals = SignalReader(folder, self._index, sizes)
+        super().__init__(folder, index, sizes)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -195,10 +191,6 @@ class Corpus:
         sets = self._index.lead_sets
         return sets.codes[rows], tuple(tuple(name.split(",")) for name in sets.names)
 
-    def scales(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Return gain and baseline of rows with the same leads: float32 (rows, leads) each."""
-        return self._signals.scales(np.asarray(rows))
-
     def label_sets(self) -> list[str]:
         """Return the names of the label sets that some sample has."""
         names = (batch.column(0).keys.unique() for batch in self._index.batches("labels"))
@@ -222,43 +214,7 @@ class Corpus:
     def sample(self, row: int) -> Sample:
         """Read one sample, all of it; raises InputError where its bytes are not those written."""
         fields = self._index.row(row)
-        return decode_sample(fields, self._signals.stored(row))
-
-    def record(self, row: int) -> Record:
-        """Read one recording without its comments and without what else is known of it.
-
-        Raises what `sample` raises.
-        """
-        return self._signals.record(row)
-
-    def digital(
-        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
-    ) -> np.ndarray:
-        """Read recordings of equal shape: int16 (rows, leads, samples).
-
-        Args:
-            rows: their row numbers, in any order.
-            out: int16 (rows, leads, samples) to fill and return; None for a new array.
-            verify: whether to compare each, the first time that it is read, with its checksum.
-
-        Raises InputError for rows that differ in their leads or samples, and for the first one
-        whose bytes are not those written.
-        """
-        return self._signals.digital(np.asarray(rows), out, verify=verify)
-
-    def signals_mv(
-        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
-    ) -> np.ndarray:
-        """Read recordings of equal shape in millivolts, NaN where a sample is missing.
-
-        Args:
-            rows: their row numbers, in any order.
-            out: float32 (rows, leads, samples) to fill and return; None for a new array.
-            verify: whether to compare each, the first time that it is read, with its checksum.
-
-        Raises what `digital` raises.
-        """
-        return self._signals.signals_mv(np.asarray(rows), out, verify=verify)
+        return decode_sample(fields, self.stored(row))
 
 
 def _labels(batch: pa.RecordBatch, label_set: str) -> list[tuple[str, ...] | None]:

@@ -5,7 +5,7 @@ millivolts of them follows while they are in the core's cache. Nothing else is d
 """
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -22,6 +22,10 @@ _MOST_OPEN = 256
 """Shards that are kept open: fewer than the 1,024 files that many systems allow."""
 
 _COPY_AGAIN = "The shard is damaged: copy or build it again."
+
+
+Rows = np.ndarray | Sequence[int]
+"""Row numbers, in any order."""
 
 
 class _Batch(NamedTuple):
@@ -41,23 +45,39 @@ class SignalReader:
 
     def __init__(self, folder: Path, index: Index, sizes: Mapping[str, int]) -> None:
         """Read those of `index` from the shards in a folder that are keys of `sizes`."""
-        self._folder = folder
+        self.folder = folder
         self._index = index
         self._sizes = sizes
         self._map = lru_cache(maxsize=_MOST_OPEN)(self._open)
         self._verified = np.zeros(len(index), dtype=bool)
 
-    def digital(self, rows: np.ndarray, out: np.ndarray | None, *, verify: bool) -> np.ndarray:
-        """Return int16 (rows, leads, samples)."""
-        batch = self._batch(rows)
+    def digital(
+        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
+    ) -> np.ndarray:
+        """Read recordings of equal shape: int16 (rows, leads, samples).
+
+        Args:
+            rows: their row numbers, in any order.
+            out: int16 (rows, leads, samples) to fill and return; None for a new array.
+            verify: whether to compare each, the first time that it is read, with its checksum.
+
+        Raises InputError for rows that differ in their leads or samples, and for the first one
+        whose bytes are not those written.
+        """
+        batch = self._batch(np.asarray(rows))
         found = _room(batch.shape, np.dtype(np.int16), out)
         for _ in self._fill(found, batch, verify=verify):
             pass
         return found
 
-    def signals_mv(self, rows: np.ndarray, out: np.ndarray | None, *, verify: bool) -> np.ndarray:
-        """Return float32 (rows, leads, samples); `Record.signal_mv` differs by their last bit."""
-        batch = self._batch(rows)
+    def signals_mv(
+        self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
+    ) -> np.ndarray:
+        """Read recordings in millivolts, NaN where a sample is missing; arguments as of `digital`.
+
+        Returns float32 (rows, leads, samples); `Record.signal_mv` differs by their last bit.
+        """
+        batch = self._batch(np.asarray(rows))
         found = _room(batch.shape, np.dtype(np.float32), out)
         mv_per_unit, baseline = self._scales(batch)
         missing = self._index.numbers("missing_samples")[batch.rows] > 0
@@ -71,13 +91,16 @@ class SignalReader:
         return found
 
     def record(self, row: int) -> Record:
-        """Return one recording, without its comments."""
+        """Read one recording, without its comments and the other statements of its source.
+
+        Raises InputError where its bytes are not those written.
+        """
         batch = self._batch(np.array([row]))
         end = int(self._index.lead_ends[row])
         leads = slice(end - len(batch.leads), end)
         return Record(
             name=str(self._index.texts("name")[row]),
-            digital=self.digital(np.array([row]), None, verify=True)[0],
+            digital=self.digital([row])[0],
             leads=batch.leads,
             sampling_rate=int(self._index.numbers("sampling_rate")[row]),
             gain=tuple(self._index.gains[leads].tolist()),
@@ -110,7 +133,7 @@ class SignalReader:
         leads = sets.names[codes[0]]
         return _Batch(rows.tolist(), tuple(leads.split(",")) if leads else (), int(samples[0]))
 
-    def scales(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def scales(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and baseline of rows with the same leads, float32 (rows, leads) each."""
         leads = int(self._index.lead_counts[rows[0]])
         places = (self._index.lead_ends[rows] - leads)[:, None] + np.arange(leads)
@@ -157,7 +180,7 @@ class SignalReader:
             yield memoryview(content)[start:end]
 
     def _open(self, shard: str) -> mmap.mmap:
-        path = self._folder / shard
+        path = self.folder / shard
         try:
             if shard not in self._sizes:
                 raise ValueError("not a shard of the manifest")

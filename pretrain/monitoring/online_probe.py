@@ -86,7 +86,7 @@ class OnlineProbe:
     def score(self, encoder: Encoder) -> dict[str, float]:
         """Return macro AUROC and macro average precision, on every process.
 
-        All processes must call it. The encoder comes back in the mode that it was in. Raises
+        All processes must call it. The encoder stays in its mode. Raises
         InputError for embeddings that are not finite.
         """
         was_training = encoder.training

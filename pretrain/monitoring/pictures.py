@@ -60,7 +60,7 @@ class Pictures:
         """Write `pictures/recording-1/step-000100.png` and so on; return the paths written.
 
         All processes must call it, as a model that is spread over them computes on all; the main
-        one writes. The model comes back in the mode that it was in.
+        one writes. The model stays in its mode.
         """
         was_training = model.training
         model.eval()

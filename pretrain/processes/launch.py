@@ -60,7 +60,7 @@ def _prepare_for_cpu(limit: InitProcessGroupKwargs) -> None:
 
 
 def check_batch_size(settings: PretrainSettings, accelerator: Accelerator) -> None:
-    """Raise InputError where a batch cannot be divided into equal parts."""
+    """Raise InputError where a batch cannot be divided into equal micro-batches."""
     parts = accelerator.num_processes * settings.accumulation
     if settings.batch_size % parts:
         raise InputError(

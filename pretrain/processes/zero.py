@@ -55,7 +55,7 @@ class Zero:
         self._spread_moments(moments)
 
     def backward(self, share: Tensor, *, is_last: bool) -> None:
-        """Add the gradient of a part of the batch; `is_last` for the last one of the step."""
+        """Add the gradient of a micro-batch; `is_last` for the last one of the step."""
         self._engine.set_gradient_accumulation_boundary(is_last)
         self._engine.backward(share, scale_wrt_gas=False)
 
@@ -107,7 +107,7 @@ class Zero:
         """Let the optimiser make its moments, and DeepSpeed find them: by steps without effect.
 
         Both happen in the first step of a run, where it is too late for those of a checkpoint.
-        Gradients are zero, and the optimiser's kernel is told to change nothing. DeepSpeed 0.19
+        Gradients are zero, and the optimiser's kernel changes nothing. DeepSpeed 0.19
         looks for all moments once it has updated the first group of parameters, so the others
         must be there by then; of stage 3 alone it keeps no such list, nor shows the groups.
         """

@@ -1,5 +1,6 @@
 """A corpus as a page: counts, quality, examples.
 
+about.py      facts about recordings and patients
 examples.py   examples of flags and rejects
 figures.py    bars, ranges, histograms
 page.html.j2  the template of the page

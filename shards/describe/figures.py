@@ -94,6 +94,14 @@ def einthoven_histogram(residual_uv: np.ndarray) -> Figure:
 
 
 @matplotlib.rc_context(_STYLE)
+def number_histogram(values: np.ndarray, *, name: str) -> Figure:
+    """Draw how many recordings have which value of a number, such as the age."""
+    figure = _counts_figure(values, np.histogram_bin_edges(values, bins=30), name)
+    figure.set_label(f"Distribution of {name} over the recordings")
+    return figure
+
+
+@matplotlib.rc_context(_STYLE)
 def duration_histogram(duration_s: np.ndarray) -> Figure:
     """Draw how many recordings are how long."""
     edges = np.histogram_bin_edges(duration_s, bins=40)

@@ -19,6 +19,7 @@ from lamae.figures.plots import as_svg, save_png
 from lamae.files import write_json
 from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.samples import SPLITS, sample_key
+from shards.describe.about import Facts, known_facts
 from shards.describe.examples import SECONDS, Examples, flagged_examples, rejected_examples
 from shards.describe.figures import (
     MOST_CLASSES,
@@ -26,9 +27,15 @@ from shards.describe.figures import (
     duration_histogram,
     einthoven_histogram,
     lead_ranges,
+    number_histogram,
 )
 from shards.describe.settings import DESCRIPTION, DescribeSettings
-from shards.describe.signals import SignalMeasures, describe_measures, measure_signals
+from shards.describe.signals import (
+    SignalMeasures,
+    describe_measures,
+    distribution,
+    measure_signals,
+)
 
 _COLUMNS = (
     "patient_id", "split", "leads", "samples", "sampling_rate", "codec", "missing_samples", "gain",
@@ -97,7 +104,11 @@ def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
         **_numbers(settings.data, corpus, rows),
         "measured": {"seed": settings.seed, "records": count, **describe_measures(measures)},
     }
+    named = corpus.manifest.get("config", {}).get("about_columns") or ()
+    facts = known_facts(settings.data, named)
+    description["about"] = {each.name: _about(each) for each in facts}
     figures = dict(_figures(description["label_sets"], rows, measures))
+    figures |= dict(_fact_figures(facts))
     for name, figure in figures.items():
         save_png(figure, output / f"{name}.png")
     drawing: _Drawing = {"most": settings.examples, "generator": generator}
@@ -194,6 +205,21 @@ def _figures(
         yield "amplitudes", lead_ranges(measures.peak_to_peak_mv)
     if measures.einthoven_uv.size:
         yield "einthoven", einthoven_histogram(measures.einthoven_uv)
+
+
+def _fact_figures(facts: Sequence[Facts]) -> Iterator[tuple[str, Figure]]:
+    for place, each in enumerate(facts, start=1):
+        if each.numbers is None:
+            yield f"about_{place}", class_bars(each.categories, label_set=each.name)
+        else:
+            yield f"about_{place}", number_histogram(each.numbers, name=each.name)
+
+
+def _about(facts: Facts) -> dict[str, Any]:
+    """Return the numbers or counts of a column about the recordings."""
+    if facts.numbers is None:
+        return {"records": facts.records, "categories": facts.categories}
+    return distribution(facts.numbers)
 
 
 def _saved(output: Path, kind: str, found: Iterable[Examples]) -> list[_Reason]:

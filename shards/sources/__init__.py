@@ -9,6 +9,7 @@ hdf5.py          any HDF5 files
 join.py          recordings and rows of tables
 kinds.py         the kinds, and how each is listed
 mimic.py         MIMIC-IV-ECG
+people.py        people as the files of hospitals state them
 ptbxl.py         PTB-XL
 signal_files.py  files that WFDB headers name
 unread.py        files that are no recordings

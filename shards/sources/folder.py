@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
 from shards.settings import LocalSource
 from shards.sources.join import all_files_below, join
+from shards.sources.people import about_of, stated_people
 from shards.sources.signal_files import header_files
 from shards.sources.unread import unread_files
 from shards.tables.label_table import NO_TABLE, LabelRow, LabelTable, read_label_table
@@ -40,6 +42,13 @@ class _Recognised(NamedTuple):
     """How each recording is read, by path; of a WFDB record without ending."""
     others: list[str]
     """Files that are neither recordings nor parts of one."""
+    opened: int
+    """Files that were opened to tell what they are."""
+
+    @property
+    def stating(self) -> list[str]:
+        """Recordings of formats that state whose they are."""
+        return [path for path, reader in self.readers.items() if reader == "by_content"]
 
 
 def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> Listing:
@@ -59,13 +68,26 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
     keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in found.readers}
     table = _table(settings, keys)
     patients = {path: row.patient_id for path, row in table.rows.items()}
+    stated = {}
+    if settings.patients is None:
+        nameless = (path for path in found.stating if patients.get(path) is None)
+        stated = stated_people(settings, islice(nameless, max_opened))
+    patients |= {path: about.patient_id for path, about in stated.items()}
 
     def complete(entry: Entry) -> Entry:
-        return entry._replace(reader=found.readers[entry.path])
+        about = {**about_of(stated.get(entry.path)), **entry.about}
+        return entry._replace(reader=found.readers[entry.path], about=about)
 
     listing = join(keys, patients, table, complete)
     unread = unread_files(settings.source, found.others, table=settings.table)
-    return listing._replace(rejects=[*listing.rejects, *unread])
+    said = sum(about.patient_id is not None for about in stated.values())
+    sentences = [f"patients of {said} files: as the files state them"] * bool(said)
+    if found.opened < len(files):
+        sentences.append(
+            f"{found.opened} of {len(files)} files were opened; the others are taken to be alike"
+        )
+    rejects = [*listing.rejects, *unread]
+    return listing._replace(rejects=rejects, found=(*listing.found, *sentences))
 
 
 def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:
@@ -89,7 +111,7 @@ def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> 
             others.append(path)
         else:
             readers[path[:-4] if reader == "wfdb" else path] = reader
-    return _Recognised(readers, others)
+    return _Recognised(readers, others, len(opened))
 
 
 def require_sampling_rate(settings: LocalSource) -> None:

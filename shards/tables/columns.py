@@ -113,7 +113,7 @@ def find_columns(table: Table, settings: ColumnSettings, paths: Sequence[str] = 
     used = {path, patient, fold, split, *labels, *about, ""}
     rest = [name for name in table.columns if name not in used]
     personal = [name for name in rest if _plain(name) in _plains(PERSONAL)]
-    more_about = [name for name in rest if name not in personal and _is_about(name)]
+    more_about = [name for name in rest if name not in personal and is_about(name)]
     rest = [name for name in rest if name not in (*personal, *more_about)]
     names = [n for n in rest if _plain(n) in _plains((*paths, *PATHS, *PATIENTS))]
     rest = [name for name in rest if name not in names]
@@ -174,7 +174,8 @@ def _first(columns: Sequence[str], usual: Iterable[str]) -> str | None:
     return next((by_plain[_plain(n)] for n in usual if _plain(n) in by_plain), None)
 
 
-def _is_about(name: str) -> bool:
+def is_about(name: str) -> bool:
+    """Whether a column of this name is about a recording or its patient, by `ABOUT`."""
     plain = re.sub(r"^(patient|subject|ecg|pat)", "", _plain(name)) or _plain(name)
     plain = re.sub(r"(years|yrs|cm|kg)$", "", plain)
     return {plain, _plain(name)} & _plains(ABOUT) != set()

@@ -1,14 +1,12 @@
 """Scores of recordings as a CSV file."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from lamae.files import open_whole
+from lamae.files import write_csv
 
 SCORES_FILE = "scores.csv"
 """File of a run with the scores of the evaluation split."""
@@ -29,16 +27,12 @@ def write_scores(
     `abnormal`, what the labels say, is written where it is known. `called` is None, and its column
     empty, without a threshold.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     known = [] if abnormal is None else ["abnormal"]
-    writer.writerow(["key", *names, "called", *known, "problem"])
+    rows: list[Sequence[object]] = []
     for number, key in enumerate(keys):
         truth = [] if abnormal is None else [int(abnormal[number])]
-        values = scores[number].tolist()
         call = "" if called is None else int(called[number])
-        writer.writerow([key, *values, call, *truth, ""])
-    for key, problem in problems.items():
-        writer.writerow([key, *[""] * (len(names) + 1 + len(known)), problem])
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+        rows.append([key, *scores[number].tolist(), call, *truth, ""])
+    empty = [""] * (len(names) + 1 + len(known))
+    rows += [[key, *empty, problem] for key, problem in problems.items()]
+    write_csv(path, ["key", *names, "called", *known, "problem"], rows)

@@ -12,6 +12,7 @@ from finetune.networks.lasan import Lasan, LeadAttention, TemporalCnn
 from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 
 TINY = LasanSettings(channels=(4, 8), kernel_size=5, depth=2, heads=2, hidden=8)
 
@@ -92,7 +93,7 @@ def test_importance_is_a_share_of_the_leads_present(signal: torch.Tensor) -> Non
     present = torch.ones(3, 12, dtype=torch.bool)
     present[0, [2, 7]] = present[1, 1:] = False
     with torch.no_grad():
-        weights = make_model()(signal, present=present).lead_weights
+        weights = make_model()(signal, Recorded(present)).lead_weights
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
     assert (weights[~present] == 0).all()
     assert (weights[present] > 0).all()
@@ -108,7 +109,7 @@ def test_an_absent_lead_is_as_if_it_were_not_there(signal: torch.Tensor, trainin
     noisy = signal.clone()
     noisy[:, [2, 7]] = torch.nan
     expected = part(signal[:, kept])
-    got = whole(noisy, present=present)
+    got = whole(noisy, Recorded(present))
     torch.testing.assert_close(got.logits, expected.logits)
     torch.testing.assert_close(got.lead_weights[:, kept], expected.lead_weights)
 
@@ -120,7 +121,7 @@ def test_padding_is_as_if_it_were_not_there(signal: torch.Tensor, samples: int) 
     noisy[1:, :, samples:] = torch.nan
     recorded = torch.tensor([64, samples, samples])
     with torch.no_grad():
-        padded = model.summarise(noisy, samples=recorded).vector
+        padded = model.summarise(noisy, Recorded(samples=recorded)).vector
         whole = model.summarise(signal[:1]).vector
         if samples >= 4:  # less than a step of this CNN cannot stand by itself
             cut = model.summarise(signal[1:, :, :samples]).vector
@@ -134,7 +135,8 @@ def test_absent_leads_and_padding_together_are_each_left_out(signal: torch.Tenso
     present[1, :6] = False
     recorded = torch.tensor([64, 40, 24])
     with torch.no_grad():
-        together = make_model().summarise(signal, present, recorded)
+        parts = Recorded(present, samples=recorded)
+        together = make_model().summarise(signal, parts)
         for row, length in enumerate(recorded.tolist()):
             kept = present[row].nonzero()[:, 0].tolist()
             alone = make_model(tuple(LEADS[i] for i in kept))
@@ -145,7 +147,7 @@ def test_absent_leads_and_padding_together_are_each_left_out(signal: torch.Tenso
 
 def test_every_parameter_is_trained(signal: torch.Tensor) -> None:
     model = make_model().train()
-    outputs = model(signal, samples=torch.tensor([64, 50, 64]))
+    outputs = model(signal, Recorded(samples=torch.tensor([64, 50, 64])))
     outputs.logits.square().sum().backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or (p.grad == 0).all()]
     # Batch normalisation takes away what a bias before it adds, softmax what the key's bias adds.

@@ -14,6 +14,7 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Encoder, Latents
 from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings, Pooling
 
 WIDTH, PATCH = 16, 10
@@ -79,7 +80,7 @@ def test_an_absent_lead_has_no_weight_and_is_as_if_it_were_not_there(
     noisy = signal.clone()
     noisy[:, [2, 7]] = 100.0
     with torch.no_grad():
-        got, expected = whole(noisy, present=present), part(signal[:, kept])
+        got, expected = whole(noisy, Recorded(present)), part(signal[:, kept])
     torch.testing.assert_close(got.logits, expected.logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights_of(got)[:, kept], weights_of(expected))
     assert (weights_of(got)[:, [2, 7]] == 0).all()
@@ -92,7 +93,7 @@ def test_padding_is_as_if_it_were_not_there(kind: str, signal: torch.Tensor) -> 
     noisy = signal.clone()
     noisy[..., 40:] = 100.0
     with torch.no_grad():
-        padded, cut = model(noisy, valid=valid), model(signal[..., :40])
+        padded, cut = model(noisy, Recorded(valid=valid)), model(signal[..., :40])
     torch.testing.assert_close(padded.logits, cut.logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights_of(padded), weights_of(cut))
 
@@ -101,7 +102,7 @@ def test_absent_leads_and_padding_together_are_each_left_out(signal: torch.Tenso
     whole, part = make_model("attention"), make_model("attention", LEADS[:6])
     valid, present = torch.arange(6).expand(3, 6) < 4, torch.arange(12).expand(3, 12) < 6
     with torch.no_grad():
-        got = whole(signal, valid=valid, present=present)
+        got = whole(signal, Recorded(present, valid))
         expected = part(signal[:, :6, :40])
     torch.testing.assert_close(got.logits, expected.logits, atol=1e-5, rtol=1e-5)
 

@@ -12,6 +12,7 @@ from finetune.networks.convolution import Convolution
 from finetune.networks.settings import CnnAttentionBilstmSettings
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 
 KERNEL_SIZE = 15
 
@@ -133,7 +134,7 @@ def test_padding_is_as_if_it_were_not_there(bilstm: bool) -> None:
     signal = torch.randn(2, 2, 1024)
     signal[1, :, 384:] = 50.0
     with torch.no_grad():
-        padded = model(signal, samples=torch.tensor([1024, 384])).logits
+        padded = model(signal, Recorded(samples=torch.tensor([1024, 384]))).logits
         whole, cut = model(signal[:1]).logits, model(signal[1:, :, :384]).logits
     torch.testing.assert_close(padded, torch.cat([whole, cut]), atol=1e-5, rtol=1e-5)
 
@@ -148,11 +149,11 @@ def test_what_stands_behind_a_recording_does_not_matter(
     signal, recorded = torch.randn(3, 2, 512), torch.tensor([512, samples, samples])
     noisy = signal.clone()
     noisy[1:, :, samples:] = torch.nan
-    expected = model(signal, samples=recorded).logits
-    torch.testing.assert_close(model(noisy, samples=recorded).logits, expected)
+    expected = model(signal, Recorded(samples=recorded)).logits
+    torch.testing.assert_close(model(noisy, Recorded(samples=recorded)).logits, expected)
     longer = torch.nn.functional.pad(signal, (0, 256))
     torch.testing.assert_close(
-        model(longer, samples=recorded).logits, expected, atol=1e-4, rtol=1e-4
+        model(longer, Recorded(samples=recorded)).logits, expected, atol=1e-4, rtol=1e-4
     )
 
 
@@ -160,7 +161,7 @@ def test_as_released_the_length_of_a_recording_shows() -> None:
     model = make_model(leads=2, padding="as_released").eval()
     signal = torch.randn(1, 2, 512)
     with torch.no_grad():
-        short = model(signal, samples=torch.tensor([512])).logits
+        short = model(signal, Recorded(samples=torch.tensor([512]))).logits
         told = model(torch.nn.functional.pad(signal, (0, 512)), samples=torch.tensor([512])).logits
         untold = model(torch.nn.functional.pad(signal, (0, 512))).logits
     assert torch.equal(told, untold)
@@ -174,7 +175,7 @@ def test_an_absent_lead_is_read_as_zeros() -> None:
     zeros = signal.clone()
     zeros[1, 1] = 0.0
     with torch.no_grad():
-        torch.testing.assert_close(model(signal, present=present).logits, model(zeros).logits)
+        torch.testing.assert_close(model(signal, Recorded(present)).logits, model(zeros).logits)
 
 
 def test_attention_weighs_features_between_nothing_and_all() -> None:

@@ -12,6 +12,7 @@ from finetune.networks.outputs import Outputs
 from finetune.networks.settings import LasanSettings
 from lamae.ecg.leads import LEADS
 from lamae.model.encoder import Encoder
+from lamae.model.recorded import Recorded
 from lamae.model.settings import EncoderSettings, Pooling
 
 TINY = LasanSettings(channels=(4, 8), kernel_size=5, depth=1, heads=2, hidden=8)
@@ -114,7 +115,7 @@ def test_an_absent_lead_is_as_if_it_were_not_there(signal: torch.Tensor) -> None
     noisy = signal.clone()
     noisy[:, [2, 7]] = 100.0
     with torch.no_grad():
-        got, expected = whole(noisy, present=present), part(signal[:, kept])
+        got, expected = whole(noisy, Recorded(present)), part(signal[:, kept])
     torch.testing.assert_close(got.logits, expected.logits, atol=1e-5, rtol=1e-5)
     assert (parts_of(got)[0][:, [2, 7]] == 0).all()
 
@@ -124,7 +125,7 @@ def test_padding_is_as_if_it_were_not_there(signal: torch.Tensor) -> None:
     noisy[..., 40:] = 100.0
     valid, samples = torch.arange(6).expand(3, 6) < 4, torch.full((3,), 40)
     with torch.no_grad():
-        padded, cut = model(noisy, valid=valid, samples=samples), model(signal[..., :40])
+        padded, cut = model(noisy, Recorded(valid=valid, samples=samples)), model(signal[..., :40])
     torch.testing.assert_close(padded.logits, cut.logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(parts_of(padded)[1], parts_of(cut)[1], atol=1e-5, rtol=1e-5)
 

@@ -22,6 +22,7 @@ from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
+from lamae.model.recorded import Recorded
 from lamae.runs.tracking import SUMMARY
 
 MakeProbe = Callable[..., FinetuneSettings]
@@ -199,8 +200,8 @@ def test_what_stands_behind_a_recording_does_not_matter(changes: dict[str, Any])
     noisy = signal.clone()
     noisy[1, :, 1203:] = torch.nan
     with torch.no_grad():
-        expected = model(signal, samples=recorded).logits
-        torch.testing.assert_close(model(noisy, samples=recorded).logits, expected)
+        expected = model(signal, Recorded(samples=recorded)).logits
+        torch.testing.assert_close(model(noisy, Recorded(samples=recorded)).logits, expected)
         assert expected.shape == (2, 4)
         if not changes.get("gate"):
             cut = model(signal[1:, :, :1203]).logits
@@ -215,7 +216,9 @@ def test_every_switch_changes_the_logits_and_every_parameter_is_trained(
     with torch.no_grad():
         plain = make_model()(signal).logits
         assert torch.allclose(model(signal).logits, plain) == (not changes)
-    model.train()(signal, samples=torch.tensor([1000, 960, 1000])).logits.square().sum().backward()
+    model.train()(
+        signal, Recorded(samples=torch.tensor([1000, 960, 1000]))
+    ).logits.square().sum().backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or (p.grad == 0).all()]
     assert idle == [f"convolutions.norms.5.{name}" for name in ("weight", "bias")]  # as released
 
@@ -224,7 +227,10 @@ def test_as_released_the_length_of_a_recording_shows() -> None:
     model, signal = make_model(padding="as_released", samples=2000), torch.randn(1, 3, 1203)
     padded = torch.nn.functional.pad(signal, (0, 797))
     with torch.no_grad():
-        told, untold = model(padded, samples=torch.tensor([1203])).logits, model(padded).logits
+        told, untold = (
+            model(padded, Recorded(samples=torch.tensor([1203]))).logits,
+            model(padded).logits,
+        )
         assert torch.equal(told, untold)
         assert not torch.allclose(told, model(signal).logits, atol=1e-3)
 
@@ -235,7 +241,7 @@ def test_an_absent_lead_is_read_as_zeros() -> None:
     zeros = signal.clone()
     zeros[1, 1] = 0.0
     with torch.no_grad():
-        torch.testing.assert_close(model(signal, present=present).logits, model(zeros).logits)
+        torch.testing.assert_close(model(signal, Recorded(present)).logits, model(zeros).logits)
 
 
 def test_initial_weights_are_glorots_cls_included_and_the_gate_has_no_bias() -> None:
