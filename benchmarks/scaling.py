@@ -127,14 +127,13 @@ def measure_records(rounds: int) -> dict[Key, float]:
     """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import simulate
-    from shards.simulator.settings import SimulateSettings
+    from shards.simulator import data_set, settings
 
     work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
     with tempfile.TemporaryDirectory() as place:
         for count in CORPORA:
             source, output = (Path(place) / f"{kind}-{count}" for kind in ("records", "shards"))
-            simulate(SimulateSettings(output=source, records=count))
+            data_set.simulate(settings.SimulateSettings(output=source, records=count))
             built = {"source": source, "output": output, "source_kind": "mimic_iv_ecg"}
             build_shards(ShardsSettings.model_validate(built | {"workers": 1}))
             for _ in range(2):  # the first imports what it needs
