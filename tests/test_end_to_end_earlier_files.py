@@ -53,11 +53,9 @@ def test_an_encoder_gives_the_same_embeddings(folder: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["probe", "lasan"])
-def test_a_classifier_gives_the_same_predictions(
-    name: str, accelerator: Accelerator, tmp_path: Path
-) -> None:
+def test_a_classifier_gives_the_same_predictions(name: str, tmp_path: Path) -> None:
     values = {"classifier": BEFORE / name, "data": BEFORE / "shards", "output": tmp_path / "p.csv"}
-    predict(PredictSettings.model_validate(values | {"data_workers": 0}), accelerator)
+    predict(PredictSettings.model_validate(values | {"data_workers": 0}))
     assert_alike(tmp_path / "p.csv", BEFORE / f"{name}.csv", words=("key", "called", "problem"))
 
 
@@ -65,7 +63,7 @@ def test_a_detector_gives_the_same_scores(tmp_path: Path) -> None:
     values = {"detector": BEFORE / "anomaly", "data": BEFORE / "shards"}
     values |= {"output": tmp_path / "s.csv"}
     settings = AnomalyScoreSettings.model_validate(values | {"data_workers": 0})
-    score_file(settings, torch.device("cpu"))
+    score_file(settings)
     assert_alike(tmp_path / "s.csv", BEFORE / "anomaly.csv", words=("key", "abnormal", "problem"))
 
 
