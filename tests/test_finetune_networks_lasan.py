@@ -135,7 +135,8 @@ def test_absent_leads_and_padding_together_are_each_left_out(signal: torch.Tenso
     present[1, :6] = False
     recorded = torch.tensor([64, 40, 24])
     with torch.no_grad():
-        together = make_model().summarise(signal, present, recorded)
+        parts = Recorded(present, samples=recorded)
+        together = make_model().summarise(signal, parts)
         for row, length in enumerate(recorded.tolist()):
             kept = present[row].nonzero()[:, 0].tolist()
             alone = make_model(tuple(LEADS[i] for i in kept))

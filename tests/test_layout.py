@@ -1,4 +1,4 @@
-"""The rules of docs/design.md that no other tool holds."""
+"""The rules of docs/explanation/design.md that no other tool holds."""
 
 import ast
 import importlib
@@ -24,6 +24,7 @@ FOLDER_LINE = re.compile(r"(\S+(?:\.py|\.j2|/)) {2,}\S")
 VAGUE_NAMES = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 LEFTOVER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.}~$-])/(?:home|Users|root|tmp|work)/[\w.-]")
+QUESTION = re.compile(r"\s*(What|Which|Where|Who|Whose|Whom|How|Whether|When|Why)\b")
 CODE_SUFFIXES = {".py", ".sh", ".sbatch", ".yaml", ".yml", ".json", ".toml", ".j2"}
 
 
@@ -111,11 +112,11 @@ def _folder_entries(folder: PurePosixPath) -> set[str]:
 PACKAGE_FOLDERS = sorted({path.parent for path in MODULE_FILES})
 
 
-def test_the_readme_maps_every_folder() -> None:
+def test_the_readme_maps_every_folder_of_two_levels() -> None:
     entries = _map_entries()
     assert len(entries) == len(set(entries)), "the map in README.md names a folder twice"
     folders = {f"{folder}/" for path in FILES for folder in path.parents if folder.name}
-    wanted = {f for f in folders if not f.startswith(".") and f.split("/")[0] in PACKAGES}
+    wanted = {f for f in folders if f.split("/")[0] in PACKAGES and f.count("/") <= 2}
     wanted |= {f"{path.parts[0]}/" for path in FILES if len(path.parts) > 1} - {".ci/", ".github/"}
     named = {entry for entry in entries if entry.endswith("/")}
     assert named >= wanted, f"the map in README.md does not name {sorted(wanted - named)}"
@@ -135,7 +136,8 @@ def test_a_folder_names_its_files_in_its_docstring(folder: PurePosixPath) -> Non
 
 @pytest.mark.parametrize("folder", PACKAGE_FOLDERS, ids=str)
 def test_a_folder_holds_about_a_dozen_files(folder: PurePosixPath) -> None:
-    files = [path.name for path in MODULE_FILES if path.parent == folder]
+    inside = [path.name for path in MODULE_FILES if path.parent == folder]
+    files = [name for name in inside if name != "__init__.py"]
     assert len(files) <= 15, f"{folder} has {len(files)} files: divide it by their reason to exist"
 
 
@@ -160,6 +162,17 @@ def test_every_package_folder_has_an_init_file() -> None:
     folders = {path.parent for path in MODULE_FILES}
     bare = [str(folder) for folder in folders if folder / "__init__.py" not in MODULE_FILES]
     assert not bare, f"without __init__.py, so left out of an installation: {bare}"
+
+
+def test_docstrings_name_a_thing_or_an_act_and_ask_nothing() -> None:
+    found = [
+        f"{path}:{node.lineno}: {text.splitlines()[0]}"
+        for path in MODULE_FILES
+        for node in ast.walk(ast.parse(_text(path)))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(text := node.value.value, str) and QUESTION.match(text)
+    ]
+    assert not found, "begin with a question word:\n" + "\n".join(found)
 
 
 def test_only_an_entry_point_touches_the_module_search_path() -> None:
@@ -191,8 +204,8 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
 def test_tests_are_flat_and_named_after_what_they_test() -> None:
     tests = [path for path in PYTHON_FILES if path.parts[0] == "tests"]
     assert all(len(path.parts) == 2 for path in tests), "a folder in tests/ can hide a package"
-    own = ("conftest", "test_layout", "test_end_to_end", "test_benchmarks", "test_slurm")
-    known = (*own, *(f"test_{package}" for package in PACKAGES))
+    own = ("test_layout", "test_readme", "test_end_to_end", "test_benchmarks", "test_slurm")
+    known = ("conftest", *own, *(f"test_{package}" for package in PACKAGES))
     odd = [path.name for path in tests if not path.stem.startswith(known)]
     assert not odd, f"not test_<package>_<module>.py: {odd}"
 

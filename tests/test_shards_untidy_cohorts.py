@@ -5,6 +5,7 @@ import io
 import os
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -57,7 +58,13 @@ def write_record(folder: Path, name: str) -> None:
     (folder / f"{name}.hea").write_text("\n".join([f"{name} 2 100 600", *lines, ""]))
 
 
-SPELLINGS_OF_IDS = (str, "{} ".format, " {}".format, "{}.0".format, "{}\u00a0".format)
+SPELLINGS_OF_IDS: tuple[Callable[[object], str], ...] = (
+    str,
+    "{} ".format,
+    " {}".format,
+    "{}.0".format,
+    "{}\u00a0".format,
+)
 SPELLINGS_OF_PATHS = (
     str, "{}.hea".format, "{}.HEA".format, "./{}".format, " {} ".format, "rec/{}".format,
     "{}.dat".format, lambda path: path.replace("/", "\\"), lambda path: f"/old/root/{path}.hea",

@@ -16,6 +16,7 @@ from lamae.errors import InputError
 from lamae.readers.quantise import REASONS as QUANTISE_REASONS
 from lamae.readers.quantise import quantise
 from lamae.readers.read_options import ReadOptions
+from lamae.readers.regular_files import file_size
 from lamae.readers.traces import MAX_SAMPLES, Trace, join_traces, refuse
 from lamae.readers.traces import REASONS as TRACE_REASONS
 
@@ -78,6 +79,15 @@ def refusing(path: Path, *, format_name: str) -> Iterator[None]:
         _unreadable(path, str(error), format_name)
     except Exception as error:  # libraries raise all kinds of a file that is not what they expect
         _unreadable(path, type(error).__name__, format_name)
+
+
+def check_size(path: Path, *, max_bytes: int) -> None:
+    """Raise FormatError for a larger file, and for what is no file, whose reading might not end."""
+    size = file_size(path)
+    if size is None:
+        raise FormatError("no such file")
+    if size > max_bytes:
+        raise FormatError(f"{size} bytes, more than {max_bytes}")
 
 
 def read_channels(

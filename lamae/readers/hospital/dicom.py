@@ -1,5 +1,6 @@
 """DICOM waveforms (PS3.3 C.10.9), read by pydicom."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,15 @@ import numpy as np
 
 from lamae.ecg.leads import known_lead
 from lamae.ecg.record import About, Reading
-from lamae.readers.hospital.channels import Channel, FormatError, read_channels, refusing
+from lamae.readers.hospital.channels import (
+    Channel,
+    FormatError,
+    check_size,
+    read_channels,
+    refusing,
+)
 from lamae.readers.hospital.person import age_between, age_of, date_of, sex_of, time_of
 from lamae.readers.read_options import ReadOptions
-from lamae.readers.regular_files import read_bounded
 
 TITLE = "DICOM waveform"
 MAX_BYTES = 2**28
@@ -26,9 +32,10 @@ def read(path: Path, options: ReadOptions) -> Reading:
     """Read the multiplex group with the most leads, and what was recorded with it."""
     with refusing(path, format_name=TITLE):
         import pydicom
-        from pydicom.filebase import DicomBytesIO
 
-        data = pydicom.dcmread(DicomBytesIO(read_bounded(path, max_bytes=MAX_BYTES)))
+        check_size(path, max_bytes=MAX_BYTES)
+        # In memory, where no length that an element claims is allocated beyond the end.
+        data = pydicom.dcmread(io.BytesIO(path.read_bytes()))
         groups = [_group(data, number) for number in range(len(data.get("WaveformSequence", [])))]
         if not groups:
             raise FormatError("no waveform in it")

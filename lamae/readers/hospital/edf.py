@@ -8,10 +8,15 @@ import numpy as np
 
 from lamae.ecg.leads import find_leads
 from lamae.ecg.record import About, Reading
-from lamae.readers.hospital.channels import Channel, FormatError, read_channels, refusing
+from lamae.readers.hospital.channels import (
+    Channel,
+    FormatError,
+    check_size,
+    read_channels,
+    refusing,
+)
 from lamae.readers.hospital.person import age_between, sex_of
 from lamae.readers.read_options import ReadOptions
-from lamae.readers.regular_files import file_size
 
 TITLE = "EDF or BDF"
 MAX_BYTES = 2**29
@@ -23,8 +28,7 @@ def read(path: Path, options: ReadOptions) -> Reading:
     with refusing(path, format_name=TITLE):
         import edfio
 
-        if (file_size(path) or 0) > MAX_BYTES:
-            raise FormatError(f"more than {MAX_BYTES} bytes")
+        check_size(path, max_bytes=MAX_BYTES)
         edf = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
         leads = find_leads([str(signal.label) for signal in edf.signals], options.leads_as)
         wanted = set(leads.rows.values())

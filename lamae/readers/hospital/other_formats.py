@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamae.ecg.record import MISSING, About, Reading
-from lamae.readers.hospital.channels import Channel, FormatError, read_channels, refusing
+from lamae.readers.hospital.channels import (
+    Channel,
+    FormatError,
+    check_size,
+    read_channels,
+    refusing,
+)
 from lamae.readers.hospital.person import age_of, sex_of
 from lamae.readers.read_options import ReadOptions
-from lamae.readers.regular_files import file_size
 from lamae.readers.traces import MAX_SAMPLES
 
 _PARSERS = "ecgdatakit.parsing.parsers"
@@ -46,8 +51,7 @@ def read(path: Path, options: ReadOptions, *, name: str) -> Reading:
     """Read a file of one of `FORMATS`; raises RecordError."""
     form = FORMATS[name]
     with refusing(path, format_name=form.title):
-        if (file_size(path) or 0) > form.max_bytes:
-            raise FormatError(f"more than {form.max_bytes} bytes")
+        check_size(path, max_bytes=form.max_bytes)
         parser = getattr(importlib.import_module(f"{_PARSERS}.{form.module}"), form.parser)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
