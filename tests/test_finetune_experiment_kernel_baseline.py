@@ -13,6 +13,7 @@ from finetune.run import finetune
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
+from lamae.errors import InputError
 from lamae.model.pooling import pool
 from lamae.model.recorded import Recorded
 from lamae.model.settings import AMPLITUDES, KernelSettings
@@ -81,3 +82,8 @@ def test_padding_counts_for_nothing() -> None:
         for x in (signal, torch.cat([signal[..., :200], torch.ones(2, 12, 50)], dim=2))
     ]
     torch.testing.assert_close(*features)
+
+
+def test_counted_samples_must_divide_a_window() -> None:
+    with pytest.raises(InputError, match="a divisor of 50"):
+        untrained_for(PREPROCESS, KERNELS.model_copy(update={"every": 3}))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
+from lamae.errors import InputError
 from lamae.model.amplitudes import without_scale
 from lamae.model.encoder import Latents
 from lamae.model.kernels import Kernels, over_windows
@@ -70,8 +71,18 @@ class Untrained(nn.Module):
 
 
 def untrained_for(preprocess: Preprocessor, kernels: KernelSettings) -> Untrained:
-    """Build one for recordings of a preprocessor, in windows of a second or a part of one."""
+    """Build one for recordings of a preprocessor, in windows of a second or a part of one.
+
+    Raises InputError where kernels.every does not divide the samples of a window.
+    """
     window = math.gcd(preprocess.samples, preprocess.sampling_rate)
+    if window % kernels.every:
+        raise InputError(
+            "kernels.every",
+            value=str(kernels.every),
+            expected=f"a divisor of {window}, the samples of a window",
+            remedy="Set kernels.every=1.",
+        )
     return Untrained(UntrainedSettings(patch_size=window, kernels=kernels))
 
 
