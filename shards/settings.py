@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lamae.config import FolderPath, Settings
 from lamae.readers.array_layout import ArrayLayout
@@ -26,6 +26,17 @@ SourceKind = Literal[
     "brugada_huca",
 ]
 """What `source_kind` can be; shards/sources has a module for each."""
+
+
+def _as_cell(value: object) -> object:
+    """Return a number as the text of a cell; raises ValueError for what YAML reads otherwise."""
+    if value is None or isinstance(value, bool):
+        raise ValueError("YAML reads it as a truth value or nothing; put it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+Cell = Annotated[str, BeforeValidator(_as_cell)]
+"""A cell of a table; a number may be given without quotes."""
 
 
 class Split(Settings):
@@ -81,7 +92,7 @@ class SourceSettings(Settings):
     """Columns of the table that are label sets; null takes all that are nothing else."""
     about_columns: tuple[str, ...] | None = None
     """Columns of numbers and categories about the recording; null takes age, sex, site or so."""
-    negative: tuple[str, ...] = ()
+    negative: tuple[Cell, ...] = ()
     """Cells that mean examined, and none of the classes, e.g. [normal]; an empty cell is none."""
     min_matched: float = Field(0.5, ge=0, le=1)
     """Least share of the table's rows, and of the recordings, that must find each other."""

@@ -1,5 +1,6 @@
 """A folder appears whole or not at all, and its former content stays until then."""
 
+import csv
 import os
 import shutil
 from collections.abc import Callable
@@ -138,3 +139,29 @@ def test_a_table_that_is_cut_off_is_refused(content: str, tmp_path: Path) -> Non
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(ValueError, match="no rows, or some that are cut off"):
         read_csv(tmp_path / "t.csv")
+
+
+def test_cells_that_a_spreadsheet_would_run_or_a_terminal_obey_are_harmless(tmp_path: Path) -> None:
+    rows = [
+        ("=cmd|' /C calc'!A0", -1.5),
+        ("+1;x", 2),
+        ("@SUM(A1)", 3),
+        ("-x", -4),
+        ("a\x1b[31m", 5),
+    ]
+    write_csv(tmp_path / "t.csv", ("name", "-value"), rows)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        found = list(csv.reader(file))
+    assert found == [
+        ["name", "'-value"],
+        ["'=cmd|' /C calc'!A0", "-1.5"],
+        ["'+1;x", "2"],
+        ["'@SUM(A1)", "3"],
+        ["'-x", "-4"],
+        ["a\\x1b[31m", "5"],
+    ]
+
+
+def test_a_half_of_a_character_in_a_name_is_written_as_an_escape(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ("name",), [("\udcff, \u00fc\n",)])
+    assert (tmp_path / "t.csv").read_text() == 'name\n"\\udcff, \u00fc\\n"\n'

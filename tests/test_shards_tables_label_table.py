@@ -84,6 +84,13 @@ def test_a_negative_name_means_examined_and_none_of_the_classes(tmp_path: Path) 
     assert found == [("AF",), (), (), ("AF",), None]
 
 
+def test_negative_numbers_need_no_quotes_and_truth_values_are_refused(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "filename,grade\na,0\nb,2\n", negative=[0])
+    assert [row.labels["grade"] for row in table.rows.values()] == [(), ("2",)]
+    with pytest.raises(ValueError, match="put it in quotes"):
+        table_of(tmp_path, "filename,grade\na,0\n", negative=[False])
+
+
 @pytest.mark.parametrize("cell", ["['AF', 'MI']", "[]", "{'AF': 100.0}", "('AF', 'MI')", '["AF"]'])
 def test_lists_as_python_writes_them_are_refused_with_a_remedy(tmp_path: Path, cell: str) -> None:
     quoted = '"' + cell.replace('"', '""') + '"'

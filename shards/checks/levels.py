@@ -62,13 +62,6 @@ def in_mv(record: Record, digital: np.ndarray) -> np.ndarray:
     return (digital - np.asarray(record.baseline)) / np.asarray(record.gain)
 
 
-def window_extremes(digital: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and largest integer of each whole window, (leads, windows)."""
-    leads, samples = digital.shape
-    windows = digital[:, : samples // window * window].reshape(leads, -1, window)
-    return windows.min(axis=2), windows.max(axis=2)
-
-
 def named(record: Record, found: np.ndarray) -> str:
     """Join the names of the leads where `found`, bool (leads,), is True."""
     return ", ".join(lead for lead, true in zip(record.leads, found, strict=True) if true)

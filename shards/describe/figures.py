@@ -35,7 +35,7 @@ def class_bars(classes: Mapping[str, Mapping[str, int]], *, label_set: str) -> F
         label_set: name of the label set, for the description of the figure.
     """
     names = sorted(classes, key=lambda name: (-sum(classes[name].values()), name))[:MOST_CLASSES]
-    figure = Figure(figsize=(8.4, 0.75 + 0.225 * len(names)), layout="constrained")
+    figure = Figure(figsize=(8.4, 1.05 + 0.225 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     places, ends = np.arange(len(names)), np.zeros(len(names))
     for split, colour in zip(SPLITS, COLOURS, strict=False):
@@ -53,7 +53,7 @@ def class_bars(classes: Mapping[str, Mapping[str, int]], *, label_set: str) -> F
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(SPLITS), fontsize=8.5)
     figure.set_label(f"Recordings of each class of {label_set}, by split")
     return figure
 

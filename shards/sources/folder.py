@@ -92,8 +92,7 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
 
 def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:
     """Tell recordings from other files, of which every so many are opened."""
-    step = -(-len(files) // max(1, max_opened))
-    opened = files[::step]
+    opened = _every_so_many(files, max_opened)
     headers = header_files(settings.source, files, opened=opened)
     parts = headers.signals | headers.segments
     told = {path: _reader(path, settings) for path in opened if path not in parts}
@@ -137,6 +136,17 @@ def _reader(path: str, settings: LocalSource) -> Reader | None:
     if reader is not None or ending == ".dat" or _is_table(whole, settings):
         return reader
     return "by_content" if format_of(whole, leads_as=settings.leads_as) else None
+
+
+def _every_so_many(files: Sequence[str], most: int) -> list[str]:
+    """Return about `most` files, of each ending its share."""
+    if len(files) <= most:
+        return list(files)
+    by_ending: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        by_ending[_ending(path)].append(path)
+    step = -(-len(files) // most)
+    return [path for paths in by_ending.values() for path in paths[::step]]
 
 
 def _ending(path: str) -> str:

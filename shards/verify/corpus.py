@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,23 +21,18 @@ from pydantic import BaseModel, Field, ValidationError
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.runs.tracking import SUMMARY, read_summary
 from lamae.storage.corpus import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST
 from shards.build.report import (
     MANIFEST_SHA256,
-    SUMMARY_SHA256,
     Counts,
     checksum_line,
-    summary_checksum,
 )
 from shards.processes import map_tasks
-from shards.rejects import REJECTS, by_reason, read_rejects
 from shards.verify.shard import CheckedShard, ExpectedShard, Problem, check_shard
+from shards.verify.side_files import Report, check_rejects, check_summary, unreadable_files
 
 _SHARD_NAME = r"^[A-Za-z0-9_-]+\.tar$"
 _COUNTED = ("key", "patient_id", "split", "labels", "flags", "shard")
-
-Report = Callable[[Problem], None]
 
 
 class Verification(NamedTuple):
@@ -84,6 +79,8 @@ class _Manifest(BaseModel):
     label_sets: dict[str, Any]
     flags: dict[str, int]
     rejects: dict[str, int]
+    doubts: list[str] | None = None
+    """None in a manifest whose summary was written before it had a checksum."""
     rejects_sha256: str | None = None
     """None in a manifest that was written before it had this entry."""
 
@@ -110,7 +107,9 @@ def verify_shards(folder: Path, *, workers: int = 1) -> Verification:
             expected="a folder that shards/main.py has finished",
             remedy="Check the path, or build the shards first.",
         )
-    problems: list[Problem] = []
+    problems = unreadable_files(folder)
+    if problems:
+        return Verification(0, 0, 0, time.monotonic() - started, tuple(problems))
     manifest = _check_manifest(folder, problems.append)
     indexed = _check_index(folder, manifest, problems.append)
     expected = _expected(folder, manifest, indexed, problems.append)
@@ -151,36 +150,10 @@ def _check_manifest(folder: Path, report: Report) -> _Manifest | None:
         return None
     if manifest.format != FORMAT:
         report(Problem(MANIFEST, f"format {manifest.format!r}, expected {FORMAT!r}"))
-    _check_rejects(folder, manifest, report)
-    _check_summary(folder, manifest, report)
+    check_rejects(folder, manifest.rejects, manifest.rejects_sha256, report)
+    has_checksum = manifest.doubts is not None
+    check_summary(folder, manifest.splits, report, has_checksum=has_checksum)
     return manifest
-
-
-def _check_rejects(folder: Path, manifest: _Manifest, report: Report) -> None:
-    try:
-        found = by_reason(read_rejects(folder))
-    except (OSError, TypeError, ValueError) as error:
-        report(Problem(REJECTS, f"cannot be read: {error}"))
-        return
-    if found != manifest.rejects:
-        report(Problem(REJECTS, f"rejects {found}, where the manifest says {manifest.rejects}"))
-        return
-    sha256 = hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest()
-    if manifest.rejects_sha256 not in (None, sha256):
-        report(Problem(REJECTS, "its SHA-256 is not the manifest's"))
-
-
-def _check_summary(folder: Path, manifest: _Manifest, report: Report) -> None:
-    """Hold the summary against its own checksum; one of before has none."""
-    try:
-        summary = dict(read_summary(folder))
-    except (OSError, TypeError, ValueError, RecursionError) as error:
-        report(Problem(SUMMARY, f"cannot be read: {error}"))
-        return
-    if summary.get(SUMMARY_SHA256, summary_checksum(summary)) != summary_checksum(summary):
-        report(Problem(SUMMARY, "its content is not that of its SHA-256"))
-    elif summary.get("splits") != manifest.splits:
-        report(Problem(SUMMARY, "its counts by split are not the manifest's"))
 
 
 def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _Indexed | None:
