@@ -124,7 +124,7 @@ def read_csv_signals(
 
 
 def names_leads(path: Path, *, leads_as: Mapping[str, str] | None = None) -> bool:
-    """Whether the first lines of a .csv file name a lead; False if it cannot be read."""
+    """Tell a recording by a lead in the first lines of a .csv; False if it cannot be read."""
     try:
         return (
             find_layout(_first_lines(decoded(first_bytes(path, _FIRST_BYTES))), leads_as)

@@ -110,7 +110,7 @@ def _has_root(name: str) -> Callable[[bytes], bool]:
 
 
 def _is_scp(start: bytes) -> bool:
-    """Whether a section 0 follows a checksum and a length, and begins with itself."""
+    """Tell SCP by its section 0, behind a checksum and a length, which lists itself first."""
     return (
         len(start) >= 32
         and start[8:10] == b"\0\0"

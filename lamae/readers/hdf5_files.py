@@ -67,7 +67,7 @@ _H5PY_ERRORS = (
 
 
 class _Version(NamedTuple):
-    """What tells a file from one that has replaced it."""
+    """A file, as distinct from one that has replaced it."""
 
     path: Path
     inode: int

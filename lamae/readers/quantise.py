@@ -38,7 +38,7 @@ class Quantised(NamedTuple):
     largest_error_mv: float
     """Largest difference between a value and what the integers give back as float32."""
     lossless: bool
-    """Whether all values were multiples of a step, up to the rounding of float32."""
+    """True where all values were multiples of a step, up to the rounding of float32."""
 
 
 class _Lead(NamedTuple):

@@ -51,7 +51,7 @@ class WfdbOptions(NamedTuple):
     unit: str | None = None
     """Unit of the values, whatever the headers say."""
     checksums: Checksums = "strict"
-    """What comes of a checksum that differs."""
+    """Consequence of a checksum that differs."""
 
 
 class SegmentTraces(NamedTuple):

@@ -45,7 +45,7 @@ _Row = dict[str, Any]
 
 
 class _Extent(NamedTuple):
-    """What the datasets of a file must have room for."""
+    """Room that the datasets of a file must have."""
 
     rows: int
     longest: int

@@ -99,7 +99,7 @@ def _read_manifest(source: Path) -> dict[str, Any]:
 
 
 def _is_finished(output: Path, manifest: dict[str, Any]) -> bool:
-    """Whether the output is this corpus; raises InputError if it is another."""
+    """Return True where the output is this corpus; raises InputError if it is another."""
     if not (output / MANIFEST).exists():
         return False
     if read_manifest(output / MANIFEST, expected_format=FORMAT).get("plan") == manifest.get("plan"):
