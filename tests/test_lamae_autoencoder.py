@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lamae.autoencoder import LAMAE, AutoencoderSettings, DecoderSettings
+from lamae.autoencoder import LAMAE, AutoencoderSettings
+from lamae.decoder import DecoderSettings
 from lamae.encoder import EncoderSettings
 from lamae.leads import INDEPENDENT_LEADS
 from lamae.masking import draw_visible, hidden_patches

@@ -37,7 +37,7 @@ def make_signal() -> torch.Tensor:
     return torch.randn(BATCH, 12, PATCH * PATCHES, generator=torch.Generator().manual_seed(1))
 
 
-def make_mask(kind: MaskKind = "random", **given: torch.Tensor) -> Mask:
+def make_mask(kind: MaskKind = "random", **given: Any) -> Mask:
     return draw_mask(
         kind,
         batch=BATCH,
