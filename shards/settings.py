@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from lamae.config import FolderPath, Settings
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.read_options import ReadOptions
-from lamae.readers.wfdb_segment import Checksums
+from lamae.readers.wfdb.segment import Checksums
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings

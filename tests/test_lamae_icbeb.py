@@ -7,8 +7,8 @@ import scipy.io
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
-from lamae.readers.icbeb import read_icbeb
-from lamae.readers.mat5 import Mat5Error, read_struct
+from lamae.readers.arrays.icbeb import read_icbeb
+from lamae.readers.arrays.mat5 import Mat5Error, read_struct
 
 SAMPLES = 50
 

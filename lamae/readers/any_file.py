@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lamae.ecg.record import Reading, Record
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.formats import FORMATS, format_of
 from lamae.readers.read_options import ReadOptions
 from lamae.readers.record_from import warn_of_unit

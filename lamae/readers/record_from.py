@@ -11,8 +11,8 @@ from lamae.ecg.leads import LEADS, canonical_lead
 from lamae.ecg.record import Record
 from lamae.ecg.units import PER_MV, units_per_mv
 from lamae.errors import InputError
-from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
-from lamae.readers.csv_layout import is_time
+from lamae.readers.arrays.array_layout import ArrayLayout, array_reading, check_type, leads_first
+from lamae.readers.arrays.csv_layout import is_time
 from lamae.readers.traces import SAMPLING_RATES, Trace, join_traces
 
 

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from lamae.ecg.leads import lead_number
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import read_array, read_hdf5, recording_names
 from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.readers.wfdb_segments import segment_names
+from lamae.readers.wfdb.segments import segment_names
 from shards.build.blocks import Block, build_block
 from shards.entries import Entry
 from shards.remote.store import RemoteFile, Store

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lamae.errors import RecordError
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import recording_names
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
 from shards.rejects import reject_of
 from shards.settings import LocalSource

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.errors import InputError
-from lamae.readers.array_files import names_leads
+from lamae.readers.arrays.array_files import names_leads
 from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
 from shards.settings import LocalSource
