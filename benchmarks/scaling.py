@@ -156,15 +156,8 @@ def measure_records(rounds: int) -> dict[Key, float]:
 
 def masks(batch: int, leads: int, patches: int, own: int) -> Mask:
     """Draw the masks of a batch, three quarters hidden, for the first `own` recordings."""
-    return draw_mask(
-        "random",
-        batch=batch,
-        leads=leads,
-        patches=patches,
-        mask_ratio=0.75,
-        generator=torch.Generator(),
-        rows=torch.arange(own),
-    )
+    draw = partial(draw_mask, "random", mask_ratio=0.75, generator=torch.Generator())
+    return draw(batch=batch, leads=leads, patches=patches, rows=torch.arange(own))
 
 
 def measure_shapes(rounds: int) -> dict[Key, float]:
