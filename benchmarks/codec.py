@@ -26,7 +26,7 @@ import numpy as np
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from lamae.storage.codec import decode_digital, encode_digital
 from shards.simulator.data_set import simulate_signals
 

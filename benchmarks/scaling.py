@@ -4,9 +4,9 @@
 .venv/bin/python benchmarks/scaling.py --plan
 
 Measured at size tiny, fp32, one thread, in milliseconds, the best of rounds in which all take
-turns: reading 128 simulated recordings, bytes of the index; the order of an epoch; masks of all of
-a batch or an eighth; steps of 2 ECGs by leads and patches, of 4 shared by processes over gloo.
-`kept` is what blocks keep for backward, computed. An exponent is the slope of the logarithms.
+turns: reading 128 simulated recordings, bytes of the index; the order of an epoch; masks of a batch
+or an eighth; steps of 2 ECGs by leads and patches, of 4 by processes over gloo. `kept`, computed,
+is what blocks keep for backward. An exponent is the slope of the logarithms.
 """
 
 import argparse
@@ -41,7 +41,6 @@ from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops, visible_patches
 from pretrain.settings import PretrainSettings
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "pretrain"
 METHODS, SIZES = ("independent", "lamae", "joint"), ("tiny", "small", "base")
 CORPORA, EPOCHS, BATCHES = (128, 512, 2048), (10_000, 100_000, 800_035, 10_000_000), (256, 1024)
 LEAD_COUNTS, PATCH_COUNTS = (1, 2, 4, 8, 12), (25, 50, 100, 200, 300)  # 5 to 60 s at 250 Hz
@@ -92,8 +91,8 @@ def main() -> None:
 
 def settings_of(size: str) -> PretrainSettings:
     """Return the settings of a configuration, with places that are not used."""
-    unused = ["data=unused", "run_dir=unused"]
-    return load_settings(PretrainSettings, [str(CONFIGS / f"{size}.yaml"), *unused])
+    path = f"{Path(__file__).resolve().parents[1]}/configs/pretrain/{size}.yaml"
+    return load_settings(PretrainSettings, [path, "data=unused", "run_dir=unused"])
 
 
 def grouped(found: Mapping[Key, float]) -> dict[str, dict[str, dict[str, float]]]:
@@ -128,14 +127,13 @@ def measure_records(rounds: int) -> dict[Key, float]:
     """Return what corpora of growing size cost, the order of an epoch, and the masks of a step."""
     from shards.build.run import build_shards
     from shards.settings import ShardsSettings
-    from shards.simulator.data_set import simulate
-    from shards.simulator.settings import SimulateSettings
+    from shards.simulator import data_set, settings
 
     work, found = dict[Key, Callable[[], object]](), dict[Key, float]()
     with tempfile.TemporaryDirectory() as place:
         for count in CORPORA:
             source, output = (Path(place) / f"{kind}-{count}" for kind in ("records", "shards"))
-            simulate(SimulateSettings(output=source, records=count))
+            data_set.simulate(settings.SimulateSettings(output=source, records=count))
             built = {"source": source, "output": output, "source_kind": "mimic_iv_ecg"}
             build_shards(ShardsSettings.model_validate(built | {"workers": 1}))
             for _ in range(2):  # the first imports what it needs
@@ -158,8 +156,15 @@ def measure_records(rounds: int) -> dict[Key, float]:
 
 def masks(batch: int, leads: int, patches: int, own: int) -> Mask:
     """Draw the masks of a batch, three quarters hidden, for the first `own` recordings."""
-    draw = partial(draw_mask, "random", mask_ratio=0.75, generator=torch.Generator())
-    return draw(batch=batch, leads=leads, patches=patches, rows=torch.arange(own))
+    return draw_mask(
+        "random",
+        batch=batch,
+        leads=leads,
+        patches=patches,
+        mask_ratio=0.75,
+        generator=torch.Generator(),
+        rows=torch.arange(own),
+    )
 
 
 def measure_shapes(rounds: int) -> dict[Key, float]:

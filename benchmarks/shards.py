@@ -93,8 +93,7 @@ def measure(scratch: Path, given: str | None, records: int) -> dict[str, Any]:
     if not given:
         started = time.perf_counter()
         simulate(SimulateSettings(output=source, records=records))
-        rate = records / (time.perf_counter() - started)
-        results["simulate_records_per_second_per_core"] = rate
+        results["simulate_records_per_second_per_core"] = records / (time.perf_counter() - started)
     results |= measure_builds(source, scratch)
     results |= {} if given else measure_memory(scratch)
     return results | measure_readers(source, scratch)
@@ -107,9 +106,8 @@ def measure_memory(scratch: Path) -> dict[str, float]:
 
     peaks = []
     for records in FEW_AND_MORE:
-        source = scratch / f"memory-{records}"
-        simulate(SimulateSettings(output=source, records=records))
-        peaks.append(_peak_bytes(_settings(source, scratch / "peak")))
+        simulate(SimulateSettings(output=scratch / f"memory-{records}", records=records))
+        peaks.append(_peak_bytes(_settings(scratch / f"memory-{records}", scratch / "peak")))
     growth = (peaks[1] - peaks[0]) / (FEW_AND_MORE[1] - FEW_AND_MORE[0])
     return {"build_memory_growth_bytes_per_record": growth, "build_peak_megabytes": peaks[1] / 1e6}
 

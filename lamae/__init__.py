@@ -48,7 +48,7 @@ _PUBLIC = {
     "load_autoencoder": "lamae.model.checkpoint",
     "load_encoder": "lamae.model.checkpoint",
     "read_ecg": "lamae.readers.any_file",
-    "read_wfdb": "lamae.readers.wfdb_files",
+    "read_wfdb": "lamae.readers.wfdb.record_files",
     "record_from": "lamae.readers.record_from",
 }
 

@@ -1,4 +1,4 @@
-"""What each verb of shards/main.py does with its settings, and says."""
+"""Acts of the verbs of shards/main.py, and the lines that they print."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a source lists: recordings to read, and what of it cannot be used."""
+"""The listing of a source: recordings to read, and rejects."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -7,7 +7,7 @@ BUILDING = ".building"
 """Folder of an unfinished build in its output."""
 
 Reader = Literal["wfdb", "icbeb", "npy", "csv", "code15", "hdf5", "by_content"]
-"""How the file of an entry is read: shards/build/read.py has a function for each."""
+"""Readers of an entry's file: shards/build/read.py has a function for each."""
 
 
 class Entry(NamedTuple):
@@ -26,17 +26,17 @@ class Entry(NamedTuple):
     split: str | None = None
     """Split that the user's table names; None leaves it to the settings."""
     about: Mapping[str, str] = {}
-    """What else the source's tables say: report, measurements, likelihoods."""
+    """Other facts of the source's tables: report, measurements, likelihoods."""
     origin: str = ""
     """`<dataset>/<record>` of the first publication, where the source is a copy of it or it."""
     reader: Reader = "wfdb"
-    """How to read it."""
+    """Reader of the file."""
     item: int | None = None
     """Place in a file that holds many recordings."""
 
     @property
     def name(self) -> str:
-        """What a reject and a sample call it: its path, and its place in it."""
+        """Name in rejects and samples: its path, and its place in the file."""
         return self.path if self.item is None else f"{self.path}#{self.item}"
 
 
@@ -48,7 +48,7 @@ class Reject(NamedTuple):
     reason: str
     """Name under which it is counted."""
     message: str
-    """What is wrong, for a person."""
+    """Fault, for a person."""
 
 
 class Listing(NamedTuple):
@@ -57,7 +57,7 @@ class Listing(NamedTuple):
     entries: list[Entry]
     """Recordings, in the order in which they are written."""
     rejects: list[Reject]
-    """What was refused without reading a recording."""
+    """Files and rows refused without reading a recording."""
     without_label_row: int
     """Recordings that the label table does not name; kept, unlabelled."""
     without_patient: int = 0

@@ -1,4 +1,4 @@
-"""Where recordings and shards are: a folder here, or a URL of a remote store.
+"""Locations of recordings and shards: a folder here, or a URL of a remote store.
 
 Only what follows a protocol of `PACKAGES` is a URL. Chains such as `simplecache::s3://...`, and
 protocols that run a program (`pipe:`) or that nobody has looked at, are refused as they are read.

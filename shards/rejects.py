@@ -21,11 +21,11 @@ class NotRead(NamedTuple):
     ending: str
     """Ending, in lower case; empty where they have none."""
     number: int
-    """How many there are."""
+    """Number of files."""
     example: str
     """Path of the first."""
     message: str
-    """What it begins with, and the remedy."""
+    """First bytes of an example, and the remedy."""
 
 
 def not_read(rejects: Sequence[Reject]) -> list[NotRead]:

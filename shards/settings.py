@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from lamae.config import FolderPath, Settings
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.read_options import ReadOptions
-from lamae.readers.wfdb_segment import Checksums
+from lamae.readers.wfdb.segment import Checksums
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
 from shards.checks.settings import QualitySettings
@@ -25,7 +25,7 @@ SourceKind = Literal[
     "hdf5",
     "brugada_huca",
 ]
-"""What `source_kind` can be; shards/sources has a module for each."""
+"""Values of `source_kind`; shards/sources has a module for each."""
 
 
 def _as_cell(value: object) -> object:
@@ -66,7 +66,7 @@ class Split(Settings):
 
     @property
     def by_fold(self) -> bool:
-        """Whether the splits are made of folds."""
+        """True where the splits are made of folds."""
         return isinstance(self.train, tuple)
 
 
@@ -76,7 +76,7 @@ class SourceSettings(Settings):
     source: Location
     """Folder of the recordings, or the URL of one."""
     source_kind: SourceKind = "folder"
-    """How the source is laid out; folder is a user's own, of WFDB, .npy, .csv or HDF5 files."""
+    """Layout of the source; folder is a user's own, of files of any readable format."""
     table: FolderPath | None = None
     """CSV table of labels; null takes labels.csv in the source, for folder none."""
     path_column: str | None = None
@@ -103,7 +103,7 @@ class SourceSettings(Settings):
     checksums: Checksums = "strict"
     """A WFDB checksum that differs refuses a recording, or with warn is noted."""
     arrays: ArrayLayout = ArrayLayout()
-    """What .npy, .csv and HDF5 files do not say of the recordings in them."""
+    """Facts that .npy, .csv and HDF5 files lack about the recordings in them."""
     hash_ids: bool = False
     """Replace ids by hashes under the key in LAMAE_ID_KEY; leave out names, paths and texts."""
 
@@ -150,13 +150,13 @@ class BuildSettings(SourceSettings):
     output: Location
     """Folder for the shards, or the URL of one; must not hold anything else."""
     split: Split = Split()
-    """Which patients are in which split."""
+    """Division of the patients into splits."""
     quality: QualitySettings = QualitySettings()
-    """What is looked for in each recording, and what becomes of those that have it."""
+    """Checks of each recording, and the treatment of those that fail."""
     min_duration_s: float = Field(5.0, gt=0)
     """Shorter recordings are rejected; seconds."""
     duplicates: Literal["reject", "flag", "keep"] = "reject"
-    """What becomes of a recording that equals an earlier one, or one in a `known` corpus."""
+    """Treatment of a recording that equals an earlier one, or one in a `known` corpus."""
     known: tuple[FolderPath, ...] = ()
     """Finished shards in which no recording of this source may be, such as those of a test set."""
     codec: Codec = "ecg"
@@ -168,7 +168,7 @@ class BuildSettings(SourceSettings):
     parts: int = Field(1, ge=1)
     """Into how many independent parts the build is divided, for an array of jobs."""
     part: int = Field(0, ge=0)
-    """Which of them this run builds, from 0; `merge output=<folder>` finishes the shards."""
+    """The part that this run builds, from 0; `merge output=<folder>` finishes the shards."""
     workers: int = Field(default_factory=available_cores, ge=1)
     """Processes that read recordings; the default is one per core."""
 
@@ -205,7 +205,7 @@ class CommandSettings(BuildSettings):
 
     @property
     def remote(self) -> bool:
-        """Whether the source or the output is in a remote store."""
+        """True where the source or the output is in a remote store."""
         return isinstance(self.source, str) or isinstance(self.output, str)
 
     def in_folders(self, source: Path | str, output: Path | str) -> ShardsSettings:

@@ -1,4 +1,4 @@
-"""What the program says on the terminal of what it has done or found."""
+"""Summaries on the terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

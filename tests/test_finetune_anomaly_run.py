@@ -163,7 +163,7 @@ def test_a_file_in_the_place_of_the_run_is_refused_before_learning(
 ) -> None:
     (tmp_path / "run").write_text("a file")
     settings = make_settings("cae", simulated_shards, tmp_path, tmp_path / "run")
-    monkeypatch.setattr("finetune.anomaly.run._learn", None)
+    monkeypatch.setattr("finetune.anomaly.run.learn", None)
     with pytest.raises(InputError, match=r"run folder .*run_dir="):
         detect(settings.model_copy(update={"overwrite": True}))
 

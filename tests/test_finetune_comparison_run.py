@@ -264,9 +264,8 @@ def test_cross_validations_are_compared_on_the_same_folds_only(
     values = make_probe(baselines=(), allow_overlap=overlap).model_dump()
     values |= {"folds": 3, "inner_folds": 3}
     runs: dict[str, Path] = {}
-    changed: dict[str, dict[str, Any]] = {
-        "strong": {"l2_grid": (10.0,)}, "weak": {"l2_grid": (0.01,)}, "otherwise": {"seed": 1},
-    }  # fmt: skip
+    changed: dict[str, dict[str, Any]] = {"strong": {"l2_grid": (10.0,)}, "otherwise": {"seed": 1}}
+    changed["weak"] = {"l2_grid": (0.01,)}
     for name, changes in changed.items():
         runs[name] = tmp_path / name
         settings = CrossValidateSettings.model_validate(values | changes | {"run_dir": runs[name]})

@@ -57,7 +57,7 @@ def found_in(folder: Path) -> tuple[bytes, bytes, dict[str, Any], dict[str, Any]
 def killed_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Kill the epoch of a number, over all candidates; return the list of those begun."""
     begun: list[str] = []
-    original = Training._epoch
+    original = Training.train_epoch
 
     def counted(training: Training, *given: Any) -> float:
         begun.append(training.classifier.architecture.mode)
@@ -65,7 +65,7 @@ def killed_in(epoch: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise KilledError
         return original(training, *given)
 
-    monkeypatch.setattr(Training, "_epoch", counted)
+    monkeypatch.setattr(Training, "train_epoch", counted)
     return begun
 
 

@@ -163,7 +163,7 @@ def test_processes_that_cannot_share_a_training_are_refused_before_it(
         for processes in (1, 2, 4, 8):
             check_processes(candidates, processes)
         if is_trained:
-            with pytest.raises(InputError, match=r"8 parts of 8; .*3 processes can share"):
+            with pytest.raises(InputError, match=r"8 micro-batches of 8; .*3 processes can share"):
                 check_processes(candidates, 3)
         else:
             check_processes(candidates, 3)
@@ -172,7 +172,7 @@ def test_processes_that_cannot_share_a_training_are_refused_before_it(
 def test_two_processes_train_the_classifier_of_one(
     launch: Callable[..., CompletedProcess[str]], make_probe: MakeProbe, tmp_path: Path
 ) -> None:
-    """LASAN has dropout and batch statistics, which are those of parts of fixed size."""
+    """LASAN has dropout and batch statistics, which are those of micro-batches of fixed size."""
     settings = make_probe()
     options = [f"data={settings.data}", "label_set=class", "multi_label=false", "mode=lasan"]
     options += ["baselines=[]", "resamples=20", "cpu_threads=1", "preprocess.sampling_rate=50"]

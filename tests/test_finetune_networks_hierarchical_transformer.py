@@ -29,16 +29,9 @@ MakeProbe = Callable[..., FinetuneSettings]
 TINY = {"width": 12, "depth": 6, "heads": 2, "hidden": 16}
 HAND_CRAFTED = 22
 """Features, age and sex, that the released classifier reads beside the signal."""
-SWITCHES: tuple[dict[str, Any], ...] = (
-    {},
-    {"groups": "one"},
-    {"stages": 2},
-    {"stages": 1},
-    {"cls": "mean"},
-    {"gate": True},
-    {"attention": "softmax"},
-    {"gate": True, "cls": "mean", "stages": 1, "attention": "softmax"},
-)
+ONE = (("groups", "one"), ("stages", 2), ("cls", "mean"), ("gate", True), ("attention", "softmax"))
+ALL = {"gate": True, "cls": "mean", "stages": 1, "attention": "softmax"}
+SWITCHES: tuple[dict[str, Any], ...] = ({}, {"stages": 1}, *({k: v} for k, v in ONE), ALL)
 
 
 def make_model(
@@ -283,19 +276,14 @@ def test_what_cannot_be_built_or_read_is_refused() -> None:
 def test_the_mode_trains_needs_no_encoder_and_comes_back(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:
+    quick = {"batch_size": 16, "micro_batch_size": 16, "hold_out": 0.25}
     settings = make_probe(
         mode="hierarchical_transformer",
         encoder=None,
         preprocess={"leads": 8, "sampling_rate": 100, "duration_s": 10, "band_hz": None},
         hierarchical_transformer={"width": 16, "depth": 3, "heads": 2, "hidden": 16},
-        training={
-            "epochs": 2,
-            "batch_size": 16,
-            "micro_batch_size": 16,
-            "lr": 3e-3,
-            "hold_out": 0.25,
-        },
-        supervised={"epochs": 1, "batch_size": 16, "micro_batch_size": 16, "hold_out": 0.25},
+        training={"epochs": 2, "lr": 3e-3, **quick},
+        supervised={"epochs": 1, **quick},
         baselines=("random", "supervised"),
     )
     finetune(settings)

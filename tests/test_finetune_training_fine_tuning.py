@@ -84,7 +84,7 @@ def test_the_best_epoch_is_left_and_was_saved(make: Make) -> None:
     assert len({best for best, _ in saved}) == len(saved)
     left = weights(training.classifier)
     assert all(torch.equal(value, left[name]) for name, value in saved[-1][1].items())
-    np.testing.assert_allclose(training._score(), reached.held_out, atol=1e-6)
+    np.testing.assert_allclose(training.score_held_out(), reached.held_out, atol=1e-6)
 
 
 def test_the_same_seed_trains_the_same_classifier_and_another_does_not(make: Make) -> None:
@@ -169,7 +169,7 @@ def test_training_that_has_ended_by_patience_does_not_go_on(
         share = next(quality)
         return share * labels + (1 - share) * noise
 
-    monkeypatch.setattr(Training, "_score", score)
+    monkeypatch.setattr(Training, "score_held_out", score)
     snapshots: list[Snapshot] = []
     training.run(after_epoch=snapshots.append)
     assert len(snapshots) == 2
@@ -188,7 +188,7 @@ def test_training_ends_when_patience_is_spent(make: Make, monkeypatch: pytest.Mo
         share = next(quality)
         return share * labels + (1 - share) * noise
 
-    monkeypatch.setattr(Training, "_score", score)
+    monkeypatch.setattr(Training, "score_held_out", score)
     reached = training.run()
     assert reached.best == 2
     assert len(reached.history) == 4
@@ -227,5 +227,7 @@ def test_processes_that_cannot_share_the_parts_are_refused(
     training = make()
     data, settings = training.data, training.settings
     monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 3))
-    with pytest.raises(InputError, match="in 2 parts of 8; expected a number of parts that 3"):
+    with pytest.raises(
+        InputError, match="in 2 micro-batches of 8; expected a number of micro-batches that 3"
+    ):
         Steps(data.train, data.train_labels, settings, accelerator=accelerator, seed=0)

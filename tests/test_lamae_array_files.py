@@ -8,14 +8,14 @@ import pytest
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING, Reading
 from lamae.errors import RecordError
-from lamae.readers.array_files import (
+from lamae.readers.arrays.array_files import (
     MAX_CSV_BYTES,
     REASONS,
     names_leads,
     read_csv_signals,
     read_npy,
 )
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_layout import ArrayLayout
 
 LAYOUT = ArrayLayout(sampling_rate=500)
 INTEGERS = np.random.default_rng(0).integers(-2000, 2000, (12, 60)).astype(np.int16)

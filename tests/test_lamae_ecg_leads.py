@@ -89,7 +89,7 @@ def test_a_lead_that_is_not_determined_is_not_made_up() -> None:
     [
         ("EKG I", "I"), ("ECG Lead-I", "I"), ("I-REF", "I"), ("ECG II-Ref", "II"),
         ("V1 (mV)", "V1"), ("II [µV]", "II"), ("Lead I (Einthoven)", "I"), ("ECG.aVL", "aVL"),
-        ("MDC_ECG_ELEC_POTL_V1", "V1"), (), ("D3", "III"), ("Ableitung II", "II"),
+        ("MDC_ECG_ELEC_POTL_V1", "V1"), ("D3", "III"), ("Ableitung II", "II"),
         ("Dérivation III", "III"), ("derivação DI", "I"), ("отведение II", "II"), ("Ⅱ", "II"),
         ("EKG-V3", "V3"), ("lead-avr", "aVR"),
     ],

@@ -11,8 +11,8 @@ import scipy.io
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Record
 from lamae.errors import RecordError
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import REASONS, read_hdf5, recording_names
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import REASONS, read_hdf5, recording_names
 
 LAYOUT = ArrayLayout(sampling_rate=400, dataset="ecg/tracings", ids="ids")
 INTEGERS = np.random.default_rng(0).integers(-2000, 2000, (3, 12, 80)).astype(np.int16)

@@ -7,8 +7,8 @@ import scipy.io
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
-from lamae.readers.icbeb import read_icbeb
-from lamae.readers.mat5 import Mat5Error, read_struct
+from lamae.readers.arrays.icbeb import read_icbeb
+from lamae.readers.arrays.mat5 import Mat5Error, read_struct
 
 SAMPLES = 50
 
@@ -83,7 +83,7 @@ def test_complex_numbers_and_files_without_a_struct_are_refused(tmp_path: Path) 
         ({"data": "text"}, "unreadable_signal"),
         ({"data": np.zeros((12, 0))}, "unreadable_signal"),
         ({"values": lattice(0.001)}, "unreadable_signal"),
-        ({"data": lattice(1.0)}, "implausible_amplitude"),
+        ({"data": lattice(1e4)}, "implausible_amplitude"),
         ({"data": np.full((12, SAMPLES), np.inf)}, "infinite_samples"),
     ],
 )

@@ -9,8 +9,8 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING
 from lamae.errors import RecordError
 from lamae.readers.traces import MAX_SAMPLES
-from lamae.readers.wfdb_files import read_wfdb, read_wfdb_signals
-from lamae.readers.wfdb_header import parse_header
+from lamae.readers.wfdb.header import parse_header
+from lamae.readers.wfdb.record_files import read_wfdb, read_wfdb_signals
 
 # wfdb, which writes the records here, calls pandas in a way that pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")

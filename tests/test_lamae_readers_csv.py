@@ -8,8 +8,8 @@ import pytest
 
 from lamae.ecg.record import Reading
 from lamae.errors import RecordError
-from lamae.readers.array_files import names_leads, read_csv_signals
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_files import names_leads, read_csv_signals
+from lamae.readers.arrays.array_layout import ArrayLayout
 
 SIGNAL = np.random.default_rng(0).integers(-1500, 1500, (50, 2)) / 1000
 ROWS = [[f"{value:.3f}" for value in row] for row in SIGNAL]

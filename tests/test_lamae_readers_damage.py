@@ -14,10 +14,10 @@ import wfdb
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Reading
 from lamae.errors import RecordError
-from lamae.readers.icbeb import REASONS as ICBEB_REASONS
-from lamae.readers.icbeb import read_icbeb
-from lamae.readers.mat5 import LARGEST_FILE
-from lamae.readers.wfdb_files import (
+from lamae.readers.arrays.icbeb import REASONS as ICBEB_REASONS
+from lamae.readers.arrays.icbeb import read_icbeb
+from lamae.readers.arrays.mat5 import LARGEST_FILE
+from lamae.readers.wfdb.record_files import (
     REASONS,
     read_wfdb_comments,
     read_wfdb_signals,

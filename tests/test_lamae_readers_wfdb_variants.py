@@ -9,8 +9,8 @@ import wfdb
 
 from lamae.ecg.record import MISSING
 from lamae.errors import RecordError
-from lamae.readers.wfdb_files import read_wfdb, read_wfdb_signals
-from lamae.readers.wfdb_segments import segment_names
+from lamae.readers.wfdb.record_files import read_wfdb, read_wfdb_signals
+from lamae.readers.wfdb.segments import segment_names
 
 # wfdb, which is the oracle here, calls pandas in a way that pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from lamae.storage.codec import decode_digital, encode_digital
 from shards.simulator.data_set import simulate_signals
 

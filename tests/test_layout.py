@@ -1,4 +1,4 @@
-"""The rules of docs/design.md that no other tool holds."""
+"""The rules of docs/explanation/design.md that no other tool holds."""
 
 import ast
 import importlib
@@ -24,6 +24,7 @@ FOLDER_LINE = re.compile(r"(\S+(?:\.py|\.j2|/)) {2,}\S")
 VAGUE_NAMES = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 LEFTOVER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.}~$-])/(?:home|Users|root|tmp|work)/[\w.-]")
+QUESTION = re.compile(r"\s*(What|Which|Where|Who|Whose|Whom|How|Whether|When|Why)\b")
 CODE_SUFFIXES = {".py", ".sh", ".sbatch", ".yaml", ".yml", ".json", ".toml", ".j2"}
 
 
@@ -111,7 +112,7 @@ def _folder_entries(folder: PurePosixPath) -> set[str]:
 PACKAGE_FOLDERS = sorted({path.parent for path in MODULE_FILES})
 
 
-def test_the_readme_maps_every_folder() -> None:
+def test_the_readme_maps_every_folder_of_two_levels() -> None:
     entries = _map_entries()
     assert len(entries) == len(set(entries)), "the map in README.md names a folder twice"
     folders = {f"{folder}/" for path in FILES for folder in path.parents if folder.name}
@@ -163,6 +164,17 @@ def test_every_package_folder_has_an_init_file() -> None:
     assert not bare, f"without __init__.py, so left out of an installation: {bare}"
 
 
+def test_docstrings_name_a_thing_or_an_act_and_ask_nothing() -> None:
+    found = [
+        f"{path}:{node.lineno}: {text.splitlines()[0]}"
+        for path in MODULE_FILES
+        for node in ast.walk(ast.parse(_text(path)))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(text := node.value.value, str) and QUESTION.match(text)
+    ]
+    assert not found, "begin with a question word:\n" + "\n".join(found)
+
+
 def test_only_an_entry_point_touches_the_module_search_path() -> None:
     found = [
         f"{path}:{node.lineno}"
@@ -192,11 +204,8 @@ def test_no_file_holds_a_path_of_one_machine() -> None:
 def test_tests_are_flat_and_named_after_what_they_test() -> None:
     tests = [path for path in PYTHON_FILES if path.parts[0] == "tests"]
     assert all(len(path.parts) == 2 for path in tests), "a folder in tests/ can hide a package"
-    own = (
-        *("conftest", "test_layout", "test_readme"),
-        *("test_end_to_end", "test_benchmarks", "test_slurm"),
-    )
-    known = (*own, *(f"test_{package}" for package in PACKAGES))
+    own = ("test_layout", "test_readme", "test_end_to_end", "test_benchmarks", "test_slurm")
+    known = ("conftest", *own, *(f"test_{package}" for package in PACKAGES))
     odd = [path.name for path in tests if not path.stem.startswith(known)]
     assert not odd, f"not test_<package>_<module>.py: {odd}"
 

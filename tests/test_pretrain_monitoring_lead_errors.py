@@ -14,7 +14,7 @@ from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.masking import Mask, draw_mask
 from lamae.model.recorded import Recorded
 from lamae.model.settings import AutoencoderSettings
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from pretrain.monitoring.lead_errors import DETERMINED, GROUPS, LeadErrors, error_report, error_sums
 
 P, N = 10, 50

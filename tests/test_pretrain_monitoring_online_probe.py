@@ -23,7 +23,6 @@ from pretrain.monitoring.ridge import ridge_scores
 from pretrain.settings import ProbeSettings
 
 PREPROCESSOR = Preprocessor(leads=("I", "V1", "V5"), sampling_rate=50, duration_s=5, band_hz=None)
-SHAPE: Any = {"batch": 8, "leads": 3, "patches": 5, "mask_ratio": 0.75}
 ENCODER = {"patch_size": 50, "width": 16, "depth": 1, "heads": 2, "latent_depth": 1}
 SETTINGS = ProbeSettings(every=2, label_set="class", batch_size=7)
 SCALARS = {"probe/auroc_macro", "probe/average_precision_macro"}
@@ -43,19 +42,17 @@ def train(corpus: Corpus, probe: OnlineProbe | None) -> tuple[list[float], dict[
     """Do six steps with random numbers from torch's own generator; probe after each."""
     torch.manual_seed(1)
     decoder = {"width": 16, "depth": 1, "heads": 2}
-    settings = AutoencoderSettings.model_validate({"encoder": ENCODER, "decoder": decoder})
-    model = LAMAE(settings)
+    model = LAMAE(AutoencoderSettings.model_validate({"encoder": ENCODER, "decoder": decoder}))
     optimizer = adamw(model, lr=1e-2, weight_decay=0.05, betas=(0.9, 0.95))
     records = [PREPROCESSOR(corpus.record(int(row))).signal for row in corpus.rows("train")[:8]]
     signal, losses = torch.from_numpy(np.stack(records)), []
     for step in range(6):
         noisy = signal + 0.1 * torch.randn_like(signal)
-        generator = torch.Generator().manual_seed(step)
-        mask = draw_mask("random", **SHAPE, generator=generator)
+        drawn = torch.Generator().manual_seed(step)
+        mask = draw_mask("random", batch=8, leads=3, patches=5, mask_ratio=0.75, generator=drawn)
         loss = model(noisy, PREPROCESSOR.leads, mask=mask).loss
-        loss.backward()
-        if probe is not None:  # in the worst place: between gradient and update
-            assert probe.score(model.encoder).keys() == SCALARS
+        loss.backward()  # and the probe in the worst place: between gradient and update
+        assert probe is None or probe.score(model.encoder).keys() == SCALARS
         assert all(module.training for module in model.modules())
         optimizer.step()
         optimizer.zero_grad()

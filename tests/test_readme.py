@@ -1,6 +1,7 @@
 """README and docs/ against the project: links, lengths, commands, and the way that README shows."""
 
 import csv
+import importlib
 import re
 import runpy
 import shlex
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lamae.commands import find
+from lamae.settings.schema import names_in
 from lamae.storage.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +25,8 @@ OF_A_VERB = {*DOCS.glob("reference/*_*.md")}
 """Pages that the page of their program names."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PROGRAM = re.compile(r"(?:shards|pretrain|finetune)/main\.py")
+PROGRAMS = ("shards", "pretrain", "finetune")
+SETTING = re.compile(r"`'?([a-z][a-z_0-9.]*)=")
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
 REFERRING = {".py", ".yaml", ".sh", ".sbatch", ".j2"}
 SHORT = {"LAUNCH": "accelerate launch", "CONFIGS": "configs/finetune"}
@@ -134,6 +139,16 @@ def test_the_make_targets_and_paths_that_a_page_names_are_there(page: Path) -> N
     places = r"\b(?:configs|slurm|benchmarks|tests|docs)/[\w./-]*\.(?:yaml|py|sh|sbatch|md|json)\b"
     gone = [path for path in re.findall(places, text) if not (ROOT / path).is_file()]
     assert not gone, f"{_name(page)} names files that are not there: {gone}"
+
+
+def test_every_setting_that_a_page_names_is_one_of_a_program() -> None:
+    programs = [importlib.import_module(f"{name}.main").PROGRAM for name in PROGRAMS]
+    verbs = [verb for program in programs for verb in program.verbs.values()]
+    known = {name for verb in verbs for name in names_in(find(verb.settings))} | {"key"}
+    code = {(_name(page), key) for page in PAGES for key in re.findall(SETTING, page.read_text())}
+    assert len(code) > 30
+    unknown = sorted(f"{page}: {key}" for page, key in code if key not in known)
+    assert not unknown, f"no such settings: {unknown}"
 
 
 def test_every_page_that_code_and_configurations_refer_to_is_there() -> None:

@@ -14,7 +14,7 @@ import pytest
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING
 from lamae.errors import InputError
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from lamae.storage.corpus import MANIFEST, Corpus
 from lamae.storage.samples import SPLITS
 from shards.build.encode import EncodedSample, process_entry

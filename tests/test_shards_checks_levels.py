@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lamae.ecg.amplitude import median_amplitude_mv
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING, Record
-from shards.checks.amplitude import median_amplitude_mv
 from shards.checks.examine import examine
 from shards.checks.levels import measure
 from shards.checks.settings import QualitySettings

@@ -9,7 +9,7 @@ import pytest
 
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Record
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from shards.checks.examine import examine
 from shards.checks.settings import QualitySettings
 

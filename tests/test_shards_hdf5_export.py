@@ -15,7 +15,7 @@ import pytest
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING, Record
 from lamae.errors import InputError
-from lamae.readers.hdf5_files import read_hdf5
+from lamae.readers.arrays.hdf5_files import read_hdf5
 from lamae.storage.corpus import Corpus
 from lamae.storage.samples import Sample
 from shards.build.run import build_shards

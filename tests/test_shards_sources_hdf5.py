@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 from lamae.errors import InputError, RecordError
-from lamae.readers.wfdb_files import read_wfdb
+from lamae.readers.wfdb.record_files import read_wfdb
 from shards.build.read import read_entry
 from shards.entries import Listing
 from shards.settings import ShardsSettings

@@ -43,8 +43,7 @@ def export(settings: ExportSettings) -> list[str]:
     check_output(settings.output, overwrite=settings.overwrite, holds="another export")
     loaded = load_classifier(settings.classifier)
     windows = None
-    if settings.int8:
-        assert settings.data is not None, "the settings demand it"
+    if settings.int8 and settings.data is not None:
         windows = calibration_windows(
             Corpus(settings.data),
             loaded.classifier.architecture.preprocess,

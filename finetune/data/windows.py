@@ -5,7 +5,7 @@ for a classifier (for a linear classifier that is the same). A shorter recording
 padded, whose padding is masked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from finetune.data.settings import ReadingSettings
 from lamae.batches.dataset import Batch, Split, Usable, prefetch
 from lamae.ecg.preprocess import Preprocessor
-from lamae.ecg.windows import covering_windows
+from lamae.ecg.windows import Windows, covering_windows
 
 MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
@@ -69,6 +69,21 @@ def average_over_windows(
     own = shares[accelerator.process_index]
     windows = covering_windows(own, data.lengths(own), window=data.preprocessor.samples)
 
+    used, values, unusable = [np.empty(0, dtype=np.int64)], [], dict[str, str]()
+    for found in read_windows(
+        data, windows, reading, name=name if accelerator.is_main_process else None
+    ):
+        unusable |= found.unusable
+        if found.batch is not None:
+            used.append(np.array(found.positions))
+            values.append(compute(found.batch))
+    return _join(gather_object([_mean_of_each(np.concatenate(used), values, unusable)]))
+
+
+def read_windows(
+    data: Split, windows: Windows, reading: LoaderOptions, *, name: str | None
+) -> Iterator[Usable]:
+    """Read windows in batches, ahead; `name` is for a progress bar."""
     size = reading.batch_size
 
     def read(number: int) -> Usable:
@@ -78,15 +93,8 @@ def average_over_windows(
         )
 
     batches = -(-len(windows.positions) // size)
-    hide = name is None or not accelerator.is_main_process
     ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
-    used, values, unusable = [np.empty(0, dtype=np.int64)], [], dict[str, str]()
-    for found in tqdm(ahead, total=batches, desc=name, unit="batch", disable=hide):
-        unusable |= found.unusable
-        if found.batch is not None:
-            used.append(np.array(found.positions))
-            values.append(compute(found.batch))
-    return _join(gather_object([_mean_of_each(np.concatenate(used), values, unusable)]))
+    yield from tqdm(ahead, total=batches, desc=name, unit="batch", disable=name is None)
 
 
 def usable_windows(

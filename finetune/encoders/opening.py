@@ -45,8 +45,7 @@ def open_encoder(path: Path) -> Opened:
         loaded = load_autoencoder(path)
         return Opened(loaded.model.encoder, loaded.preprocessor, loaded)
     settings = read_description(path)
-    encoder = new_encoder(settings)
-    assert isinstance(encoder, OtherEncoder), "such are its settings"
+    encoder = _new_other_encoder(settings)
     if isinstance(encoder.network, HubertNetwork):
         encoder.network.load(settings.file)
     encoder.eval()
@@ -56,8 +55,12 @@ def open_encoder(path: Path) -> Opened:
 
 def new_encoder(settings: AnyEncoderSettings) -> AnyEncoder:
     """Build an encoder: with random weights, or those in its file where they cannot be drawn."""
-    if not isinstance(settings, OtherEncoderSettings):
-        return Encoder(settings)
+    if isinstance(settings, OtherEncoderSettings):
+        return _new_other_encoder(settings)
+    return Encoder(settings)
+
+
+def _new_other_encoder(settings: OtherEncoderSettings) -> OtherEncoder:
     network: Network
     if settings.kind == "hubert":
         network = HubertNetwork(settings.hubert or {})
@@ -91,9 +94,8 @@ def can_be_random(settings: AnyEncoderSettings) -> bool:
 
 def kept_in(folder: Path, settings: AnyEncoderSettings | None) -> AnyEncoderSettings | None:
     """Copy into a classifier's folder the file that it cannot do without, and point there."""
-    if settings is None or can_be_random(settings):
+    if not isinstance(settings, OtherEncoderSettings) or can_be_random(settings):
         return settings
-    assert isinstance(settings, OtherEncoderSettings), "LAMAE's own can be random"
     name = f"encoder{settings.file.suffix}"
     shutil.copyfile(settings.file, folder / name)
     return settings.model_copy(update={"file": Path(name)})
@@ -101,9 +103,8 @@ def kept_in(folder: Path, settings: AnyEncoderSettings | None) -> AnyEncoderSett
 
 def found_in(folder: Path, settings: AnyEncoderSettings | None) -> AnyEncoderSettings | None:
     """Point to the file that `kept_in` copied; raises InputError where it is another now."""
-    if settings is None or can_be_random(settings):
+    if not isinstance(settings, OtherEncoderSettings) or can_be_random(settings):
         return settings
-    assert isinstance(settings, OtherEncoderSettings), "LAMAE's own can be random"
     return located(settings, folder, whose=f"classifier {folder}")
 
 

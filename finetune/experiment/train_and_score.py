@@ -22,7 +22,7 @@ from finetune.experiment.resume_training import TrainingProgress
 from finetune.networks.heads import EncoderClassifier, LinearHead
 from finetune.processes import from_main
 from finetune.settings import FinetuneSettings
-from finetune.training.batches import check_parts
+from finetune.training.batches import check_micro_batches
 from finetune.training.embeddings import EmbeddingCache
 from finetune.training.fine_tuning import Reached, Training, TrainingData
 from finetune.training.linear_probe import LinearProbe
@@ -68,7 +68,7 @@ def check_processes(candidates: Candidates, processes: int) -> None:
     """Raise InputError where so many processes cannot share the steps of a candidate."""
     for candidate in candidates.by_name.values():
         if candidate.architecture.mode != "probe":
-            check_parts(candidate.training, processes)
+            check_micro_batches(candidate.training, processes)
 
 
 class Experiment:

@@ -14,7 +14,7 @@ from lamae.ecg.windows import drawn_starts
 from lamae.errors import InputError
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """Recordings that are computed at once."""
 
     batch: Batch
@@ -22,23 +22,23 @@ class Part(NamedTuple):
     labels: Bool[Tensor, "b classes"]
     """True where a recording has a class."""
     number: int
-    """Place of the part in its step, whichever process computes it."""
+    """Its place in the step, whichever process computes it."""
 
 
-def check_parts(settings: TrainingSettings, processes: int) -> None:
-    """Raise InputError where the processes cannot share the parts of a step evenly."""
-    parts = settings.batch_size // settings.micro_batch_size
-    if parts % processes:
+def check_micro_batches(settings: TrainingSettings, processes: int) -> None:
+    """Raise InputError where the processes cannot share the micro-batches of a step evenly."""
+    number = settings.batch_size // settings.micro_batch_size
+    if number % processes:
         raise InputError(
             "batch_size",
-            value=f"{settings.batch_size} in {parts} parts of {settings.micro_batch_size}",
-            expected=f"a number of parts that {processes} processes can share",
+            value=f"{settings.batch_size} in {number} micro-batches of {settings.micro_batch_size}",
+            expected=f"a number of micro-batches that {processes} processes can share",
             remedy="Change batch_size, micro_batch_size or the number of processes.",
         )
 
 
 class Steps:
-    """The parts of each step that fall to this process."""
+    """The micro-batches of each step that fall to this process."""
 
     def __init__(
         self,
@@ -51,18 +51,18 @@ class Steps:
     ) -> None:
         """Read recordings of a split, with the labels of each.
 
-        Raises InputError as `check_parts`.
+        Raises InputError as `check_micro_batches`.
         """
-        check_parts(settings, accelerator.num_processes)
+        check_micro_batches(settings, accelerator.num_processes)
         self._data, self._labels, self._settings, self._seed = data, labels, settings, seed
         self._accelerator = accelerator
-        self.parts = settings.batch_size // settings.micro_batch_size
-        """Parts of a step, over all processes."""
+        self.micro_batches = settings.batch_size // settings.micro_batch_size
+        """Micro-batches of a step, over all processes."""
         self.per_epoch = max(len(data) / settings.batch_size, 1.0)
         """Steps in which each recording is seen once."""
 
-    def read(self, step: int) -> list[Part]:
-        """Read the parts of one step."""
+    def read(self, step: int) -> list[MicroBatch]:
+        """Read the micro-batches of one step."""
         size, count = self._settings.batch_size, len(self._data)
         walk = np.arange(step * size, (step + 1) * size)
         positions = shuffled_positions(step * size, (step + 1) * size, count=count, seed=self._seed)
@@ -75,13 +75,13 @@ class Steps:
             seed=self._seed,
         )
         accelerator = self._accelerator
-        mine = range(accelerator.process_index, self.parts, accelerator.num_processes)
-        rows = [np.arange(size)[number :: self.parts] for number in mine]
+        mine = range(accelerator.process_index, self.micro_batches, accelerator.num_processes)
+        rows = [np.arange(size)[number :: self.micro_batches] for number in mine]
         return [
-            Part(
-                self._data.batch(positions[of_part], starts[of_part]),
-                torch.from_numpy(self._labels[positions[of_part]]),
+            MicroBatch(
+                self._data.batch(positions[chosen], starts[chosen]),
+                torch.from_numpy(self._labels[positions[chosen]]),
                 number,
             )
-            for number, of_part in zip(mine, rows, strict=True)
+            for number, chosen in zip(mine, rows, strict=True)
         ]

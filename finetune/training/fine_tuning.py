@@ -1,8 +1,8 @@
 """Training of a classifier: steps, early stopping on held-out patients, the best epoch kept.
 
-A step is divided into parts of fixed size, whichever process computes which: dropout is drawn
-from (seed, step, part), batch statistics are those of a part, and the running statistics move by
-the mean over parts. So any number of processes gives the same classifier, to rounding.
+A step is divided into micro-batches of fixed size: dropout is drawn from (seed, step, micro-batch),
+batch statistics are those of a micro-batch, and the running statistics move by the mean over
+micro-batches. So any number of processes gives the same classifier, to rounding.
 """
 
 import math
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.windows import LoaderOptions
-from finetune.training.batches import Part, Steps
+from finetune.training.batches import MicroBatch, Steps
 from finetune.training.layer_decay import decayed_adamw
 from finetune.training.losses import ClassificationLoss, balanced_class_weights
 from finetune.training.settings import TrainingSettings
@@ -132,8 +132,8 @@ class Training:
             while not self._is_over(reached):
                 number = len(history) + 1
                 stretch = (ends[number - 1], ends[number], ends[-1])
-                losses = self._epoch(ahead, optimizer, loss, steps, stretch, number)
-                found = self._score()
+                losses = self.train_epoch(ahead, optimizer, loss, steps, stretch, number)
+                found = self.score_held_out()
                 auroc = float(macro(class_scores(self.data.held_out_labels, found).auroc))
                 history.append(Epoch(number, losses, auroc))
                 if reached is None or auroc > history[reached.best - 1].hold_out_auroc:
@@ -181,9 +181,9 @@ class Training:
         epochs, settings = len(reached.history), self.settings
         return epochs == settings.epochs or epochs - reached.best >= settings.patience
 
-    def _epoch(
+    def train_epoch(
         self,
-        ahead: Iterator[list[Part]],
+        ahead: Iterator[list[MicroBatch]],
         optimizer: torch.optim.Optimizer,
         loss: ClassificationLoss,
         steps: Steps,
@@ -199,15 +199,15 @@ class Training:
             factor = warmup_cosine(step, steps=last, warmup_steps=min(warmup, last - 1))
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
-            total += self._step(next(ahead), optimizer, loss, steps.parts, step)
+            total += self._step(next(ahead), optimizer, loss, steps.micro_batches, step)
         return total / max(end - first, 1)
 
     def _step(
         self,
-        mine: list[Part],
+        mine: list[MicroBatch],
         optimizer: torch.optim.Optimizer,
         criterion: ClassificationLoss,
-        parts: int,
+        micro_batches: int,
         step: int,
     ) -> float:
         """Do one step, and return the loss of the batch."""
@@ -216,24 +216,24 @@ class Training:
         before = [value.clone() for value in running]
         changes = [torch.zeros_like(value) for value in running]
         total = torch.zeros((), device=accelerator.device)
-        for part in mine:
+        for micro_batch in mine:
             for value, old in zip(running, before, strict=True):
                 value.copy_(old)
-            torch.manual_seed(_seed(self.seed, step, part.number))
+            torch.manual_seed(_seed(self.seed, step, micro_batch.number))
             with accelerator.autocast():
-                logits = self.classifier.outputs(part.batch, accelerator.device).logits
-            share = criterion(logits, part.labels.to(accelerator.device)) / parts
+                logits = self.classifier.outputs(micro_batch.batch, accelerator.device).logits
+            share = criterion(logits, micro_batch.labels.to(accelerator.device)) / micro_batches
             share.backward()
             total += share.detach()
             for value, old, change in zip(running, before, changes, strict=True):
-                change += (value - old) / parts
+                change += (value - old) / micro_batches
         trained = [p for p in model.parameters() if p.grad is not None]
         gradients = [p.grad for p in trained if p.grad is not None]
         _sum_over_processes([total, *gradients, *changes], accelerator)
         for value, old, change in zip(running, before, changes, strict=True):
             value.copy_(old + change)
         for counter in counters:
-            counter.sub_(len(mine) - 1)  # of the parts of this process, to steps
+            counter.sub_(len(mine) - 1)  # of micro-batches of this process, to steps
         norm = nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
         if not torch.isfinite(total + norm):
             self._refuse(mine, optimizer, f"loss {total:.4g}, gradient norm {norm:.4g}", step)
@@ -241,10 +241,10 @@ class Training:
         optimizer.zero_grad()
         return float(total)
 
-    def _score(self) -> np.ndarray:
-        scored = score_recordings(
-            self.classifier, self.data.held_out, self.reading, accelerator=self.accelerator
-        )
+    def score_held_out(self) -> np.ndarray:
+        """Return float64 (held_out, classes): probabilities of the held-out recordings."""
+        held_out, accelerator = self.data.held_out, self.accelerator
+        scored = score_recordings(self.classifier, held_out, self.reading, accelerator=accelerator)
         if scored.unusable or not np.isfinite(scored.probabilities).all():
             raise InputError(
                 "held-out patients",
@@ -264,9 +264,9 @@ class Training:
         return ClassificationLoss(multi_label=multi_label, gamma=gamma, weights=weights)
 
     def _refuse(
-        self, mine: list[Part], optimizer: torch.optim.Optimizer, found: str, step: int
+        self, mine: list[MicroBatch], optimizer: torch.optim.Optimizer, found: str, step: int
     ) -> None:
-        keys = [key for part in mine for key in part.batch.keys][:_KEYS_NAMED]
+        keys = [key for micro_batch in mine for key in micro_batch.batch.keys][:_KEYS_NAMED]
         lr = max(group["lr"] for group in optimizer.param_groups)
         raise InputError(
             f"training of {self.classifier.architecture.mode}, step {step + 1}, lr {lr:.4g}",
@@ -294,5 +294,7 @@ def _sum_over_processes(tensors: list[Tensor], accelerator: Accelerator) -> None
         tensor.copy_(part.view_as(tensor))
 
 
-def _seed(seed: int, step: int, part: int) -> int:
-    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0] >> 1)
+def _seed(seed: int, step: int, micro_batch: int) -> int:
+    return int(
+        np.random.SeedSequence([seed, step, micro_batch]).generate_state(1, np.uint64)[0] >> 1
+    )

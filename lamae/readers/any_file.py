@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lamae.ecg.record import Reading, Record
-from lamae.readers.array_layout import ArrayLayout
+from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.formats import FORMATS, format_of
 from lamae.readers.read_options import ReadOptions
+from lamae.readers.record_from import warn_of_unit
 from lamae.readers.regular_files import file_size
 from lamae.readers.traces import refuse
 
@@ -20,7 +21,8 @@ def read_ecg(
 ) -> Record:
     """Read the standard leads of a recording in any of `lamae.readers.formats.FORMATS`.
 
-    Raises RecordError for what cannot be read.
+    An amplitude that fits another unit is a UserWarning. Raises RecordError for what cannot be
+    read.
 
     Args:
         path: the file; of a WFDB record its header, with or without `.hea`, or a signal file.
@@ -29,7 +31,9 @@ def read_ecg(
         sampling_rate: samples per second, for arrays, which do not hold it.
     """
     arrays = ArrayLayout(sampling_rate=sampling_rate)
-    return read_file(Path(path), ReadOptions(leads_as, unit, arrays=arrays)).record
+    record = read_file(Path(path), ReadOptions(leads_as, unit, arrays=arrays)).record
+    warn_of_unit(record)
+    return record
 
 
 def read_file(path: Path, options: ReadOptions) -> Reading:

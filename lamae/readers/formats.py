@@ -8,15 +8,15 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.ecg.record import Reading
-from lamae.readers.array_files import names_leads, read_csv_signals, read_npy
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import read_hdf5
-from lamae.readers.icbeb import read_icbeb
+from lamae.readers.arrays.array_files import names_leads, read_csv_signals, read_npy
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import read_hdf5
+from lamae.readers.arrays.icbeb import read_icbeb
 from lamae.readers.read_options import ReadOptions
 from lamae.readers.regular_files import decoded, file_size, first_bytes
-from lamae.readers.wfdb_files import read_wfdb_signals
-from lamae.readers.wfdb_header import is_header
-from lamae.readers.wfdb_segment import header_path
+from lamae.readers.wfdb.header import is_header
+from lamae.readers.wfdb.record_files import read_wfdb_signals
+from lamae.readers.wfdb.segment import header_path
 
 FIRST_BYTES = 2**13
 """Bytes of a file that tell its format."""
@@ -110,7 +110,7 @@ def _has_root(name: str) -> Callable[[bytes], bool]:
 
 
 def _is_scp(start: bytes) -> bool:
-    """Whether a section 0 follows a checksum and a length, and begins with itself."""
+    """Tell SCP by its section 0, behind a checksum and a length, which lists itself first."""
     return (
         len(start) >= 32
         and start[8:10] == b"\0\0"

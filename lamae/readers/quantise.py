@@ -11,8 +11,8 @@ Reason = Literal["infinite_samples", "implausible_amplitude"]
 REASONS: tuple[str, ...] = get_args(Reason)
 """Every reason that a RecordError of `quantise` can have."""
 
-LARGEST_MV = 500.0
-"""Largest amplitude that is believed: electrodes may be off by 300 mV (IEC 60601-2-25)."""
+LARGEST_MV = 1e6
+"""Largest amplitude that is read: microvolts that are taken for millivolts stay far below."""
 FINEST_GAIN = 1e6
 """Integer units per millivolt that are never exceeded: steps of a nanovolt."""
 
@@ -38,7 +38,7 @@ class Quantised(NamedTuple):
     largest_error_mv: float
     """Largest difference between a value and what the integers give back as float32."""
     lossless: bool
-    """Whether all values were multiples of a step, up to the rounding of float32."""
+    """True where all values were multiples of a step, up to the rounding of float32."""
 
 
 class _Lead(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.wfdb_segment import Checksums
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.wfdb.segment import Checksums
 
 
 class ReadOptions(NamedTuple):

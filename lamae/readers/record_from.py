@@ -1,16 +1,18 @@
 """A record of an array or data frame that is in memory already."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from lamae.ecg.amplitude import doubt_of_unit, median_amplitude_mv
 from lamae.ecg.leads import LEADS, canonical_lead
 from lamae.ecg.record import Record
 from lamae.ecg.units import PER_MV, units_per_mv
 from lamae.errors import InputError
-from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
-from lamae.readers.csv_layout import is_time
+from lamae.readers.arrays.array_layout import ArrayLayout, array_reading, check_type, leads_first
+from lamae.readers.arrays.csv_layout import is_time
 from lamae.readers.traces import SAMPLING_RATES, Trace, join_traces
 
 
@@ -25,7 +27,8 @@ def record_from(
 ) -> Record:
     """Make a record of a signal: an array of leads and samples in either order, or a data frame.
 
-    Raises InputError for names that are no leads, and RecordError for values of no use.
+    An amplitude that fits another unit is a UserWarning. Raises InputError for names that are no
+    leads, and RecordError for values of no use.
 
     Args:
         signal: numbers, NaN where a sample is missing; a data frame has a column for each lead.
@@ -61,6 +64,7 @@ def record_from(
     if layout.unit == "mV":
         values = values / per_mv
     record = array_reading(values, layout, leads=names, name=name, files=()).record
+    warn_of_unit(record)
     if sampling_rate == record.sampling_rate:
         return record
     traces = [
@@ -70,6 +74,14 @@ def record_from(
         )
     ]
     return join_traces(traces, name=name).record
+
+
+def warn_of_unit(record: Record) -> None:
+    """Warn of an amplitude that fits another unit or gain than the record has."""
+    amplitude_mv = median_amplitude_mv(record)
+    if doubt := doubt_of_unit(amplitude_mv):
+        text = f"recording {record.name}: a median amplitude of {amplitude_mv:.3g} mV {doubt}"
+        warnings.warn(text, stacklevel=3)
 
 
 def _lead(name: str, leads_as: Mapping[str, str] | None) -> str:

@@ -7,9 +7,16 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
-_NAMES = {NoneType: "null", str: "text", bool: "true | false", int: "integer", float: "number"}
+_NAMES = {
+    NoneType: "null",
+    bool: "true | false",
+    dict: "mapping",
+    float: "number",
+    int: "integer",
+    str: "text",
+}
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _MACHINE = "by this machine"
 _ANY_WIDTH = 2**20
@@ -119,10 +126,10 @@ def _sentence(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo, value: Any) -> str | None:
-    if field.is_required():
-        return None
     if field.default_factory is not None:
         return _MACHINE
+    if value is PydanticUndefined:
+        return None
     plain = to_jsonable_python(value)
     return yaml.safe_dump(plain, default_flow_style=True, width=_ANY_WIDTH).splitlines()[0]
 
@@ -152,7 +159,8 @@ def _name(annotation: Any) -> str:
         return f"[{', '.join(map(_words, (first, *others)))}]"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return _NAMES.get(annotation) or getattr(annotation, "__name__", str(annotation)).lower()
+    kind = get_origin(annotation) or annotation
+    return _NAMES.get(kind) or getattr(kind, "__name__", str(kind)).lower()
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[str]:

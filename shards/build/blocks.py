@@ -38,14 +38,14 @@ class Block(NamedTuple):
 
 
 class Built(NamedTuple):
-    """What is known of a block that has been built; its rows are beside it."""
+    """Facts of a block that has been built; its rows are beside it."""
 
     shard: dict[str, Any] | None
     """File, split, samples, bytes and sha256 of the tar; None if no recording was usable."""
     rejects: list[Reject]
     """Recordings that were refused."""
     dropped: dict[str, int]
-    """How often each signal that is no standard lead was left out."""
+    """Times that each signal that is no standard lead was left out."""
 
 
 def plan_blocks(

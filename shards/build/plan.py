@@ -1,4 +1,4 @@
-"""What is to be built, kept in the output folder until it has been: a build that goes on.
+"""The plan of a build, kept in the output folder until it is done, so that it can resume.
 
 `<output>/.building/` holds plan.json, the rejects of the listing, and the finished blocks. Runs
 that share it, one after the other or at the same time, must want the same: plan.json is a function
@@ -34,18 +34,18 @@ VARIES_BETWEEN_EQUAL_RUNS = {
 }  # fmt: skip
 """Settings that do not change what is built, and paths whose content other digests hold."""
 _LEFT_BEHIND = {BUILDING, REJECTS}
-"""What a build without any usable recording leaves in its output."""
+"""Files that a build without any usable recording leaves in its output."""
 
 
 class Plan(NamedTuple):
     """Everything that building and merging need to agree on."""
 
     content: dict[str, Any]
-    """What plan.json holds."""
+    """Content of plan.json."""
     blocks: list[Block]
     """All blocks, in the order of the index."""
     rejects: list[Reject]
-    """What was refused without reading a recording."""
+    """Files and rows refused without reading a recording."""
 
 
 def make_plan(settings: ShardsSettings) -> Plan:
@@ -114,7 +114,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def is_finished(folder: Path, plan: Plan) -> bool:
-    """Whether the output holds the finished shards of this very plan.
+    """Return True where the output holds the finished shards of this very plan.
 
     Raises InputError if it holds finished shards of another.
     """

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from lamae.ecg.record import Reading
 from lamae.readers.any_file import read_file
-from lamae.readers.array_files import read_csv_signals, read_npy
-from lamae.readers.hdf5_files import read_hdf5
-from lamae.readers.icbeb import read_icbeb
-from lamae.readers.wfdb_files import read_wfdb_signals
+from lamae.readers.arrays.array_files import read_csv_signals, read_npy
+from lamae.readers.arrays.hdf5_files import read_hdf5
+from lamae.readers.arrays.icbeb import read_icbeb
+from lamae.readers.wfdb.record_files import read_wfdb_signals
 from shards.entries import Entry
 from shards.settings import LocalSource
 from shards.sources.code15 import LAYOUT

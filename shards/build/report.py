@@ -1,4 +1,4 @@
-"""What a folder of shards says of itself: counts and the manifest."""
+"""Counts of a corpus, and its manifest."""
 
 import hashlib
 import json

@@ -26,7 +26,7 @@ from shards.settings import ShardsSettings
 
 
 class PartBuilt(NamedTuple):
-    """What one part of a build has done."""
+    """Result of one part of a build."""
 
     blocks: int
     """Blocks of this part, all finished."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lamae.ecg.record import MISSING, Record
-from shards.checks.levels import Finding, Levels, in_mv, named, window_extremes, with_values
+from lamae.ecg.amplitude import doubt_of_unit, median_amplitude_mv
+from lamae.ecg.record import Record
+from shards.checks.levels import Finding, Levels, in_mv, named, with_values
 from shards.checks.settings import QualitySettings
 
 _SAME_GAIN = 1e-3
@@ -30,29 +31,9 @@ def find_implausible_gain(record: Record, _: Levels, quality: QualitySettings) -
     amplitude_mv = median_amplitude_mv(record)
     if math.isnan(amplitude_mv) or settings.min_mv <= amplitude_mv <= settings.max_mv:
         return None
-    what = f"median amplitude {amplitude_mv:.3g} mV"
+    doubt = doubt_of_unit(amplitude_mv)
+    what = f"median amplitude {amplitude_mv:.3g} mV{f', which {doubt}' if doubt else ''}"
     return Finding(what, f"{settings.min_mv:g} to {settings.max_mv:g} mV")
-
-
-def median_amplitude_mv(record: Record) -> float:
-    """Return the range within a second, median over seconds, then over leads, in mV.
-
-    Seconds in which a lead stands still are left out; NaN where there is no other. Missing samples
-    do not count.
-    """
-    digital = record.digital
-    lowest, highest = window_extremes(digital, min(record.sampling_rate, digital.shape[1]))
-    if (lowest == MISSING).any():
-        filled = np.where(digital == MISSING, -(MISSING + 1), digital)
-        lowest, _ = window_extremes(filled, min(record.sampling_rate, digital.shape[1]))
-    ranges = highest.astype(np.float64) - lowest
-    still = ranges <= 0
-    if still.any():
-        ranges[still] = np.nan
-        ranges = ranges[~still.all(axis=1)]
-        gain = np.abs(record.gain)[~still.all(axis=1)]
-        return float(np.median(np.nanmedian(ranges, axis=1) / gain)) if len(ranges) else math.nan
-    return float(np.median(np.median(ranges, axis=1) / np.abs(record.gain)))
 
 
 def find_implausible_amplitude(

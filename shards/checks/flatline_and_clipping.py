@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lamae.ecg.amplitude import window_extremes
 from lamae.ecg.record import MISSING, Record
-from shards.checks.levels import Finding, Levels, window_extremes, with_values
+from shards.checks.levels import Finding, Levels, with_values
 from shards.checks.settings import QualitySettings
 
 _LIMITS = (MISSING + 1, -(MISSING + 1))

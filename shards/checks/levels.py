@@ -1,4 +1,4 @@
-"""What several checks need to know of a recording, and how a check says what it found."""
+"""Levels of a recording that several checks need, and the finding of a check."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -27,16 +27,16 @@ class Levels(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a check found in a recording."""
+    """Finding of a check in a recording."""
 
     what: str
-    """What, in which leads, with the values."""
+    """Fault, with its leads and values."""
     expected: str
-    """What would have been in order."""
+    """Expectation that was not met."""
     repaired: Callable[[], Record] | None = None
     """Makes the repaired recording, where there is a repair."""
     done: str = ""
-    """What the repair does, as said when it is done."""
+    """Act of the repair, as said when it is done."""
 
 
 def measure(record: Record) -> Levels:
@@ -60,13 +60,6 @@ def measure(record: Record) -> Levels:
 def in_mv(record: Record, digital: np.ndarray) -> np.ndarray:
     """Return one integer per lead, (leads,), in millivolts."""
     return (digital - np.asarray(record.baseline)) / np.asarray(record.gain)
-
-
-def window_extremes(digital: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and largest integer of each whole window, (leads, windows)."""
-    leads, samples = digital.shape
-    windows = digital[:, : samples // window * window].reshape(leads, -1, window)
-    return windows.min(axis=2), windows.max(axis=2)
 
 
 def named(record: Record, found: np.ndarray) -> str:

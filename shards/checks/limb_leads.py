@@ -24,7 +24,7 @@ _ROUNDING_MV = 1e-3
 
 
 class Disagreement(NamedTuple):
-    """How far limb leads are from what two of them give."""
+    """Distance of limb leads from the values that two of them give."""
 
     typical_mv: float
     """99 % of the samples of every lead are nearer."""

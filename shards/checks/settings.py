@@ -14,13 +14,13 @@ NO_REPAIR = "nothing repairs this: choose reject, flag or ignore"
 
 
 class Check(Settings):
-    """What all checks have in common."""
+    """Settings that all checks have."""
 
     repairable: ClassVar[bool] = False
-    """Whether a repair exists."""
+    """True where a repair exists."""
 
     policy: Policy = "flag"
-    """What is done with a recording that the check finds."""
+    """Treatment of a recording that the check finds."""
 
     @model_validator(mode="after")
     def _repair_exists(self) -> "Check":

@@ -23,7 +23,7 @@ from shards.settings import ShardsSettings
 T = TypeVar("T")
 
 SECONDS = 10.0
-"""How much of an example is drawn, from its start."""
+"""Seconds of an example that are drawn, from its start."""
 
 _READERS: MappingProxyType[str, Reader] = MappingProxyType(
     {"": "wfdb", ".csv": "csv", ".mat": "icbeb", ".npy": "npy"}
@@ -37,11 +37,11 @@ class Example(NamedTuple):
     name: str
     """Key of the sample, or path below the source."""
     text: str
-    """What was found, for a person."""
+    """Finding, for a person."""
     figure: Figure | None
     """The recording on ECG paper; None where it cannot be read or drawn."""
     missing: str = ""
-    """Why there is no figure."""
+    """Reason for having no figure."""
 
 
 class Examples(NamedTuple):
@@ -50,7 +50,7 @@ class Examples(NamedTuple):
     reason: str
     """Name under which it is counted."""
     number: int
-    """How many recordings have it."""
+    """Recordings that have it."""
     shown: list[Example]
     """Some of them, drawn by chance."""
 

@@ -1,4 +1,4 @@
-"""What is inside a folder of shards, as numbers, figures and a page for people."""
+"""Content of a folder of shards as numbers, figures and a page for people."""
 
 import base64
 from collections import Counter

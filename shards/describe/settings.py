@@ -11,7 +11,7 @@ DESCRIPTION = "description"
 
 
 class DescribeSettings(Settings):
-    """What of which shards is described."""
+    """Settings of describe: the shards, and the part of them to look at."""
 
     data: FolderPath
     """Folder of shards."""

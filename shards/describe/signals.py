@@ -1,4 +1,4 @@
-"""What the signals of a sample of recordings are like: amplitudes, and how the limb leads agree."""
+"""Signals of a sample of recordings: amplitudes, and agreement of the limb leads."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING, Record
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""What is told of a distribution, beside its number and maximum."""
+"""Quantiles of a distribution that are shown, beside its number and maximum."""
 
 
 class SignalMeasures(NamedTuple):

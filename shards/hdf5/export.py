@@ -21,7 +21,7 @@ from lamae.ecg.leads import LEADS, lead_number
 from lamae.ecg.record import MISSING
 from lamae.errors import InputError
 from lamae.files import open_whole
-from lamae.readers.hdf5_files import MAX_COMPRESSION
+from lamae.readers.arrays.hdf5_files import MAX_COMPRESSION
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus
 from shards.hdf5.settings import ExportSettings
 from shards.rejects import REJECTS
@@ -45,7 +45,7 @@ _Row = dict[str, Any]
 
 
 class _Extent(NamedTuple):
-    """What the datasets of a file must have room for."""
+    """Room that the datasets of a file must have."""
 
     rows: int
     longest: int

@@ -22,8 +22,8 @@ from tqdm import tqdm
 from lamae.ecg.leads import lead_number
 from lamae.errors import InputError
 from lamae.files import open_whole, write_json
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import read_array, read_hdf5, recording_names
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import read_array, read_hdf5, recording_names
 from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
 from lamae.storage.manifest import read_manifest
@@ -99,7 +99,7 @@ def _read_manifest(source: Path) -> dict[str, Any]:
 
 
 def _is_finished(output: Path, manifest: dict[str, Any]) -> bool:
-    """Whether the output is this corpus; raises InputError if it is another."""
+    """Return True where the output is this corpus; raises InputError if it is another."""
     if not (output / MANIFEST).exists():
         return False
     if read_manifest(output / MANIFEST, expected_format=FORMAT).get("plan") == manifest.get("plan"):

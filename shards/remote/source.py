@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
-from lamae.readers.wfdb_segments import segment_names
+from lamae.readers.wfdb.segments import segment_names
 from shards.build.blocks import Block, build_block
 from shards.entries import Entry
 from shards.remote.store import RemoteFile, Store
@@ -44,14 +44,14 @@ _CONNECTIONS = 16
 
 
 class Mirror(NamedTuple):
-    """What is here of a remote source."""
+    """Files of a remote source that are here."""
 
     url: str
     """The source."""
     kind: SourceKind
-    """How it is laid out."""
+    """Layout of the source."""
     folder: Path
-    """Where its files are kept here."""
+    """Folder in which its files are kept here."""
 
     @property
     def listing(self) -> Path:
@@ -59,7 +59,7 @@ class Mirror(NamedTuple):
         return self.folder / "listing"
 
     def opened(self, path: str) -> bool:
-        """Whether the listing opens a file of the source, so that it is kept."""
+        """Return True where the listing opens a file of the source, so that it is kept."""
         name = path.casefold()
         if self.kind in _ALL_BUT:
             return not name.endswith(_ALL_BUT[self.kind])

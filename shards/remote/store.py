@@ -39,7 +39,7 @@ _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsE
 
 
 class RemoteFile(NamedTuple):
-    """What a store says of one file."""
+    """Facts that a store gives of one file."""
 
     size: int | None
     """Bytes; None where the store does not say."""
@@ -142,7 +142,7 @@ class Store:
             raise OSError(f"{stored} of {file.stat().st_size} bytes arrived")
 
     def holds(self, file: Path, path: str) -> bool:
-        """Whether a file of the store has the size of one here, and its MD5 if the store has it.
+        """Return True where a file of the store has the size, and any MD5, of one here.
 
         Stores that keep an MD5 as entity tag are asked; other tags only cost another copy.
         """

@@ -54,7 +54,7 @@ class Wave(NamedTuple):
     """One asymmetric Gaussian of the dipole."""
 
     section: Section
-    """What the three fractions below refer to."""
+    """Voltage to which the three fractions below refer."""
     at: float
     """Place of the peak in the section: 0 at its start, 1 at its end."""
     rise: float
@@ -64,7 +64,7 @@ class Wave(NamedTuple):
     vector: tuple[float, float, float]
     """The dipole at the peak: left, down, back, in mV."""
     near_mv: float = 0.0
-    """What the right ventricle's free wall adds at the peak, in mV at V2; see `NEAR_LEADS`."""
+    """Peak contribution of the right ventricle's free wall, in mV at V2; see `NEAR_LEADS`."""
 
 
 class WaveTable(NamedTuple):

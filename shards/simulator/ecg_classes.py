@@ -15,10 +15,10 @@ Waves = tuple[Wave, ...]
 
 
 class EcgClass(NamedTuple):
-    """What distinguishes a class; ranges are low, high."""
+    """Features of a class; ranges are low, high."""
 
     reports: tuple[str, ...]
-    """What a cart would print."""
+    """Statement that a cart would print."""
     beats: tuple[Waves, ...]
     """Morphologies of the dominant beat; a patient has one of them."""
     premature: tuple[Waves, ...] = ()

@@ -1,4 +1,4 @@
-"""Where every wave of every beat lies, and what a perfect cart would measure."""
+"""Position of every wave of every beat, and the measurements of a perfect cart."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

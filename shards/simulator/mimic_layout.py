@@ -17,7 +17,7 @@ STORED_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "
 GAIN = 200
 """Integer units per mV; 0 mV is 0."""
 NOT_MEASURED = 29999
-"""What the cart writes for an interval or axis that it could not measure."""
+"""Value that the cart writes for an interval or axis that it could not measure."""
 
 RECORD_LIST = ("subject_id", "study_id", "file_name", "ecg_time", "path")
 MEASUREMENTS = (
@@ -61,7 +61,7 @@ class Study(NamedTuple):
 
     @property
     def columns(self) -> dict[str, object]:
-        """What every table says of the study."""
+        """Columns of the study that every table has."""
         return {
             "subject_id": self.subject_id,
             "study_id": self.study_id,

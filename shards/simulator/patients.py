@@ -1,4 +1,4 @@
-"""What a simulated patient keeps from record to record, and what a record adds."""
+"""Traits that a simulated patient keeps from record to record, and those of a record."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

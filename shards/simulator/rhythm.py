@@ -1,4 +1,4 @@
-"""When the heart beats: rate variability, atrial fibrillation, premature beats."""
+"""Times of heart beats: rate variability, atrial fibrillation, premature beats."""
 
 from typing import NamedTuple
 

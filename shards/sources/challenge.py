@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from lamae.readers.wfdb_files import read_wfdb_comments
+from lamae.readers.wfdb.record_files import read_wfdb_comments
 from shards.entries import Entry, Listing, Reject
 from shards.settings import LocalSource
 from shards.sources.join import files_below, join

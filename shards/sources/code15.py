@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lamae.errors import RecordError
-from lamae.readers.array_layout import ArrayLayout
-from lamae.readers.hdf5_files import recording_names
+from lamae.readers.arrays.array_layout import ArrayLayout
+from lamae.readers.arrays.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
 from shards.rejects import reject_of
 from shards.settings import LocalSource
@@ -25,7 +25,7 @@ LABEL_SET = "code15"
 LAYOUT = ArrayLayout(
     sampling_rate=400, unit="mV", zero_padded=True, dataset="tracings", ids="exam_id"
 )
-"""How the parts hold exams: (exams, 4096, 12) floats in mV, in the canonical order of leads."""
+"""Layout of the parts: (exams, 4096, 12) floats in mV, in the canonical order of leads."""
 
 _ABOUT = ("age", "is_male", "nn_predicted_age", "death", "timey", "normal_ecg")
 _FILLER = "0"

@@ -6,7 +6,7 @@ The set has no patient ids: each record is its own patient.
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from lamae.readers.wfdb_files import read_wfdb_comments
+from lamae.readers.wfdb.record_files import read_wfdb_comments
 from shards.entries import Entry, Listing
 from shards.settings import LocalSource
 from shards.sources.challenge import age_and_sex, by_path, complete_records, diagnoses, origin

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from lamae.errors import InputError
-from lamae.readers.array_files import names_leads
+from lamae.readers.arrays.array_files import names_leads
 from lamae.readers.formats import format_of
 from shards.entries import Entry, Listing, Reader
 from shards.settings import LocalSource
@@ -30,7 +30,7 @@ READERS_BY_SUFFIX: Mapping[str, Reader] = MappingProxyType(
         ".hdf5": "hdf5",
     }
 )
-"""How files with these endings are read; the format of all others is told by their content."""
+"""Readers of files with these endings; content tells the format of all others."""
 _ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".xml", ".dcm", ".edf", ".scp", ".ecg", ".txt")
 _ARRAYS = {"npy", "csv", "hdf5"}
 
@@ -39,7 +39,7 @@ class _Recognised(NamedTuple):
     """Files of a folder."""
 
     readers: dict[str, Reader]
-    """How each recording is read, by path; of a WFDB record without ending."""
+    """Reader of each recording by path, which for a WFDB record has no ending."""
     others: list[str]
     """Files that are neither recordings nor parts of one."""
     opened: int

@@ -1,7 +1,7 @@
 """HDF5 files that hold many recordings each, with a table of their patients, labels and splits."""
 
 from lamae.errors import RecordError
-from lamae.readers.hdf5_files import recording_names
+from lamae.readers.arrays.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
 from shards.rejects import reject_of
 from shards.settings import LocalSource

@@ -46,7 +46,7 @@ def headers_below(source: Path, below: str = "") -> list[str]:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path that a table gives names something below the source folder."""
+    """Return True where a path that a table gives names something below the source folder."""
     parts = PurePosixPath(path).parts
     return bool(parts) and parts[0] != "/" and ".." not in parts
 
@@ -111,7 +111,7 @@ def patient_of(path: str, cell: str | None) -> str | None:
 
 
 def _is_text(path: str) -> bool:
-    """Whether a path can be written as UTF-8; Python keeps other bytes as half of a character."""
+    """Return True where a path can be written as UTF-8; Python keeps other bytes as surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
     list: Callable[[LocalSource], Listing | None]
     """Lists its recordings without reading any; None if the folder is not laid out so."""
     layout: str
-    """What its folder holds, for an error."""
+    """Content of its folder, for an error."""
 
 
 KINDS = MappingProxyType(

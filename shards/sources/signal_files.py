@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lamae.readers.wfdb_header import parse_header
-from lamae.readers.wfdb_segment import header_text
-from lamae.readers.wfdb_segments import segment_names
+from lamae.readers.wfdb.header import parse_header
+from lamae.readers.wfdb.segment import header_text
+from lamae.readers.wfdb.segments import segment_names
 
 _ENDINGS = (".dat", ".mat", ".DAT", ".MAT")
 

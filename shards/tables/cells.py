@@ -17,7 +17,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell is empty or a mark such as NaN, NA and None."""
+    """Return True where a cell is empty or a mark such as NaN, NA and None."""
     return cell.strip().casefold() in MISSING_MARKS
 
 
@@ -63,5 +63,5 @@ def truth(cell: str) -> bool | None:
 
 
 def is_uncertain(cell: str) -> bool:
-    """Whether a cell of a column of 0 and 1 is -1, the usual mark of an uncertain finding."""
+    """Return True where a cell of 0 and 1 is -1, the usual mark of an uncertain finding."""
     return cell.strip() in _UNCERTAIN

@@ -175,7 +175,7 @@ def _first(columns: Sequence[str], usual: Iterable[str]) -> str | None:
 
 
 def is_about(name: str) -> bool:
-    """Whether a column of this name is about a recording or its patient, by `ABOUT`."""
+    """Return True where a column of this name is about a recording or its patient, by `ABOUT`."""
     plain = re.sub(r"^(patient|subject|ecg|pat)", "", _plain(name)) or _plain(name)
     plain = re.sub(r"(years|yrs|cm|kg)$", "", plain)
     return {plain, _plain(name)} & _plains(ABOUT) != set()

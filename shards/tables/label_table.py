@@ -52,11 +52,11 @@ class TableSettings(ColumnSettings, Protocol):
 
     @property
     def hash_ids(self) -> bool:
-        """Whether nothing of a person may be kept."""
+        """True where nothing of a person may be kept."""
 
 
 class LabelRow(NamedTuple):
-    """What a table says of one recording."""
+    """Facts of one recording in a table."""
 
     patient_id: str | None
     """Patient, where the table names one."""

@@ -115,7 +115,7 @@ def table_error(
     return InputError(
         f"table {path}",
         value=value,
-        expected="a CSV table as docs/reference/data-format.md describes it",
+        expected="a CSV table as docs/reference/tables-of-labels.md describes it",
         remedy=remedy,
     )
 

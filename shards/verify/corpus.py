@@ -1,4 +1,4 @@
-"""Whether a folder of shards is, bit for bit, what was written; and if not, what is lost.
+"""Verification of a folder of shards against what was written, bit for bit.
 
 Every byte is read once. The manifest is held against its own checksum, the index and the shards
 against the manifest, the samples against the index and against themselves. Damage raises nothing:
@@ -36,7 +36,7 @@ _COUNTED = ("key", "patient_id", "split", "labels", "flags", "shard")
 
 
 class Verification(NamedTuple):
-    """What was found in a folder of shards."""
+    """Findings in a folder of shards."""
 
     promised: int
     """Samples that the manifest promises, or where it cannot be read the index, or the tars."""
@@ -45,9 +45,9 @@ class Verification(NamedTuple):
     bytes: int
     """Bytes of shards that were read."""
     seconds: float
-    """How long it took."""
+    """Duration."""
     problems: tuple[Problem, ...]
-    """What is wrong; none where the folder is what was written."""
+    """Faults; none where the folder is what was written."""
 
     @property
     def megabytes_per_second(self) -> float:
@@ -70,7 +70,7 @@ class _ManifestIndex(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What is checked of a manifest."""
+    """Fields of a manifest that are checked."""
 
     format: str
     shards: list[_ManifestShard]
@@ -86,7 +86,7 @@ class _Manifest(BaseModel):
 
 
 class _Indexed(NamedTuple):
-    """What the index says of the corpus as a whole."""
+    """Totals of the corpus by its index."""
 
     counts: Counts
     """Records, patients, classes and flags."""

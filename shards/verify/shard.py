@@ -19,7 +19,7 @@ _NOT_A_SAMPLE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
     ValueError,
 )  # fmt: skip
-"""What decoding may raise for metadata that nothing vouches for."""
+"""Errors that decoding may raise for metadata that nothing vouches for."""
 
 Row = Mapping[str, Any]
 
@@ -30,13 +30,13 @@ class Problem(NamedTuple):
     file: str
     """File of the corpus that it was found in."""
     what: str
-    """What is wrong."""
+    """Fault."""
     keys: tuple[str, ...] = ()
     """Samples that it affects, where these are known."""
 
 
 class ExpectedShard(NamedTuple):
-    """What is known of a shard before it is read; None where nothing says."""
+    """Facts of a shard that are known before it is read; None for an unknown one."""
 
     file: str
     """Name of the tar."""
@@ -51,7 +51,7 @@ class ExpectedShard(NamedTuple):
 
 
 class CheckedShard(NamedTuple):
-    """What was found in a shard."""
+    """Findings in a shard."""
 
     file: str
     """Name of the tar."""
@@ -64,7 +64,7 @@ class CheckedShard(NamedTuple):
     intact: int
     """Samples without any problem."""
     problems: tuple[Problem, ...]
-    """What is wrong with it."""
+    """Faults of it."""
 
 
 class _Shard:
@@ -242,7 +242,7 @@ def fields_of(row: Row) -> dict[str, Any]:
 
 
 def _overlaps(row: Row, gap: Gap) -> bool:
-    """Whether the blocks of a sample, from its first header to its last padding, touch a gap."""
+    """Return True where a sample, from its first header to its last padding, touches a gap."""
     start = row["offset"] // BLOCK * BLOCK - BLOCK  # a header of numpy's is within the first block
     about = len(encode_metadata(fields_of(row)))
     end = _padded(row["offset"] + row["bytes"]) + BLOCK + _padded(about)
@@ -267,7 +267,7 @@ def _stored_bytes(content: bytes, codec: str, fields: Row) -> int:
 
 
 def _is_numpy_header(header: bytes, fields: Row) -> bool:
-    """Whether it is version 1.0 of numpy's format for this array, every byte of it."""
+    """Return True where every byte is that of numpy's format 1.0 for this array."""
     shape = f"({len(fields['leads'])}, {fields['samples']})"
     text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
     start, length, body = header[:8], int.from_bytes(header[8:10], "little"), header[10:]

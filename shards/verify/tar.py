@@ -13,32 +13,32 @@ class Member(NamedTuple):
     """A member whose header has the checksum that it states."""
 
     start: int
-    """Where its header begins."""
+    """Offset of its header."""
     name: str
     """Its name as it stands in the header."""
     is_file: bool
-    """Whether it is a regular file, rather than a folder, a link or an extended header."""
+    """True for a regular file; False for a folder, a link or an extended header."""
     content: bytes
     """Its content."""
     padding: bytes
-    """What fills its last block."""
+    """Bytes that fill its last block."""
 
 
 class Gap(NamedTuple):
     """Bytes between members, or behind the last, that are no member."""
 
     start: int
-    """Where they begin."""
+    """Offset of their start."""
     end: int
-    """Where they end."""
+    """Offset of their end."""
     zeros: bool
-    """Whether all of them are 0."""
+    """True where all of them are 0."""
     last: bool
-    """Whether the file ends with them."""
+    """True where the file ends with them."""
 
     @property
     def is_end_of_tar(self) -> bool:
-        """Whether this is how a tar ends: two blocks of zeros, and more to a full record."""
+        """Return True for the end of a tar: two blocks of zeros, and more to a full record."""
         length = self.end - self.start
         fills = 2 * BLOCK <= length < 2 * BLOCK + tarfile.RECORDSIZE
         return self.zeros and self.last and fills and self.end % tarfile.RECORDSIZE == 0

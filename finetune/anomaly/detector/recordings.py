@@ -1,17 +1,15 @@
 """Recordings put to a detector: windows that cover each, and one score made of theirs."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from finetune.anomaly.detector.detectors import Detector, deviations
 from finetune.anomaly.settings import Over
-from finetune.data.windows import LoaderOptions, usable_windows
-from lamae.batches.dataset import Split, Usable, prefetch
+from finetune.data.windows import LoaderOptions, read_windows
+from lamae.batches.dataset import Split
 from lamae.ecg.windows import Windows, covering_windows
 from lamae.errors import InputError
 
@@ -96,7 +94,7 @@ def score_windows(
     was_training = detector.training
     detector.eval()
     try:
-        for found in _read(data, windows, reading, name):
+        for found in read_windows(data, windows, reading, name=name):
             unusable |= found.unusable
             if found.batch is not None:
                 used += found.positions
@@ -116,7 +114,7 @@ def embed_recordings(
     every = np.arange(len(data))
     windows = covering_windows(every, data.lengths(every), window=data.preprocessor.samples)
     used, values, unusable = list[int](), list[np.ndarray](), dict[str, str]()
-    for found in _read(data, windows, reading, name):
+    for found in read_windows(data, windows, reading, name=name):
         unusable |= found.unusable
         if found.batch is not None:
             used += found.positions
@@ -131,19 +129,3 @@ def embed_recordings(
             remedy="Change normal_class=, label_set=, hold_out= or min_leads=.",
         )
     return Embedded(np.array(used, dtype=np.int64), np.concatenate(values), unusable)
-
-
-def _read(
-    data: Split, windows: Windows, reading: LoaderOptions, name: str | None
-) -> Iterator[Usable]:
-    """Read windows in batches, ahead; `name` is for a progress bar."""
-
-    def read(number: int) -> Usable:
-        some = slice(number * reading.batch_size, (number + 1) * reading.batch_size)
-        return usable_windows(
-            data, windows.positions[some], windows.starts[some], reading.min_leads
-        )
-
-    batches = -(-len(windows.positions) // reading.batch_size)
-    ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
-    yield from tqdm(ahead, total=batches, desc=name, unit="batch", disable=name is None)

@@ -49,15 +49,6 @@ def vae_loss(
     return likelihood + beta * divergence
 
 
-def effective_kl_weight(training: AnomalyTraining, *, latent_numbers: int) -> float:
-    """Return the highest weight of a window's divergence beside its negative log-likelihood.
-
-    Both summed, so that 1 is the evidence lower bound.
-    """
-    share = latent_numbers if training.kl == "mean" else 1
-    return training.max_beta / share
-
-
 def beta_at(step: int, training: AnomalyTraining) -> float:
     """Return the weight of the divergence at a step: a ramp, then level, over and over."""
     ramp = max(1, int(training.cycle_steps * training.ramp))

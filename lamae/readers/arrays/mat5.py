@@ -1,7 +1,8 @@
 """A struct of arrays in a MATLAB file of level 5, the part of that format that ECG sets use.
 
 Format: MathWorks, "MAT-File Format", chapter 1. Nothing is allocated for a size that a file only
-claims, and objects, functions and references in it are passed over.
+claims, and objects, functions and references in it are passed over. scipy.io.loadmat, the oracle of
+the tests, ends the process with a segmentation fault on some damaged files.
 """
 
 import math

@@ -48,7 +48,7 @@ class ArrayLayout(Settings):
     axes: Literal["leads samples", "samples leads"] | None = None
     """Order of the axes of a recording; null tells it by the number of leads."""
     zero_padded: bool = False
-    """Whether zeros of all leads before and after a recording only fill its array."""
+    """True where zeros of all leads before and after a recording only fill its array."""
     dataset: str = "tracings"
     """Path of the dataset of recordings in an HDF5 file."""
     ids: str | None = None
@@ -56,7 +56,7 @@ class ArrayLayout(Settings):
 
 
 def leads_first(shape: tuple[int, ...], layout: ArrayLayout, *, leads: int, name: str) -> bool:
-    """Whether a recording's axes are (leads, samples); raises RecordError if they are neither."""
+    """Tell axes (leads, samples) from (samples, leads); raises RecordError for neither."""
     if len(shape) != 2:
         value = f"{len(shape)} axes"
         refuse(name, "wrong_shape", value=value, expected="leads and samples, a recording's two")

@@ -40,7 +40,7 @@ class CsvLayout(NamedTuple):
     """The layout of a file of samples."""
 
     delimiter: str
-    """What separates the cells of a row."""
+    """Character between the cells of a row."""
     names: tuple[str, ...]
     """Names of the columns."""
     found: FoundLeads
@@ -52,7 +52,7 @@ class CsvLayout(NamedTuple):
     first_row: int
     """Number of lines above the samples."""
     decimal_comma: bool
-    """Whether numbers have a comma in place of the point."""
+    """True where numbers have a comma in place of the point."""
 
     @property
     def time_column(self) -> int | None:
@@ -93,7 +93,7 @@ def find_layout(
 
 
 def is_time(name: str) -> bool:
-    """Whether a column holds times, or numbers its rows."""
+    """Tell a column of times, or of the numbers of rows, by its name."""
     return _folded(name) in _NUMBERS_OF_ROWS or bool(_TIMES.fullmatch(_folded(name)))
 
 
@@ -120,7 +120,7 @@ def _names_a_column(cells: Sequence[str], leads_as: Mapping[str, str] | None) ->
 
 
 def _is_fact(cells: Sequence[str], below: Sequence[str], delimiter: str) -> bool:
-    """Whether a line is a key and a value: its key is no lead, and one number stands in a row."""
+    """Tell a key and a value from names of columns: one number stands in a row below."""
     if len(cells) != 2 or known_lead(cells[0]) or is_time(cells[0]):
         return False
     rows = [line for line in below[:_MOST_LINES] if line.strip()]

@@ -15,7 +15,7 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Reading, Record
 from lamae.ecg.units import units_per_mv
 from lamae.errors import RecordError
-from lamae.readers.mat5 import LARGEST_FILE, Mat5Error, read_struct
+from lamae.readers.arrays.mat5 import LARGEST_FILE, Mat5Error, read_struct
 from lamae.readers.quantise import REASONS as QUANTISE_REASONS
 from lamae.readers.quantise import quantise
 

@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Format(NamedTuple):
-    """How samples are stored."""
+    """A way to store samples."""
 
     bytes_per_sample: Fraction
     """Bytes that a sample takes; of a compressed one, those that it takes at the least."""
@@ -46,7 +46,7 @@ class SignalFile(NamedTuple):
     """A signal file: the signals whose samples alternate in it, from `offset` bytes on."""
 
     path: Path
-    """Where it is."""
+    """Place of the file."""
     channels: list[int]
     """Places of its signals in the header."""
     format: str
@@ -69,7 +69,7 @@ class SignalFile(NamedTuple):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the file is in FLAC."""
+        """True of a file in FLAC."""
         return self.format in _FLAC_BITS
 
     def _stored_bytes(self, samples: int) -> int:

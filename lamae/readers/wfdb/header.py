@@ -79,7 +79,7 @@ class Header(NamedTuple):
     comments: tuple[str, ...]
     """Comment lines, without their mark."""
     notes: tuple[str, ...]
-    """Where the header is not as header(5) says, or leaves a value to its default."""
+    """Deviations from header(5), and values left to their defaults."""
 
 
 class Segment(NamedTuple):
@@ -161,10 +161,7 @@ def parse_segments(text: str) -> SegmentsHeader | None:
 
 
 def is_header(text: str) -> bool:
-    """Whether text begins as a header does: with a record line that announces as much as follows.
-
-    The text may be cut: then a signal line must follow.
-    """
+    """Tell a header by its record line and the line of a signal or segment that follows it."""
     try:
         _, record, lines = _record_line(text)
         return bool(lines) and (record.segments is not None or bool(_parse_signal(*lines[0])))

@@ -13,8 +13,8 @@ from lamae.ecg.leads import RepeatedLeadError, find_leads
 from lamae.ecg.units import units_per_mv
 from lamae.readers.regular_files import decoded, file_size, read_bounded
 from lamae.readers.traces import MAX_SAMPLES, Trace, refuse
-from lamae.readers.wfdb_header import Header, HeaderSignal
-from lamae.readers.wfdb_signals import FORMATS, SignalFile
+from lamae.readers.wfdb.header import Header, HeaderSignal
+from lamae.readers.wfdb.signals import FORMATS, SignalFile
 
 Reason = Literal[
     "missing_header",
@@ -51,7 +51,7 @@ class WfdbOptions(NamedTuple):
     unit: str | None = None
     """Unit of the values, whatever the headers say."""
     checksums: Checksums = "strict"
-    """What comes of a checksum that differs."""
+    """Consequence of a checksum that differs."""
 
 
 class SegmentTraces(NamedTuple):

@@ -8,16 +8,16 @@ from lamae.readers.quantise import REASONS as QUANTISE_REASONS
 from lamae.readers.regular_files import file_size
 from lamae.readers.traces import REASONS as TRACE_REASONS
 from lamae.readers.traces import join_traces, refuse
-from lamae.readers.wfdb_header import SegmentsHeader, comments_in, parse_header, parse_segments
-from lamae.readers.wfdb_segment import REASONS as SEGMENT_REASONS
-from lamae.readers.wfdb_segment import (
+from lamae.readers.wfdb.header import SegmentsHeader, comments_in, parse_header, parse_segments
+from lamae.readers.wfdb.segment import REASONS as SEGMENT_REASONS
+from lamae.readers.wfdb.segment import (
     Checksums,
     WfdbOptions,
     header_path,
     header_text,
     read_segment,
 )
-from lamae.readers.wfdb_segments import read_segments
+from lamae.readers.wfdb.segments import read_segments
 
 REASONS: tuple[str, ...] = tuple(dict.fromkeys(SEGMENT_REASONS + TRACE_REASONS + QUANTISE_REASONS))
 """Every reason that a RecordError of `read_wfdb` can have."""

@@ -11,8 +11,8 @@ from lamae.errors import RecordError
 from lamae.readers.quantise import quantise
 from lamae.readers.regular_files import first_bytes
 from lamae.readers.traces import MAX_SAMPLES, MAX_VALUES, Trace, refuse
-from lamae.readers.wfdb_header import GAP, Segment, SegmentsHeader, parse_header, parse_segments
-from lamae.readers.wfdb_segment import (
+from lamae.readers.wfdb.header import GAP, Segment, SegmentsHeader, parse_header, parse_segments
+from lamae.readers.wfdb.segment import (
     SegmentTraces,
     WfdbOptions,
     header_path,
@@ -54,7 +54,7 @@ def read_segments(path: Path, header: SegmentsHeader, options: WfdbOptions) -> S
     """Read the standard leads of all segments of a record; they are missing where one lacks them.
 
     A lead with one scale in all segments keeps its integers; others get the finest that holds them
-    all. Raises RecordError with one of `lamae.readers.wfdb_segment.REASONS`.
+    all. Raises RecordError with one of `lamae.readers.wfdb.segment.REASONS`.
     """
     stem = str(path.with_suffix(""))
     frames = sum(segment.samples for segment in header.segments)

@@ -19,15 +19,15 @@ from lamae.ecg.leads import RepeatedLeadError
 from lamae.ecg.record import Reading
 from lamae.ecg.units import units_per_mv
 from lamae.errors import RecordError
-from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
-from lamae.readers.array_layout import (
+from lamae.readers.arrays.array_layout import REASONS as LAYOUT_REASONS
+from lamae.readers.arrays.array_layout import (
     ArrayLayout,
     array_reading,
     check_type,
     leads_first,
     refuse,
 )
-from lamae.readers.csv_layout import CsvLayout, find_layout, number_in
+from lamae.readers.arrays.csv_layout import CsvLayout, find_layout, number_in
 from lamae.readers.regular_files import decoded, file_size, first_bytes, read_bounded
 
 Reason = Literal["missing_file", "unreadable_file", "file_too_large"]
@@ -124,7 +124,7 @@ def read_csv_signals(
 
 
 def names_leads(path: Path, *, leads_as: Mapping[str, str] | None = None) -> bool:
-    """Whether the first lines of a .csv file name a lead; False if it cannot be read."""
+    """Tell a recording by a lead in the first lines of a .csv; False if it cannot be read."""
     try:
         return (
             find_layout(_first_lines(decoded(first_bytes(path, _FIRST_BYTES))), leads_as)

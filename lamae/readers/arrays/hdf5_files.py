@@ -16,10 +16,10 @@ import numpy as np
 
 from lamae.ecg.record import Reading
 from lamae.errors import RecordError
-from lamae.readers.array_layout import REASONS as LAYOUT_REASONS
-from lamae.readers.array_layout import ArrayLayout, array_reading, check_type, leads_first
-from lamae.readers.array_layout import Reason as LayoutReason
-from lamae.readers.hdf5_chunks import (
+from lamae.readers.arrays.array_layout import REASONS as LAYOUT_REASONS
+from lamae.readers.arrays.array_layout import ArrayLayout, array_reading, check_type, leads_first
+from lamae.readers.arrays.array_layout import Reason as LayoutReason
+from lamae.readers.arrays.hdf5_chunks import (
     CACHE_BYTES,
     CHECKSUM_BYTES,
     FILTERS,
@@ -67,7 +67,7 @@ _H5PY_ERRORS = (
 
 
 class _Version(NamedTuple):
-    """What tells a file from one that has replaced it."""
+    """A file, as distinct from one that has replaced it."""
 
     path: Path
     inode: int

@@ -1,6 +1,7 @@
 """Chunks of an HDF5 dataset that gzip has packed, each bounded by the size that it must have.
 
-HDF5's own filter allocates what a chunk inflates to, and reads beyond one that is short.
+HDF5's own filter allocates what a chunk inflates to, and reads beyond one that is short: h5py 3.16
+returns what lies behind it in memory as samples.
 """
 
 import itertools

@@ -1,0 +1,8 @@
+"""WFDB records, as PhysioNet keeps them.
+
+header.py        text headers
+record_files.py  a header with all its files
+segment.py       one header with its signal files
+segments.py      records of several segments, with gaps
+signals.py       the binary signal files
+"""
