@@ -155,13 +155,13 @@ class Comparison:
             self._corpus,
             self._contest.preprocess,
             self._settings,
-            levels_from=task.train.rows,
+            levels_from=self._task.train.rows,
             accelerator=self._accelerator,
             cache=self._folder,
         )
         train, evaluation = (
             floor.features_beside(encoded, part.rows, name=f"{split} split")
-            for encoded, part, split in zip(own, task[1:], SPLITS, strict=True)
+            for encoded, part, split in zip(own, self._task[1:], SPLITS, strict=True)
         )
         return {
             name: probed(self._fit_probe(train[name], task.train, task), evaluation[name], task)

@@ -7,7 +7,10 @@ of features together: what it has beyond the first is what pretraining adds.
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import Accelerator
+from jaxtyping import Bool
+from torch import Tensor
 
 from finetune.contenders import KERNELS, KERNELS_AND_ENCODER
 from finetune.embeddings import EmbeddingCache
@@ -15,7 +18,7 @@ from finetune.encoders.untrained import Untrained, in_millivolts, untrained_for
 from finetune.settings import FinetuneSettings
 from finetune.windows import reading_of
 from lamae.corpus import Corpus
-from lamae.dataset import Split
+from lamae.dataset import Batch, Split
 from lamae.errors import InputError
 from lamae.preprocess import Preprocessor
 
@@ -38,8 +41,8 @@ class Floor:
     ) -> None:
         """Read what the classifier reads, in mV; what is computed is kept in `cache`.
 
-        Levels are set by some of the rows `levels_from`, which can all be used. Raises InputError
-        where none of those is as long as the window.
+        Levels are set by some of the rows `levels_from`. Raises InputError where none of those can
+        be used and is as long as the window.
         """
         reads = in_millivolts(preprocess)
         self._untrained = _with_levels(corpus, reads, settings, levels_from)
@@ -59,7 +62,8 @@ class Floor:
     ) -> dict[str, np.ndarray]:
         """Return untrained features of rows, alone and beside those of an encoder.
 
-        Every one of the rows can be used; `name` is for the progress bar.
+        Both are of those that can be used, which does not depend on the encoder; `name` is for the
+        progress bar.
         """
         alone = self._cache.embed(self._untrained, rows, name=f"{KERNELS}, {name}").features
         return {KERNELS: alone, KERNELS_AND_ENCODER: np.concatenate([alone, encoded], axis=1)}
@@ -70,17 +74,22 @@ def _with_levels(
 ) -> Untrained:
     untrained = untrained_for(reads, settings.kernels)
     chosen = rows[:: max(len(rows) // _LEVELS_FROM, 1)][:_LEVELS_FROM]
-    batch = Split(corpus, chosen, reads).batch(range(len(chosen)))
-    whole = np.ones(len(chosen), dtype=bool)
-    if batch.samples is not None:
-        whole = (batch.samples == batch.signal.shape[-1]).numpy()
-    if not whole.any():
+    batch = Split(corpus, chosen, reads).usable(range(len(chosen))).batch
+    whole = None if batch is None else _whole(batch)
+    if batch is None or whole is None or not whole.any():
         raise InputError(
             "baselines kernels",
             value=f"no recording of {reads.duration_s} s to set levels by",
-            expected="some recordings as long as preprocess.duration_s",
+            expected="some training recordings as long as preprocess.duration_s",
             remedy="Leave kernels out of baselines.",
         )
     present = None if batch.present is None else batch.present[whole]
     untrained.set_levels(batch.signal[whole], present)
     return untrained
+
+
+def _whole(batch: Batch) -> Bool[Tensor, " b"]:
+    """Return which recordings fill the window."""
+    if batch.samples is None:
+        return torch.ones(len(batch.signal), dtype=torch.bool)
+    return batch.samples == batch.signal.shape[-1]

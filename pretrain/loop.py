@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lamae.alignment import alignment_share
 from lamae.autoencoder import LAMAE, Reconstruction
 from lamae.corpus import Corpus
-from lamae.dataset import Split, shuffled_positions
+from lamae.dataset import Split
 from lamae.errors import InputError
 from lamae.optim import AdamW
 from lamae.raw_batches import OnDevice
@@ -38,9 +38,6 @@ from pretrain.stopping import Agreement
 from pretrain.zero import Zero, optimizer_of, uses_zero
 
 _log = logging.getLogger(__name__)
-
-_STATISTICS_OF = 512
-"""Recordings by which targets are normalised."""
 
 
 @dataclass
@@ -191,21 +188,6 @@ def start_training(
         preprocess=OnDevice(settings.preprocess, accelerator.device),
         earlier_seconds=state.get("seconds", 0.0),
     )
-
-
-def set_statistics(training: Training, data: Split) -> None:
-    """Normalise targets by the first recordings trained on; the weights hold the result."""
-    model, settings = training.bare_model, training.settings
-    if model.features is None:
-        return
-    count = min(_STATISTICS_OF, len(data))
-    batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
-    if batch.samples is not None:  # padding has no features of a recording
-        whole = batch.samples == batch.signal.shape[-1]
-        batch = batch._replace(signal=batch.signal[whole])
-    device = training.accelerator.device
-    present = None if batch.present is None else batch.present.to(device)
-    model.set_statistics(batch.signal.to(device), present)
 
 
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:

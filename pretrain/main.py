@@ -25,10 +25,11 @@ from lamae.tracking import started_by_launcher, write_summary
 from pretrain.batches import Reader, training_batches
 from pretrain.evaluation import Evaluation
 from pretrain.launch import make_accelerator
-from pretrain.loop import Training, set_statistics, start_training, train_step
+from pretrain.loop import Training, start_training, train_step
 from pretrain.progress import Progress
 from pretrain.settings import PretrainSettings
 from pretrain.stopping import Reason, Stopping, mark_resumable
+from pretrain.target_statistics import set_statistics
 from pretrain.watchdog import Watchdog
 
 
