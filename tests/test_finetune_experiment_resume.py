@@ -121,7 +121,7 @@ def test_a_half_written_piece_is_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("finetune.experiment.resume.seal", fail)
+        patch.setattr("lamae.model.model_folder.write_checksums", fail)
         with pytest.raises(KeyboardInterrupt):
             progress.save("first", tensors(0), {})
     assert progress.begin(overwrite=False) == 0
