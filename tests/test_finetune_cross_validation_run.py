@@ -280,7 +280,7 @@ def test_pretraining_on_the_cohort_is_refused_unless_it_is_allowed(
         cross_validate(simulated_shards, tmp_path / "run", *given)
     seen = len(set(corpus.patients[corpus.rows("train")].tolist()))
     told = capsys.readouterr().err
-    assert f"leakage from pretraining into split 'val': {seen} patients and" in told
+    assert f"leakage from pretraining into split 'train, val': {seen} patients and" in told
 
 
 def test_only_the_splits_asked_for_are_the_cohort(
