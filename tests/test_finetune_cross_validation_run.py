@@ -102,6 +102,7 @@ def changed(shards: Path, folder: Path, change: ChangeRows) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_recording_is_scored_once_in_each_repeat(run: Run, corpus: Corpus) -> None:
     rows = run.rows
     keys, truth = corpus.keys.tolist(), corpus.labels("class")
@@ -210,6 +211,7 @@ def test_a_finished_run_is_refused_and_left_as_it_was(
     assert {p: p.read_bytes() for p in lasan.folder.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     probe: Run, simulated_shards: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +224,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     assert [r["fold"] for r in other] != [r["fold"] for r in same]
 
 
+@pytest.mark.slow
 def test_labels_that_are_dealt_out_at_random_cannot_be_predicted(
     simulated_shards: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
