@@ -92,7 +92,7 @@ def test_a_step_asks_for_no_value_so_the_host_never_waits_for_the_device(
     """On the meta device tensors have no values, and asking for one is an error."""
     model = make_model(method).to("meta")
     inputs: dict[str, Any] = {
-        name: None if tensor is None else tensor.to("meta")
+        name: None if tensor is None else tensor.to(torch.device("meta"))
         for name, tensor in make_inputs(kind).items()
     }
     found = model(inputs.pop("signal"), LEADS, **inputs)
