@@ -58,7 +58,7 @@ def cross_validate_cohort(settings: CrossValidateSettings) -> list[str]:
         cohort.part.rows,
         settings,
         encoder=settings.encoder,
-        split=" ".join(splits),
+        split=", ".join(splits),
     )
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
