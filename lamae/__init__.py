@@ -26,6 +26,7 @@ settings/    behind config.py: arguments, YAML, keys, sentences on what is wrong
 statistics/  measures with honest intervals, in numpy alone
 storage/     shards on disk: samples, their codec, manifest, index and corpus
 training/    parts that pretraining and fine-tuning share: optimiser, schedule, saved state
+weights/     weights that this project has trained, with their licence
 command_line.py  a command line becomes work, help, or a sentence on what is wrong
 commands.py      the verbs of a program: settings, function, example
 config.py        settings from YAML files and key=value arguments

@@ -95,7 +95,9 @@ def set_statistics(training: Training, data: Split) -> None:
     batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
     if batch.samples is not None:  # padding has no features of a recording
         whole = batch.samples == batch.signal.shape[-1]
-        batch = batch._replace(signal=batch.signal[whole])
+        if whole.any():
+            present = None if batch.present is None else batch.present[whole]
+            batch = batch._replace(signal=batch.signal[whole], present=present)
     device = training.accelerator.device
     present = None if batch.present is None else batch.present.to(device)
     model.set_statistics(batch.signal.to(device), present)

@@ -41,6 +41,7 @@ def files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_simulated_recordings_become_a_report_through_the_command_lines(
     launch: Launch, tmp_path: Path, tiny_values: dict[str, Any]
 ) -> None:
@@ -90,6 +91,7 @@ def shard_real_recordings(source: Path, output: Path) -> Corpus:
     return Corpus(output)
 
 
+@pytest.mark.slow
 def test_real_recordings_become_a_report(
     ptbxl: Path, accelerator: Accelerator, tmp_path: Path, tiny_values: dict[str, Any]
 ) -> None:

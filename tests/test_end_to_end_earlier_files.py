@@ -58,6 +58,7 @@ def test_a_classifier_gives_the_same_predictions(name: str, tmp_path: Path) -> N
     assert_alike(tmp_path / "p.csv", BEFORE / f"{name}.csv", words=("key", "called", "problem"))
 
 
+@pytest.mark.slow
 def test_a_detector_gives_the_same_scores(tmp_path: Path) -> None:
     values = {"detector": BEFORE / "anomaly", "data": BEFORE / "shards"}
     values |= {"output": tmp_path / "s.csv"}

@@ -29,7 +29,7 @@ from lamae.statistics.metrics import auroc
 from lamae.storage.corpus import Corpus
 
 CPU = torch.device("cpu")
-KINDS = ("cae", "bottleneck", "lamae")
+KINDS = ("cae", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("bottleneck", "lamae")))
 
 
 def make_settings(kind: str, data: Path, encoder: Path, run_dir: Path) -> AnomalySettings:
@@ -99,6 +99,7 @@ def test_what_pretraining_saw_of_the_threshold_s_recordings_is_told(run: Anomaly
         assert told[0] in (run.run_dir / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_recordings_without_leads_are_neither_learnt_nor_counted(
     corpus: Corpus, corpus_with_limb_leads: Callable[..., Corpus], tmp_path: Path
 ) -> None:
@@ -187,9 +188,7 @@ def test_the_file_of_scores_gives_the_summary_s_auroc(run: AnomalySettings) -> N
         assert auroc(abnormal, score) == pytest.approx(measures["auroc"]["estimate"], abs=1e-3)
 
 
-def test_the_report_needs_nothing_outside_of_it_and_shows_two_recordings(
-    run: AnomalySettings,
-) -> None:
+def test_the_report_needs_nothing_outside_and_shows_two_recordings(run: AnomalySettings) -> None:
     assert run.run_dir is not None
     page = (run.run_dir / "report.html").read_text()
     assert page.count("<svg") == 4

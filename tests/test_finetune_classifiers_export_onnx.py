@@ -75,6 +75,7 @@ def torch_logits(classifier: Classifier, signal: np.ndarray) -> np.ndarray:
     return found[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_file_of_every_mode_gives_the_logits_of_pytorch(mode: Mode, tmp_path: Path) -> None:
     classifier = loaded(mode)

@@ -54,8 +54,7 @@ def finish(corpus: Corpus, tmp_path: Path) -> Finish:
                 called=scores > 0.5, problems={"broken": "damaged"}, labels=labels[list(rows)],
             )  # fmt: skip
         config = {"data": str(corpus.folder), "mode": "probe", "seed": 0} | config
-        candidates = dict.fromkeys(["pretrained", *baselines])
-        summary = {"config": config, "candidates": candidates}
+        summary = {"config": config, "candidates": dict.fromkeys(["pretrained", *baselines])}
         (folder / "summary.json").write_text(json.dumps(summary))
         return folder
 
@@ -65,8 +64,7 @@ def finish(corpus: Corpus, tmp_path: Path) -> Finish:
 def compare(runs: Any, run_dir: Path, **changes: Any) -> dict[str, Any]:
     values = {"runs": runs, "run_dir": run_dir, "resamples": 60}
     compare_runs(CompareSettings.model_validate(values | changes))
-    found: dict[str, Any] = json.loads((run_dir / "summary.json").read_text())
-    return found
+    return dict(json.loads((run_dir / "summary.json").read_text()))
 
 
 def scores_of(folder: Path, file: str = PREDICTIONS) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +74,7 @@ def scores_of(folder: Path, file: str = PREDICTIONS) -> tuple[np.ndarray, np.nda
     return np.array(labels), np.array([[float(row[name]) for name in CLASSES] for row in rows])
 
 
+@pytest.mark.slow
 def test_runs_and_the_baselines_of_the_first_have_the_measures_that_they_had_alone(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:
@@ -257,6 +256,7 @@ def test_recordings_that_the_shards_lack_are_named(
         compare(runs, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_cross_validations_are_compared_on_the_same_folds_only(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:

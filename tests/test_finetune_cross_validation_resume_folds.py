@@ -71,6 +71,7 @@ def killed_in(fit: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "number"), [(PROBE, 4), (LASAN, 2)], ids=["probe", "lasan"])
 def test_a_killed_cross_validation_goes_on_with_the_fits_that_are_missing_to_the_bit(
     given: tuple[str, ...],

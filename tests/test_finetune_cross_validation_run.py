@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -103,6 +102,7 @@ def changed(shards: Path, folder: Path, change: ChangeRows) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_recording_is_scored_once_in_each_repeat(run: Run, corpus: Corpus) -> None:
     rows = run.rows
     keys, truth = corpus.keys.tolist(), corpus.labels("class")
@@ -211,6 +211,7 @@ def test_a_finished_run_is_refused_and_left_as_it_was(
     assert {p: p.read_bytes() for p in lasan.folder.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     probe: Run, simulated_shards: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     assert [r["fold"] for r in other] != [r["fold"] for r in same]
 
 
+@pytest.mark.slow
 def test_labels_that_are_dealt_out_at_random_cannot_be_predicted(
     simulated_shards: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
@@ -281,9 +283,7 @@ def test_pretraining_on_the_cohort_is_refused_unless_it_is_allowed(
         cross_validate(simulated_shards, tmp_path / "run", *given)
     seen = len(set(corpus.patients[corpus.rows("train")].tolist()))
     told = capsys.readouterr().err
-    into = re.search(r"leakage from pretraining into split '([a-z, ]+)': (\d+) patients and", told)
-    assert into is not None
-    assert (set(into[1].split(", ")), int(into[2])) == ({"train", "val"}, seen)
+    assert f"leakage from pretraining into split 'train, val': {seen} patients and" in told
 
 
 def test_only_the_splits_asked_for_are_the_cohort(

@@ -177,6 +177,7 @@ def test_a_probe_of_a_file_is_reported_saved_and_used_without_the_file(
     np.testing.assert_allclose(after, before, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "mode", "learns"),
     [

@@ -93,6 +93,7 @@ def test_features_and_labels_of_what_is_left_belong_together(
         assert part.patients[number] == corpus.patients[row]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(
     launch: Callable[..., CompletedProcess[str]],
     make_probe: MakeProbe,

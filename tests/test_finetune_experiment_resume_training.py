@@ -83,6 +83,7 @@ def uninterrupted(
     return run_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [2, 4, 5])
 def test_a_killed_run_ends_as_one_that_was_not_to_the_bit(
     epoch: int,
@@ -112,6 +113,7 @@ def test_a_killed_run_ends_as_one_that_was_not_to_the_bit(
     assert not (tmp_path / "run" / PROGRESS).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["attention_probe", "probe_then_full"])
 def test_a_mode_with_an_encoder_goes_on_to_the_bit(
     mode: str,

@@ -55,6 +55,7 @@ def probabilities(path: Path) -> np.ndarray:
     return np.array([[float(row[name]) for name in CLASSES] for row in read(path)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ENCODER_MODES)
 def test_a_mode_with_an_encoder_is_compared_with_random_weights_on_the_same_patients(
     mode: str, make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
@@ -98,6 +99,7 @@ def test_networks_without_an_encoder_need_none_and_lasan_has_the_other_beside_it
     assert own.compared_with == ()
 
 
+@pytest.mark.slow
 def test_a_saved_classifier_predicts_what_the_run_evaluated(
     make_probe: MakeProbe, accelerator: Accelerator, corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -169,6 +171,7 @@ def test_processes_that_cannot_share_a_training_are_refused_before_it(
             check_processes(candidates, 3)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_classifier_of_one(
     launch: Callable[..., CompletedProcess[str]], make_probe: MakeProbe, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     assert page.count("<svg") == len(drawn) / 2
 
 
+@pytest.mark.slow
 def test_a_failed_report_does_not_block_the_next_run(
     make_probe: MakeProbe, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_failed_report_does_not_block_the_next_run(
     finetune(make_probe())
 
 
+@pytest.mark.slow
 def test_embeddings_are_taken_from_another_folder_where_one_is_given(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_an_interruption_names_the_folder_that_was_chosen(
     assert f"is in {chosen[0]}/classifier" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_fit_that_has_not_converged_is_a_finding(
     make_probe: MakeProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +179,7 @@ def test_a_fit_that_has_not_converged_is_a_finding(
         assert "probe on the encoder 'random' did not converge" in text
 
 
+@pytest.mark.slow
 def test_results_are_replaced_only_on_demand(
     make_probe: MakeProbe, accelerator: Accelerator
 ) -> None:
@@ -190,6 +194,7 @@ def test_results_are_replaced_only_on_demand(
     assert json.loads((settings.run_dir / SUMMARY).read_text())["seed"] == 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:

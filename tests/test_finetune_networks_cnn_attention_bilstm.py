@@ -162,7 +162,9 @@ def test_as_released_the_length_of_a_recording_shows() -> None:
     signal = torch.randn(1, 2, 512)
     with torch.no_grad():
         short = model(signal, Recorded(samples=torch.tensor([512]))).logits
-        told = model(torch.nn.functional.pad(signal, (0, 512)), samples=torch.tensor([512])).logits
+        told = model(
+            torch.nn.functional.pad(signal, (0, 512)), Recorded(samples=torch.tensor([512]))
+        ).logits
         untold = model(torch.nn.functional.pad(signal, (0, 512))).logits
     assert torch.equal(told, untold)
     assert not torch.allclose(told, short, atol=1e-2)
@@ -219,7 +221,7 @@ def test_l2_weighs_the_kernels_of_the_blocks_and_of_the_hidden_layer() -> None:
 def test_every_parameter_is_trained() -> None:
     model = make_model(leads=2, classes=3)
     model(
-        torch.randn(4, 2, 512), samples=torch.tensor([512, 400, 512, 300])
+        torch.randn(4, 2, 512), Recorded(samples=torch.tensor([512, 400, 512, 300]))
     ).logits.sum().backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or (p.grad == 0).all()]
     # Batch normalisation takes away what a bias before it adds.

@@ -273,6 +273,7 @@ def test_what_cannot_be_built_or_read_is_refused() -> None:
         released(depth=10)
 
 
+@pytest.mark.slow
 def test_the_mode_trains_needs_no_encoder_and_comes_back(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ def record(seed: int, leads: tuple[str, ...], samples: int, rate: int) -> Record
     return Record(str(seed), digital, leads, rate, gain, baseline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

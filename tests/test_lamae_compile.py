@@ -72,6 +72,7 @@ for method, kind in itertools.product(METHODS, KINDS):
 """
 
 
+@pytest.mark.slow
 def test_steps_with_other_masks_leads_and_lengths_are_one_graph_without_a_break() -> None:
     """In a process of its own: what checks shapes in tests cannot be compiled."""
     here = Path(__file__).resolve()

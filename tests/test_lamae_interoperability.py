@@ -127,6 +127,7 @@ for sample in found:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["npy", "ecg"])
 @pytest.mark.parametrize("mode", ["streaming", "stored"])
 def test_datasets_alone_reads_all_though_the_first_samples_say_least(
@@ -159,6 +160,7 @@ for sample in found.map(decode_ecg):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["npy", "ecg"])
 @pytest.mark.parametrize(
     ("program", "arguments"),

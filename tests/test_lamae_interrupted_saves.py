@@ -98,6 +98,7 @@ class Overtaken:
                 self.told = str(error)
 
 
+@pytest.mark.slow
 def test_an_attempt_that_is_replaced_while_it_saves_spoils_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_an_attempt_that_is_replaced_while_it_saves_spoils_nothing(
     assert fenced > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES_OF_THE_DISK)
 def test_an_error_of_the_disk_leaves_the_former_checkpoint_and_no_rubbish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -203,6 +205,7 @@ while killed:
 """
 
 
+@pytest.mark.slow
 def test_killed_before_any_change_of_the_disk_a_run_goes_on_from_a_whole_checkpoint(
     tmp_path: Path,
 ) -> None:

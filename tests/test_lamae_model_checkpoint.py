@@ -146,7 +146,7 @@ def test_a_damaged_model_is_refused_before_it_is_read(tmp_path: Path, name: str)
     whole = (tmp_path / "model" / name).read_bytes()
     named = (
         r"\S+" if name == CHECKSUMS else re.escape(name)
-    )  # the seal may then accuse another file
+    )  # the checksums may then accuse another file
     for place in (0, len(whole) // 2, len(whole) - 1):
         spoilt = bytearray(whole)
         spoilt[place] ^= 1

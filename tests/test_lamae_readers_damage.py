@@ -66,6 +66,7 @@ def outcome(read: Callable[[Path], Reading], path: Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fmt", "rounds"), [("16", 400), ("212", 150)])
 def test_damaged_wfdb_records_are_read_or_refused_by_name(
     tmp_path: Path, fmt: str, rounds: int

@@ -1,4 +1,4 @@
-"""Damage to any file of a sealed folder is found and named."""
+"""Damage to any file of a folder with checksums is found and named."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ CONTENTS = {"config.json": b'{"a": 1}\n', "model.safetensors": bytes(range(256))
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sealed")
+def folder_with_checksums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checked")
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
     write_checksums(folder)
@@ -27,40 +27,42 @@ def found(folder: Path) -> str | None:
     return damage(folder, needs=("config.json", "model.safetensors"))
 
 
-def test_a_seal_holds_what_other_tools_say_of_the_files(sealed: Path) -> None:
-    entries = json.loads((sealed / CHECKSUMS).read_text())
+def test_checksums_are_what_other_tools_say_of_the_files(folder_with_checksums: Path) -> None:
+    entries = json.loads((folder_with_checksums / CHECKSUMS).read_text())
     assert entries == {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in CONTENTS.items()
     }
-    assert found(sealed) is None
+    assert found(folder_with_checksums) is None
 
 
 @given(st.data())
-def test_a_flipped_bit_in_any_file_is_found(sealed: Path, data: st.DataObject) -> None:
+def test_a_flipped_bit_in_any_file_is_found(
+    folder_with_checksums: Path, data: st.DataObject
+) -> None:
     name = data.draw(st.sampled_from(["config.json", "model.safetensors", CHECKSUMS]))
-    whole = (sealed / name).read_bytes()
+    whole = (folder_with_checksums / name).read_bytes()
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
     flipped = bytearray(whole)
     flipped[bit // 8] ^= 1 << bit % 8
-    (sealed / name).write_bytes(flipped)
+    (folder_with_checksums / name).write_bytes(flipped)
     try:
-        assert found(sealed)
+        assert found(folder_with_checksums)
         if name != CHECKSUMS:
-            assert f"file {name}: " in str(found(sealed))
+            assert f"file {name}: " in str(found(folder_with_checksums))
     finally:
-        (sealed / name).write_bytes(whole)
-    assert found(sealed) is None
+        (folder_with_checksums / name).write_bytes(whole)
+    assert found(folder_with_checksums) is None
 
 
-def test_every_flipped_bit_of_the_seal_itself_is_found(sealed: Path) -> None:
-    whole = (sealed / CHECKSUMS).read_bytes()
+def test_every_flipped_bit_of_the_seal_itself_is_found(folder_with_checksums: Path) -> None:
+    whole = (folder_with_checksums / CHECKSUMS).read_bytes()
     for bit in range(8 * len(whole)):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
-        (sealed / CHECKSUMS).write_bytes(flipped)
-        assert found(sealed), f"bit {bit}"
-    (sealed / CHECKSUMS).write_bytes(whole)
+        (folder_with_checksums / CHECKSUMS).write_bytes(flipped)
+        assert found(folder_with_checksums), f"bit {bit}"
+    (folder_with_checksums / CHECKSUMS).write_bytes(whole)
 
 
 def test_what_is_missing_cut_or_not_sealed_is_named(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_steps_and_seeds_differ_in_windows_and_augmentations(
     assert len(seen) == 12
 
 
+@pytest.mark.slow
 def test_random_windows_reach_every_part_of_a_recording(
     make_settings: MakeSettings, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def losses(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -124,6 +125,7 @@ def test_a_step_that_is_not_finite_can_be_skipped_and_changes_nothing(
         train_step(training, [bad])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["independent", "alignment", "joint"])
 @pytest.mark.parametrize("kind", ["random", "tube", "lead"])
 def test_every_method_learns_under_every_mask(

@@ -48,6 +48,7 @@ def damaged(corpus_with_damage: Callable[..., Corpus]) -> Corpus:
     return corpus_with_damage(train=[1, 4], val=[1, 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residency", ["stream", "ram"])
 @pytest.mark.parametrize("data_workers", [0, 2])
 def test_a_run_ends_at_the_same_step_wherever_and_by_whomever_its_data_are_read(

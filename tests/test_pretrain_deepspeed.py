@@ -162,7 +162,7 @@ def test_bf16_under_zero_trains_as_bf16_without_and_keeps_fp32_weights(
 _POISONED = """
 import json, sys
 sys.path.insert(0, {root!r})
-from pretrain import batches, main
+from pretrain import batches, run
 from pretrain.processes.launch import make_accelerator
 from pretrain.settings import PretrainSettings
 make = batches.step_batches
@@ -173,7 +173,7 @@ def poisoned(settings, accelerator, read, step):
     return parts
 batches.step_batches = poisoned
 settings = PretrainSettings.model_validate(json.loads({settings!r}))
-main.pretrain(settings, make_accelerator(settings))
+run.pretrain(settings, make_accelerator(settings))
 """
 
 

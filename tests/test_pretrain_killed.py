@@ -208,6 +208,7 @@ def _outcome(run_dir: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("combination", COMBINATIONS, ids="workers_{0[0]}_parts_{0[1]}".format)
 def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
     forks: Forks,
@@ -236,6 +237,7 @@ def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
     assert trained == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 def test_a_fork_trains_as_the_command_of_a_user_does(
     forks: Forks,
     make_settings: MakeSettings,

@@ -95,6 +95,7 @@ def test_input_that_cannot_be_used_ends_the_program_with_one_sentence(
     assert not run_dir.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(
     make_settings: MakeSettings,
     accelerator: Accelerator,

@@ -188,6 +188,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_all_processes_stop_after_the_same_step_and_know_why(tmp_path: Path) -> None:
     """Two of three are signalled, each otherwise, in one step."""
     processes = [

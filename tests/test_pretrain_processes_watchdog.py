@@ -83,7 +83,7 @@ def test_a_program_that_hangs_ends_with_the_status_and_the_line() -> None:
 def test_a_program_that_hangs_with_the_lock_of_python_ends_too() -> None:
     outcome = run_program(
         "import ctypes",
-        "from pretrain import watchdog",
+        "from pretrain.processes import watchdog",
         "watchdog._GRACE_S = 0.2",
         "with watchdog.Watchdog(0.2, rank=1):",
         "    ctypes.PyDLL(None).sleep(100)  # unlike CDLL, keeps the lock",

@@ -200,6 +200,7 @@ def ptb_xl(simulated_shards: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_lead_from_recordings_to_a_report(
     ptb_xl: Path,
     tiny_values: dict[str, Any],

@@ -53,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             signal[1, 100:120] = MISSING
         write_record(folder, f"r{number}", signal, leads)
         if number != 4:  # unlabelled
-            classes = ("", "AF;é", "SR")[number % 3]
+            classes = ("none", "AF;é", "SR")[number % 3]
             rows.append(f"r{number},p{number // 2},{number // 2},{classes},x")
     (folder / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
     return folder
@@ -66,6 +66,7 @@ def build(source: Path, output: Path, **changes: Any) -> Path:
         "table": source / "labels.csv",
         "workers": 1,
         "min_matched": 0,
+        "negative": ("none",),
     }
     values |= {"split": {"train": 0.6, "val": 0.4, "test": 0.0}, "shard_records": 3}
     values["quality"] = {"detectors": []} if changes.pop("bare", False) else {}

@@ -90,6 +90,7 @@ print(number)
 """
 
 
+@pytest.mark.slow
 def test_killed_before_any_change_of_the_disk_it_goes_on_to_the_same_bytes(
     recordings: Path, whole: dict[str, str], tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_what_was_written_is_intact(corpora: dict[str, Path], codec: str, worker
     assert found.megabytes_per_second > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
 def test_any_flipped_bit_is_found_and_names_its_recording(
     corpora: dict[str, Path], codec: str, tmp_path: Path

@@ -7,14 +7,17 @@ of features together: its gain over the first is what pretraining adds.
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import Accelerator
+from jaxtyping import Bool
+from torch import Tensor
 
 from finetune.data.windows import loader_options
 from finetune.encoders.untrained import Untrained, in_millivolts, untrained_for
 from finetune.experiment.candidates import KERNELS, KERNELS_AND_ENCODER
 from finetune.settings import FinetuneSettings
 from finetune.training.embeddings import EmbeddingCache
-from lamae.batches.dataset import Split
+from lamae.batches.dataset import Batch, Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
@@ -38,8 +41,8 @@ class KernelBaseline:
     ) -> None:
         """Read what the classifier reads, in mV; computed features are kept in `cache`.
 
-        Levels are set by some of the rows `levels_from`, which can all be used. Raises InputError
-        where none of those is as long as the window.
+        Levels are set by some of the rows `levels_from`. Raises InputError where none of those can
+        be used and is as long as the window.
         """
         reads = in_millivolts(preprocess)
         self._untrained = _with_levels(corpus, reads, settings, levels_from)
@@ -59,7 +62,7 @@ class KernelBaseline:
     ) -> dict[str, np.ndarray]:
         """Return untrained features of rows, by themselves and beside those of an encoder.
 
-        Every one of the rows can be used; `name` is for the progress bar.
+        Both are of the rows that can be used, whatever the encoder; `name` is for the progress bar.
         """
         own = self._cache.embed(self._untrained, rows, name=f"{KERNELS}, {name}").features
         return {KERNELS: own, KERNELS_AND_ENCODER: np.concatenate([own, encoded], axis=1)}
@@ -70,17 +73,22 @@ def _with_levels(
 ) -> Untrained:
     untrained = untrained_for(reads, settings.kernels)
     chosen = rows[:: max(len(rows) // _LEVELS_FROM, 1)][:_LEVELS_FROM]
-    batch = Split(corpus, chosen, reads).batch(range(len(chosen)))
-    whole = np.ones(len(chosen), dtype=bool)
-    if batch.samples is not None:
-        whole = (batch.samples == batch.signal.shape[-1]).numpy()
-    if not whole.any():
+    batch = Split(corpus, chosen, reads).usable(range(len(chosen))).batch
+    whole = None if batch is None else _fill_window(batch)
+    if batch is None or whole is None or not whole.any():
         raise InputError(
             "baselines kernels",
             value=f"no recording of {reads.duration_s} s to set levels by",
-            expected="some recordings as long as preprocess.duration_s",
+            expected="some training recordings as long as preprocess.duration_s",
             remedy="Leave kernels out of baselines.",
         )
     present = None if batch.present is None else batch.present[whole]
     untrained.set_levels(batch.signal[whole], present)
     return untrained
+
+
+def _fill_window(batch: Batch) -> Bool[Tensor, " b"]:
+    """Return True for each recording that fills the window."""
+    if batch.samples is None:
+        return torch.ones(len(batch.signal), dtype=torch.bool)
+    return batch.samples == batch.signal.shape[-1]

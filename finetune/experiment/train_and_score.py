@@ -162,13 +162,13 @@ class Experiment:
             self._corpus,
             self._candidates.preprocess,
             self._settings,
-            levels_from=task.train.rows,
+            levels_from=self._task.train.rows,
             accelerator=self._accelerator,
             cache=self._folder,
         )
         train, evaluation = (
             kernels.features_beside(encoded, part.rows, name=f"{split} split")
-            for encoded, part, split in zip(own, task[1:], SPLITS, strict=True)
+            for encoded, part, split in zip(own, self._task[1:], SPLITS, strict=True)
         )
         return {
             name: probe_result(

@@ -14,7 +14,7 @@ class AdamW(torch.optim.AdamW):
     does not look at it, and a step with 0.0 is the same to the last bit as one without."""
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
+def decays(name: str, parameter: Tensor) -> bool:
     """Return True for a matrix; biases, norms, tokens and embeddings have no weight decay."""
     return parameter.ndim >= 2 and not name.endswith("lead_embedding")
 
