@@ -65,7 +65,7 @@ def test_what_was_not_recorded_does_not_count() -> None:
     assert not first.samples[~counted].any()
 
 
-def test_scores_do_not_hang_on_how_much_was_recorded_of_what_is_alike_everywhere() -> None:
+def test_scores_do_not_depend_on_how_much_was_recorded_of_what_is_alike_everywhere() -> None:
     signal, found = made(2)
     alike = found._replace(
         mean=signal - 0.5,

@@ -104,7 +104,7 @@ def test_measures_hold_their_intervals_and_rules_are_those_of_validation() -> No
         )
 
 
-def test_a_threshold_is_not_judged_on_the_patients_it_was_chosen_on() -> None:
+def test_a_threshold_is_not_measured_on_the_patients_it_was_chosen_on() -> None:
     labelled, score = drawn(60, seed=1)
     with pytest.raises(InputError, match="chosen on"):
         measure(

@@ -246,7 +246,7 @@ def test_a_saved_detector_achieves_what_it_achieved_in_its_run(
     assert "and the training recordings: 0 patients and 0 recordings" in " ".join(told)
 
 
-def test_a_detector_is_not_judged_on_what_it_has_learnt_or_labels_that_tell_nothing(
+def test_a_detector_is_not_evaluated_on_what_it_has_learnt_or_labels_that_tell_nothing(
     run: AnomalySettings, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="leakage from training"):

@@ -38,7 +38,7 @@ def test_windows_of_a_recording_are_in_a_row() -> None:
     assert found.starts.tolist() == [0, 75, 150, 0]
 
 
-def test_the_window_of_a_recording_hangs_on_seed_epoch_and_position_alone() -> None:
+def test_the_window_of_a_recording_depends_on_seed_epoch_and_position_alone() -> None:
     positions, lengths = np.array([3, 0, 4]), np.array([500, 90, 100])
 
     def drawn(epoch: int, seed: int, chosen: np.ndarray) -> list[int]:

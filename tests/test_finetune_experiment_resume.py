@@ -132,6 +132,20 @@ def test_a_half_written_piece_is_none(
     assert progress.begin(overwrite=False) == 0, "killed before it took its name"
 
 
+def test_a_piece_of_before_a_setting_was_renamed_is_resumed(
+    tmp_path: Path, accelerator: Accelerator
+) -> None:
+    kept = []
+    for key, value in (("part_size", 4), ("micro_batch_size", 4), ("micro_batch_size", 8)):
+        about = {"settings": {"training": {key: value}}}
+        kept.append(SavedProgress(tmp_path / "kept", about, accelerator=accelerator))
+    before, now, other = kept
+    before.save("first", tensors(0), {})
+    assert now.begin(overwrite=False) == 1
+    with pytest.raises(InputError, match="micro_batch_size"):
+        other.begin(overwrite=False)
+
+
 @pytest.mark.parametrize(
     ("changes", "is_same"),
     [
@@ -144,7 +158,7 @@ def test_a_half_written_piece_is_none(
         ({"min_leads": 3}, False),
     ],
 )
-def test_a_run_hangs_on_the_settings_that_change_a_score(
+def test_a_run_depends_on_the_settings_that_change_a_score(
     changes: dict[str, object], is_same: bool, make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     def about(settings: FinetuneSettings) -> dict[str, object]:
@@ -153,7 +167,7 @@ def test_a_run_hangs_on_the_settings_that_change_a_score(
     assert (about(make_probe(**changes)) == about(make_probe())) == is_same
 
 
-def test_a_run_hangs_on_the_weights_of_its_encoder_wherever_they_lie(
+def test_a_run_depends_on_the_weights_of_its_encoder_wherever_they_lie(
     make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     settings = make_probe()
@@ -171,7 +185,7 @@ def test_a_run_hangs_on_the_weights_of_its_encoder_wherever_they_lie(
     assert {key for key in first if first[key] != other[key]} == {"encoder"}
 
 
-def test_a_run_hangs_on_the_preprocessor_that_it_takes_from_an_encoder_that_it_does_not_train(
+def test_a_run_depends_on_the_preprocessor_that_it_takes_from_an_encoder_that_it_does_not_train(
     make_probe: MakeProbe, corpus: Corpus
 ) -> None:
     settings = make_probe(mode="lasan")
@@ -184,7 +198,7 @@ def test_a_run_hangs_on_the_preprocessor_that_it_takes_from_an_encoder_that_it_d
     assert {key for key in first if first[key] != other[key]} == {"preprocess"}
 
 
-def test_a_run_hangs_on_each_label_patient_and_key(make_probe: MakeProbe, corpus: Corpus) -> None:
+def test_a_run_depends_on_each_label_patient_and_key(make_probe: MakeProbe, corpus: Corpus) -> None:
     task = make_task(corpus, make_probe())
     part = task.train
     labels = part.labels.copy()
