@@ -120,6 +120,7 @@ def end_of(process: subprocess.Popen[str]) -> str:
         raise
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_one_line_and_the_build_goes_on(tmp_path: Path) -> None:
     with start_and_wait_for_a_shard(tmp_path) as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes

@@ -16,6 +16,8 @@ from lamae.storage.corpus import INDEX, Corpus
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
 
+pytestmark = pytest.mark.slow
+
 Slurm = Callable[..., str]
 PENDING = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"}
 

@@ -20,6 +20,8 @@ from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, newest_intact
 from lamae.runs.tracking import read_metrics
 from pretrain.processes.stopping import RESUME, STOP
 
+pytestmark = pytest.mark.slow
+
 Slurm = Callable[..., str]
 JOB = "slurm/pretrain.sbatch"
 GATED_WANDB = """
