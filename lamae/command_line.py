@@ -15,20 +15,25 @@ if TYPE_CHECKING:
     from lamae.config import Settings
 
 _HELP = ("-h", "--help")
+_BROKEN_PIPE = 128 + 13
+"""Exit status of a program that SIGPIPE ends."""
 _PRINT_CONFIG = "--print-config"
 
 
 def run_program(program: Program, arguments: Sequence[str] | None = None) -> None:
-    """Do what a command line says; exits 2 on input that cannot be used, 130 if interrupted.
+    """Do what a command line says, or say in a line why that cannot be done.
 
-    A verb may raise a KeyboardInterrupt that says what is left of its work.
+    Exits 2 on input, disks and folders that cannot be used, 130 if interrupted. A verb may raise a
+    KeyboardInterrupt that says what is left of its work.
     """
     message = "interrupted"
     try:
         name, settings = understand(program, sys.argv[1:] if arguments is None else arguments)
         run = find(program.verbs[name].run)
         message = program.interrupted
-        _run(run, settings)
+        _run(run, settings, program)
+    except ModuleNotFoundError as error:
+        _explain(error)
     except KeyboardInterrupt as interruption:
         exit_with(f"\n{str(interruption) or message}", status=130)
 
@@ -38,7 +43,8 @@ def understand(program: Program, arguments: Sequence[str]) -> "tuple[str, Settin
     name, rest = _divide(program, arguments)
     asked = [word for word in arguments if word in program.verbs]
     if any(word in _HELP for word in arguments):
-        _show_usage(program, asked[0] if asked else None)
+        others = [program.default] if {*arguments} - {*_HELP} else [None]
+        _show_usage(program, (asked or others)[0])
     if not arguments or (not rest and _needs_settings(program.verbs[name])):
         _show_usage(program, name if arguments else None, status=2)
     return name, _settings(program, name, rest)
@@ -50,16 +56,34 @@ def exit_with(message: str, *, status: int = 2) -> NoReturn:
     raise SystemExit(status)
 
 
-def _run(run: Any, settings: "Settings") -> None:
-    from lamae.errors import InputError
+def _explain(error: ModuleNotFoundError) -> NoReturn:
+    """End with a sentence on a package that is not installed; another mistake is raised again."""
+    from lamae.packages import missing_package
+
+    sentence = missing_package(error)
+    if sentence is None:
+        raise error
+    exit_with(f"error: {sentence}")
+
+
+def _run(run: Any, settings: "Settings", program: Program) -> None:
+    from lamae.errors import SentenceError
+    from lamae.faults import about, fault
 
     try:
         lines: Iterable[str] | None = run(settings)
         for line in lines or ():
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
-    except (InputError, ChildProcessError) as error:
+    except (SentenceError, ChildProcessError) as error:
         exit_with(f"error: {error}")
+    except BrokenPipeError:  # who read the lines has gone, as `head` does: nothing to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_BROKEN_PIPE) from None
+    except OSError as error:
+        if sys.flags.dev_mode:  # python -X dev: where it happened
+            raise
+        exit_with(f"error: {fault(error, about(error), afterwards=program.afterwards)}")
 
 
 def _divide(program: Program, arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -103,7 +127,7 @@ def _settings(program: Program, name: str, arguments: Sequence[str]) -> "Setting
         settings = load_settings(find(program.verbs[name].settings), given)
     except ConfigError as error:
         lines = [f"error: {line}" for line in str(error).splitlines()]
-        verb = "" if name == program.default else f" {name}"
+        verb = f" {name}" if len(program.verbs) > 1 else ""
         exit_with("\n".join([*lines, f"help: {program.command}{verb} --help"]))
     if len(given) < len(arguments):
         _show(as_yaml(settings))

@@ -31,6 +31,8 @@ class Program(NamedTuple):
     """Each verb by its name; the first is done where none is named."""
     interrupted: str = "interrupted"
     """Said where the user interrupts a verb that has begun."""
+    afterwards: str = "give the same command"
+    """Advice for when a disk or folder that failed is mended."""
 
     @property
     def default(self) -> str:

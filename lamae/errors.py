@@ -1,13 +1,10 @@
-"""The errors that a user's input can cause."""
+"""The errors that a user's input, or the place where it lies, can cause."""
 
 from typing import Any
 
 
-class InputError(ValueError):
-    """Something the user gave cannot be used.
-
-    The message reads: thing, value, expectation, remedy.
-    """
+class SentenceError(Exception):
+    """An error whose message says all: thing, value, expectation, remedy."""
 
     def __init__(self, thing: str, *, value: object, expected: str, remedy: str) -> None:
         """Say what is wrong with `thing`, which is or holds `value`."""
@@ -16,6 +13,10 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Let the error travel between processes, message and all."""
         return _restored, (type(self), str(self), self.__dict__)
+
+
+class InputError(SentenceError, ValueError):
+    """Something the user gave cannot be used."""
 
 
 class RecordError(InputError):
@@ -29,7 +30,14 @@ class RecordError(InputError):
         self.reason = reason
 
 
-def _restored(kind: type[InputError], message: str, state: dict[str, Any]) -> InputError:
+class PlaceError(SentenceError):
+    """A place fails: a store that does not answer, a disk that is full.
+
+    No recording is wrong, and none may be left out for it: what needs the place ends.
+    """
+
+
+def _restored(kind: type[SentenceError], message: str, state: dict[str, Any]) -> SentenceError:
     error = kind.__new__(kind, message)
     error.__dict__.update(state)
     return error

@@ -1,16 +1,22 @@
 """Files and folders that appear whole or not at all."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from lamae.errors import InputError
+from lamae.faults import of_file
+from lamae.readers.regular_files import read_bounded
+
+_MAX_JSON_BYTES = 2**28
 _FORMULA = ("=", "+", "-", "@")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 
@@ -21,20 +27,32 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
     make_folder(path.parent)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with of_file(path), partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
         _sync(path.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what kept the file from being written is the error to tell
+            partial.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people: indented, whole or not at all."""
     with open_whole(path) as file:
         file.write(json_bytes(content))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; raises InputError if it is no JSON object."""
+    try:
+        content = json.loads(read_bounded(path, max_bytes=_MAX_JSON_BYTES))
+    except (ValueError, OSError, RecursionError) as error:
+        raise unreadable(path, error, expected="a whole JSON file") from None
+    if not isinstance(content, dict):
+        raise unreadable(path, type(content).__name__, expected="a JSON object")
+    return content
 
 
 def json_bytes(content: Any) -> bytes:
@@ -69,6 +87,33 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return columns, [dict(zip(columns, map(_bare, row), strict=True)) for row in rows]
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_existing(output: Path, *, kind: str) -> None:
+    """Raise InputError where an output exists that is to be a new file, or a new folder."""
+    if output.exists():
+        raise InputError(
+            f"output {output}",
+            value="it exists",
+            expected=f"the name of a new {kind}",
+            remedy="Name another output=, or remove it.",
+        )
+
+
+def unreadable(path: Path, found: object, *, expected: str) -> InputError:
+    """Return the error of a file that cannot be read."""
+    return InputError(
+        f"file {path}",
+        value=str(found),
+        expected=expected,
+        remedy="Copy the folder again, or use another checkpoint.",
+    )
+
+
 def printable(text: str) -> str:
     """Return a text whose control characters and halves of characters are written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -101,7 +146,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial, former = (path.with_name(f"{path.name}.{end}") for end in ("partial", "former"))
     _settle(path, former)
     try:
-        with _filled(partial):
+        with of_file(path), _filled(partial):
             yield partial
         if path.exists():
             path.rename(former)
@@ -120,7 +165,7 @@ def fresh_folder(path: Path, partial: Path, *, permit: Callable[[], None]) -> It
     such a folder: what bears the name is never replaced.
     """
     try:
-        with _filled(partial):
+        with of_file(path), _filled(partial):
             yield partial
         permit()
         try:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamae.errors import InputError
-from lamae.runs.checksums import CHECKSUMS, damage, verify_checksums, write_checksums
+from lamae.runs.checksums import (
+    CHECKSUMS,
+    damage,
+    read_checksums,
+    verify_checksums,
+    write_checksums,
+)
 
 CONTENTS = {"config.json": b'{"a": 1}\n', "model.safetensors": bytes(range(256)), "empty": b""}
 
@@ -77,6 +85,38 @@ def test_what_is_missing_cut_or_not_sealed_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: .*No such file.*; expected every"):
         verify_checksums(tmp_path, needs=("config.json",))
+
+
+@pytest.fixture
+def copied(folder_with_checksums: Path, tmp_path: Path) -> Path:
+    """Copy the folder, to change it."""
+    return Path(shutil.copytree(folder_with_checksums, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zeros"])
+def test_a_pipe_or_device_in_the_place_of_a_file_is_named_and_not_read(
+    copied: Path, kind: str
+) -> None:
+    name = next(iter(read_checksums(copied)))
+    (copied / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(copied / name)
+    else:
+        (copied / name).symlink_to("/dev/zero")
+    found = damage(copied, needs=())
+    assert found == f"file {name}: a folder, pipe or device instead of a file"
+
+
+@pytest.mark.parametrize("name", ["../other", "/dev/zero", "a/b"])
+def test_a_name_that_leads_out_of_the_folder_is_not_followed(copied: Path, name: str) -> None:
+    entries = read_checksums(copied) | {name: {"bytes": 1, "sha256": "x"}}
+    (copied / CHECKSUMS).write_text(json.dumps(entries, indent=2) + "\n")
+    assert f"{name} is no name of a file" in str(damage(copied, needs=()))
+
+
+def test_checksums_that_are_nested_without_end_are_damage(copied: Path) -> None:
+    (copied / CHECKSUMS).write_text('{"a":' * 100_000)
+    assert damage(copied, needs=())
 
 
 def test_a_file_added_later_is_let_be(tmp_path: Path) -> None:

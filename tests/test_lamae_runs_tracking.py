@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lamae.config import Settings
 from lamae.errors import InputError
 from lamae.runs.tracking import (
+    DAMAGED,
     METRICS,
     SUMMARY,
     WANDB_ID,
@@ -132,6 +133,37 @@ def test_a_line_that_a_killed_run_left_unfinished_is_ignored_and_removed(tmp_pat
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
     write_rows(tmp_path, first_step=3, stop=5, loss=0.0)
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"step": 1, "train/lo\x00\xff"}',
+        b"\0" * 300,
+        b"[1]",
+        b"null",
+        b'{"a": 1}',
+        b'{"step": "1", "a": 1}',
+        b'{"step": true}',
+        b'{"step": 1, "val/loss": "x"}',
+        b'{"step": 1, "a": [1]}',
+        b"{" * 100_000,
+    ],
+)
+def test_a_damaged_line_is_set_aside_with_a_warning_and_the_others_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: bytes
+) -> None:
+    write_rows(tmp_path, first_step=1, stop=4, loss=0.0)
+    first, *rest = (tmp_path / METRICS).read_bytes().splitlines(keepends=True)
+    (tmp_path / METRICS).write_bytes(first + damaged + b"\n" + b"".join(rest))
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
+    write_rows(tmp_path, first_step=4, stop=5, loss=0.0)
+    (warning,) = caplog.messages
+    assert f"1 damaged lines are set aside in {DAMAGED}" in warning
+    assert (tmp_path / DAMAGED).read_bytes() == damaged + b"\n"
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4]
+    write_rows(tmp_path, first_step=5, stop=6, loss=0.0)
+    assert len(caplog.messages) == 1
 
 
 class _Wandb(ModuleType):

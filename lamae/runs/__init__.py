@@ -1,5 +1,6 @@
 """The folder of a run: attempts, checkpoints, checksums, logs.
 
+board.py       event files of TensorBoard
 checksums.py   the checksums of a folder's files
 cores.py       number of cores that this process may use
 run_folder.py  attempts and checkpoints of a run

@@ -13,10 +13,15 @@ CHECKSUMS = "files.json"
 """Names the files of a folder, each with its bytes and SHA-256."""
 
 
+UNCHECKED = ("README.md", ".gitattributes")
+"""Files without checksums: people edit the card of a model, and the Hub adds the other."""
+
+
 def write_checksums(folder: Path) -> None:
-    """Write the checksums of all files that lie in a folder now."""
+    """Write the checksums of the files that lie in a folder now, but for those of `UNCHECKED`."""
+    left_out = (CHECKSUMS, *UNCHECKED)
     names = sorted(
-        path.name for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS
+        path.name for path in folder.iterdir() if path.is_file() and path.name not in left_out
     )
     with open_whole(folder / CHECKSUMS) as file:
         file.write(_as_bytes({name: _fingerprint(folder / name) for name in names}))
@@ -38,11 +43,13 @@ def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
     try:
         content = (folder / CHECKSUMS).read_bytes()
         entries = json.loads(content)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         return f"file {CHECKSUMS}: {error}"
     if not isinstance(entries, dict) or _as_bytes(entries) != content:
         return f"file {CHECKSUMS}: not as written"
     for name in (*needs, *entries):
+        if Path(name).name != name:
+            return f"file {CHECKSUMS}: {name} is no name of a file in the folder"
         found = _difference(folder / name, entries.get(name))
         if found:
             return f"file {name}: {found}"
@@ -66,6 +73,8 @@ def verify_checksums(folder: Path, *, needs: Sequence[str]) -> None:
 def _difference(path: Path, entry: Any) -> str | None:
     if not isinstance(entry, dict) or entry.keys() != {"bytes", "sha256"}:
         return f"not in {CHECKSUMS}"
+    if path.exists() and not path.is_file():
+        return "a folder, pipe or device instead of a file"
     try:
         found = _fingerprint(path)
     except OSError as error:

@@ -30,7 +30,7 @@ _LEFT_OVER = re.compile(r"step-\d{8,}\.(removed|attempt-\d+\.partial)")
 
 
 class FencedError(InputError):
-    """Another attempt at the run has begun, and this one may write no more."""
+    """End of an attempt's right to write: another has begun, or the folder has gone."""
 
 
 class Attempt:
@@ -51,8 +51,19 @@ class Attempt:
             self.number += 1
 
     def check(self) -> None:
-        """Raise FencedError if a later attempt at the run has begun."""
+        """Raise FencedError if a later attempt at the run has begun, or its folder has gone.
+
+        Without the latter a run on a disk that was taken away would go on in the folder where it
+        was mounted.
+        """
         newest = _newest_attempt(self._folder)
+        if newest < self.number:
+            raise FencedError(
+                f"run folder {self._folder.parent}, attempt {self.number}",
+                value="its attempts are no longer there: the folder or its disk was removed",
+                expected="the folder in which it began",
+                remedy="Bring it back, then give the same command with resume=true.",
+            )
         if newest > self.number:
             raise FencedError(
                 f"run folder {self._folder.parent}, attempt {self.number}",

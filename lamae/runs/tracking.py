@@ -1,25 +1,31 @@
 """Records of a run: `summary.json`, and metrics as JSON lines, in TensorBoard, in wandb."""
 
 import json
+import logging
 import os
 import platform
 import shlex
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lamae.config import Settings
 from lamae.errors import InputError
+from lamae.faults import of_file
 from lamae.files import open_whole, write_json
+from lamae.runs.board import Board
 
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
+DAMAGED = "metrics.damaged.jsonl"
+"""Lines of `metrics.jsonl` that a run found damaged when it went on."""
 WANDB_ID = "wandb_id"
 """File with the id of the run at wandb, which keeps it one run when it goes on."""
 
+_log = logging.getLogger(__name__)
 _PACKAGES = ("lamae", "torch", "timm", "accelerate", "numpy", "scipy", "wfdb", "pyarrow")
 
 _SET_BY_LAUNCHERS = {"ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"}
@@ -109,32 +115,34 @@ class MetricsLog:
         wandb, if `tracking` names a project, is shown `config`. Raises InputError where wandb is
         wanted and not installed.
         """
-        from torch.utils.tensorboard import SummaryWriter  # torch: not for shards
-
         folder.mkdir(parents=True, exist_ok=True)
         project = tracking.wandb_project if tracking else None
         self._wandb = _start_wandb(folder, project, config) if project else None
-        path = folder / METRICS
-        kept = [row for row in read_metrics(folder) if row["step"] < first_step]
-        with open_whole(path) as file:
+        self._path = folder / METRICS
+        rows, damaged = _rows_and_damage(self._path)
+        if damaged:
+            _set_aside(self._path.with_name(DAMAGED), damaged)
+        kept = [row for row in rows if row["step"] < first_step]
+        with open_whole(self._path) as file:
             file.write("".join(json.dumps(row) + "\n" for row in kept).encode())
-        self._file = path.open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self._file = self._path.open("a")
+        self._board = Board(folder / "tensorboard", purge_step=first_step)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Log scalars, named like `train/loss`, at a step."""
         row = {"step": step, **scalars}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-        for name, value in scalars.items():
-            self._board.add_scalar(name, value, step)
+        with of_file(self._path):
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+            self._board.write(step, dict(scalars))
         if self._wandb is not None:
             self._wandb.log(row)
 
     def close(self) -> None:
         """Flush and close all logs."""
-        self._file.close()
-        self._board.close()
+        with of_file(self._path):
+            self._file.close()
+            self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
 
@@ -171,10 +179,40 @@ def _start_wandb(folder: Path, project: str, config: Settings | None) -> Any:
 def read_metrics(folder: Path) -> list[dict[str, int | float]]:
     """Return the rows of `metrics.jsonl`, or none where there is no such file.
 
-    A last line that a killed run left unfinished is ignored.
+    A last line that a killed run left unfinished is ignored, and so is any that is damaged.
     """
-    path = folder / METRICS
+    return _rows_and_damage(folder / METRICS)[0]
+
+
+def _rows_and_damage(path: Path) -> tuple[list[dict[str, int | float]], list[bytes]]:
+    """Return the rows of a file of metrics, and its lines that are none."""
     if not path.is_file():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [], []
+    *lines, _ = path.read_bytes().split(b"\n")
+    found = [(line, _row(line)) for line in lines]
+    rows = [row for _, row in found if row is not None]
+    return rows, [line for line, row in found if row is None]
+
+
+def _row(line: bytes) -> dict[str, int | float] | None:
+    """Return the step and the scalars of a line; None where they are not what is written."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return None
+    return row if all(type(value) in (int, float) for value in row.values()) else None
+
+
+def _set_aside(path: Path, damaged: Sequence[bytes]) -> None:
+    """Keep damaged lines in a file of their own, behind those that it has."""
+    before = path.read_bytes() if path.is_file() else b""
+    with open_whole(path) as file:
+        file.write(before + b"".join(line + b"\n" for line in damaged))
+    _log.warning(
+        "%s: %d damaged lines are set aside in %s, and the others kept",
+        path.with_name(METRICS),
+        len(damaged),
+        path.name,
+    )

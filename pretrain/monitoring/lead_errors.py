@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lamae.ecg.leads import LEAD_GROUPS
 from lamae.model.autoencoder import LAMAE, Reconstruction
-from lamae.model.limb_algebra import limb_leads, solve_limb_leads
 from lamae.model.masking import counted_patches
+from lamae.model.objective.limb_algebra import limb_leads, solve_limb_leads
 from lamae.model.recorded import WHOLE, Recorded
 
 GROUPS = (

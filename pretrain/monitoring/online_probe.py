@@ -12,11 +12,13 @@ from torch import Tensor
 
 from lamae.ecg.preprocess import Prepared, Preprocessor
 from lamae.errors import InputError
+from lamae.model.block_outputs import latents_by_block
 from lamae.model.encoder import Encoder
 from lamae.model.pooling import pool
 from lamae.model.recorded import recorded_parts
-from lamae.statistics.metrics import class_scores, defined_classes, macro
+from lamae.statistics.metrics import ClassScores, class_scores, defined_classes, macro
 from lamae.storage.corpus import Corpus
+from lamae.storage.settings import CacheSettings
 from pretrain.monitoring.ridge import ridge_scores
 from pretrain.settings import ProbeSettings
 
@@ -56,17 +58,18 @@ class OnlineProbe:
         *,
         seed: int,
         accelerator: Accelerator,
+        cache: CacheSettings | None = None,
     ) -> None:
         """Draw the recordings and read them; `corpus` is where they are if `data` is not given.
 
-        Raises InputError where the label set is missing, where no class has positive and negative
-        recordings on both sides, and where a patient is on both.
+        `cache` says where that comes to. Raises InputError where the label set is missing, where no
+        class has positive and negative recordings on both sides, and where a patient is on both.
         """
         self._settings = settings
         self._preprocessor = preprocessor
         self._accelerator = accelerator
         if settings.data is not None:
-            corpus = Corpus(settings.data)
+            corpus = Corpus(settings.data, **(cache or CacheSettings()).caching)
         labels = corpus.labels(settings.label_set)
         rows = {
             split: _draw_rows(corpus, labels, split, most=settings.records, seed=seed)
@@ -86,8 +89,9 @@ class OnlineProbe:
     def score(self, encoder: Encoder) -> dict[str, float]:
         """Return macro AUROC and macro average precision, on every process.
 
-        All processes must call it. The encoder stays in its mode. Raises
-        InputError for embeddings that are not finite.
+        With `probe.layers` those of lower blocks follow, `_block_1` of the lowest. All processes
+        must call it. The encoder stays in its mode. Raises InputError for embeddings that are not
+        finite.
         """
         was_training = encoder.training
         encoder.eval()
@@ -98,13 +102,20 @@ class OnlineProbe:
                 )
         finally:
             encoder.train(was_training)
+        scalars: dict[str, float] = {}
+        for block in reversed(range(len(fitted))):
+            ending = "" if block == len(fitted) - 1 else f"_block_{block + 1}"
+            found = self._scores(fitted[block], evaluated[block])
+            scalars[f"probe/auroc_macro{ending}"] = float(macro(found.auroc))
+            precision = float(macro(found.average_precision))
+            scalars[f"probe/average_precision_macro{ending}"] = precision
+        return scalars
+
+    def _scores(self, fitted: Tensor, evaluated: Tensor) -> ClassScores:
+        """Fit to the features of the training recordings, and score the others by theirs."""
         labels = torch.from_numpy(self._parts[_FITTED].labels).to(fitted.device)
         scores = ridge_scores(fitted, labels, evaluated).cpu().numpy()
-        found = class_scores(self._parts[_EVALUATED].labels, scores)
-        return {
-            "probe/auroc_macro": float(macro(found.auroc)),
-            "probe/average_precision_macro": float(macro(found.average_precision)),
-        }
+        return class_scores(self._parts[_EVALUATED].labels, scores)
 
     def _read(
         self,
@@ -134,8 +145,8 @@ class OnlineProbe:
             torch.tensor([shape[1] if p is None else p.samples for p in prepared]),
         )
 
-    def _embed(self, encoder: Encoder, part: _Part) -> Float[Tensor, "records features"]:
-        """Return the embeddings of the usable recordings of all processes."""
+    def _embed(self, encoder: Encoder, part: _Part) -> list[Float[Tensor, "records features"]]:
+        """Return embeddings of the usable recordings of all processes, by block or of the last."""
         device, preprocessor = self._accelerator.device, self._preprocessor
         size = encoder.settings.patch_size
         recorded = recorded_parts(
@@ -144,15 +155,21 @@ class OnlineProbe:
             patches=preprocessor.samples // size,
             patch_size=size,
         )
-        features = []
+        by_batch = []
         for rows in torch.arange(len(part.signal)).split(self._settings.batch_size):
             of_rows = recorded.take(rows).to(device)
             signal = part.signal[rows].to(device)
             with self._accelerator.autocast():
-                latents = encoder(signal, preprocessor.leads, recorded=of_rows)
-            features.append(pool(latents, "lead_mean", of_rows.present).float())
-        gathered = self._gather(torch.cat(features), len(part.usable))
-        return gathered[part.usable.to(device)]
+                if self._settings.layers:
+                    found = latents_by_block(encoder, signal, preprocessor.leads, recorded=of_rows)
+                else:
+                    found = [encoder(signal, preprocessor.leads, recorded=of_rows)]
+            by_batch.append([pool(x, "lead_mean", of_rows.present).float() for x in found])
+        usable = part.usable.to(device)
+        return [
+            self._gather(torch.cat(features), len(part.usable))[usable]
+            for features in zip(*by_batch, strict=True)
+        ]
 
     def _gather(self, mine: Tensor, count: int) -> Tensor:
         """Return the rows of all processes, on the device, in the order of the recordings."""
@@ -166,7 +183,7 @@ class OnlineProbe:
         if not self.classes:
             counts = {split: len(part.labels) for split, part in parts.items()}
             raise InputError(
-                f"probe on label set {self._settings.label_set!r} of {corpus.folder}",
+                f"probe on label set {self._settings.label_set!r} of {corpus.location}",
                 value=f"no class to tell apart in {counts} usable recordings",
                 expected="a class that some recordings of train and of val have, and some lack",
                 remedy="Name another probe.label_set, raise probe.records, or set probe.every to "
@@ -181,7 +198,7 @@ def _draw_rows(
     rows = np.array([row for row in corpus.rows(split) if labels[row] is not None], dtype=np.int64)
     if len(rows) < _SMALLEST:
         raise InputError(
-            f"probe on split {split!r} of {corpus.folder}",
+            f"probe on split {split!r} of {corpus.location}",
             value=f"{len(rows)} labelled recordings",
             expected=f"at least {_SMALLEST}",
             remedy="Name labelled shards as probe.data, or set probe.every to null.",
@@ -196,7 +213,7 @@ def _check_patients(corpus: Corpus, rows: dict[str, np.ndarray]) -> None:
     shared = sorted(fitted & evaluated)
     if shared:
         raise InputError(
-            f"probe on {corpus.folder}",
+            f"probe on {corpus.location}",
             value=f"{len(shared)} patients both in train and in val, e.g. {shared[0]}",
             expected="no patient in both",
             remedy="Build the shards with a split by patient.",

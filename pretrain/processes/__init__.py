@@ -1,6 +1,7 @@
 """Many processes and long jobs.
 
 attempt.py      who may write, and from which checkpoint an attempt goes on
+faults.py       faults of the disk, on which all processes act together
 launch.py       the processes as accelerate has started them
 stopping.py     requests to stop, on which all processes agree
 watchdog.py     ends a process that is stuck

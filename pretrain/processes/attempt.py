@@ -23,10 +23,10 @@ def begin_attempt(
 
     Raises InputError where run_dir holds another run, or no intact checkpoint.
     """
-    attempt, error, newest = None, None, newest_checkpoint(settings.run_dir)
-    found = -1
+    attempt, error, found = None, None, -1
     if accelerator.is_main_process:
         try:
+            newest = newest_checkpoint(settings.run_dir)
             if newest and not settings.resume:
                 raise InputError(
                     f"run folder {settings.run_dir}",

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from lamae.errors import SentenceError
 from lamae.files import write_json
 
 STOP = "STOP"
@@ -45,6 +46,8 @@ class Reason(IntEnum):
     """Ctrl-C."""
     SIGTERM = 6
     """Sent by batch systems before they kill, and by torchrun's agent when another process dies."""
+    FAULT = 7
+    """The main process cannot write its logs or pictures."""
 
     @property
     def text(self) -> str:
@@ -57,6 +60,7 @@ _TEXTS = {
     Reason.STOP_FILE: f"found a file {STOP} in run_dir",
     Reason.TIME_LIMIT: "max_hours is over",
     Reason.LAUNCHER_ENDED: "the launcher has ended",
+    Reason.FAULT: "its logs cannot be written",
 }
 _SIGNALS = {
     signal.SIGTERM: Reason.SIGTERM,
@@ -103,9 +107,15 @@ class Stopping:
             self._restore.callback(signal.signal, number, former or signal.SIG_DFL)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Give the signals back."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give the signals back; a launched process that ends with a sentence still says it.
+
+        Once one process has ended, the launcher sends SIGTERM to the others, and SIGKILL later.
+        """
         self._restore.close()
+        is_told = kind is not None and issubclass(kind, OSError | SentenceError)
+        if is_told and self._parent is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def requested(self) -> Reason:
         """Return why this process is to stop, NONE if it is not."""
@@ -162,6 +172,14 @@ class Agreement:
     def reason(self, found: Reason) -> Reason:
         """Return the one reason for which all processes stop, NONE if no process has any."""
         return Reason(self.highest(found))
+
+    def gather(self, found: Any) -> list[Any]:
+        """Return what each process gives, in their order; each must give something."""
+        if self._group is None:
+            return [found]
+        everything = [None] * distributed.get_world_size(self._group)
+        distributed.all_gather_object(everything, found, group=self._group)
+        return everything
 
     def raise_together(self, error: Exception | None) -> None:
         """Raise where one process has an error: its own there, ChildProcessError elsewhere.
