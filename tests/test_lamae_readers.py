@@ -162,7 +162,7 @@ def test_headers_that_bend_the_rules_are_read_and_what_was_assumed_is_noted(tmp_
 def test_an_error_names_the_file_and_the_line(tmp_path: Path) -> None:
     write_record(tmp_path)
     edit(tmp_path, "0 aVR", "zero aVR")
-    with pytest.raises(RecordError, match=r"r\.hea: line 5 is no signal line: .*aVR"):
+    with pytest.raises(RecordError, match=r"r\.hea: line 5 is no signal line;"):
         read_wfdb(tmp_path / "r")
 
 

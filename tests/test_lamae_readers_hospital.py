@@ -26,6 +26,7 @@ from tests.test_lamae_readers_hospital_files import (
     STEP_UV,
     WRITERS,
     digital,
+    edit,
     sierra,
     write_dicom,
     write_edf,
@@ -33,12 +34,6 @@ from tests.test_lamae_readers_hospital_files import (
     write_muse,
     write_sierra,
 )
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    content = path.read_bytes()
-    assert old.encode() in content
-    path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def reason_of(path: Path) -> str:

@@ -21,7 +21,7 @@ from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.readers.formats import format_of
 
 SAMPLES, RATE, STEP_UV = 600, 500, 5
-NAME, BORN = ("Roe", "Janequilla"), date(1960, 2, 29)
+NAME, BORN = ("Roebuckson", "Janequilla"), date(1960, 2, 29)
 PATIENT_ID = "PID-4711"
 START = datetime(2021, 3, 4, 5, 6, 7)
 
@@ -36,9 +36,15 @@ def digital(leads: tuple[str, ...] = LEADS) -> np.ndarray:
     return np.stack([wave[LEADS.index(lead)] for lead in leads]).astype(np.int16)
 
 
-def write_muse(path: Path) -> None:
+def edit(path: Path, old: str, new: str) -> None:
+    content = path.read_bytes()
+    assert old.encode() in content
+    path.write_bytes(content.replace(old.encode(), new.encode()))
+
+
+def write_muse(path: Path, names: tuple[str, ...] = INDEPENDENT_LEADS) -> None:
     leads = []
-    for name, row in zip(INDEPENDENT_LEADS, digital(INDEPENDENT_LEADS), strict=True):
+    for name, row in zip(names, digital(names), strict=True):
         content = row.astype("<i2").tobytes()
         leads.append(
             f"<LeadData><LeadSampleCountTotal>{SAMPLES}</LeadSampleCountTotal>"
@@ -132,7 +138,7 @@ def write_dicom(path: Path) -> None:
     file.save_as(path, enforce_file_format=True)
 
 
-def write_edf(path: Path) -> None:
+def write_edf(path: Path, *, record_s: float = SAMPLES / RATE) -> None:
     leads = [
         edfio.EdfSignal(
             row * STEP_UV / 1000, RATE, label=f"ECG {name}", physical_dimension="mV",
@@ -140,16 +146,19 @@ def write_edf(path: Path) -> None:
         )
         for name, row in zip(LEADS, digital(), strict=True)
     ]  # fmt: skip
-    other = edfio.EdfSignal(np.ones(2), 2 * RATE / SAMPLES, label="SpO2", physical_range=(0, 100))
+    ones = np.ones(round(SAMPLES / RATE / record_s))
+    other = edfio.EdfSignal(ones, 1 / record_s, label="SpO2", physical_range=(0, 100))
     person = edfio.Patient(code=PATIENT_ID, sex="F", birthdate=BORN, name="_".join(NAME))
     recording = edfio.Recording(startdate=START.date())
     edfio.Edf(
         [*leads, other], patient=person, recording=recording, starttime=START.time(),
-        data_record_duration=SAMPLES / RATE, annotations=[edfio.EdfAnnotation(0.1, None, "beat")],
+        data_record_duration=record_s, annotations=[edfio.EdfAnnotation(0.1, None, "beat")],
     ).write(path)  # fmt: skip
 
 
-def write_scp(path: Path) -> None:
+def write_scp(
+    path: Path, *, rhythm_section: int = 6, bimodal: int = 0, patient: str = PATIENT_ID
+) -> None:
     def crc(content: bytes) -> bytes:
         return struct.pack("<H", binascii.crc_hqx(content, 0xFFFF))
 
@@ -162,19 +171,19 @@ def write_scp(path: Path) -> None:
         return struct.pack("<BH", number, len(content)) + content
 
     person = tag(0, NAME[0].encode() + b"\0") + tag(1, NAME[1].encode() + b"\0")
-    person += tag(2, PATIENT_ID.encode() + b"\0") + tag(5, struct.pack("<HBB", 1960, 2, 29))
+    person += tag(2, patient.encode() + b"\0") + tag(5, struct.pack("<HBB", 1960, 2, 29))
     person += tag(8, b"\x02") + tag(25, struct.pack("<HBB", 2021, 3, 4)) + tag(26, bytes([5, 6, 7]))
     codes = [1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8]
     spans = b"".join(struct.pack("<IIB", 1, SAMPLES, code) for code in codes)
     sizes = struct.pack("<12H", *[2 * SAMPLES] * 12)
-    rhythm = struct.pack("<HHBB", STEP_UV * 1000, 1_000_000 // RATE, 0, 0) + sizes
+    rhythm = struct.pack("<HHBB", STEP_UV * 1000, 1_000_000 // RATE, 0, bimodal) + sizes
     bodies = {1: person + tag(255, b""), 3: bytes([12, 0x64]) + spans,
-              6: rhythm + digital().astype("<i2").tobytes()}  # fmt: skip
+              rhythm_section: rhythm + digital().astype("<i2").tobytes()}  # fmt: skip
     sections = {number: section(number, body) for number, body in bodies.items()}
-    length0, place = 16 + 10 * 12, 7
+    length0, place = 16 + 10 * 13, 7
     pointers = struct.pack("<HII", 0, length0, place)
     place += length0
-    for number in range(1, 12):
+    for number in range(1, 13):
         content = sections.get(number, b"")
         pointers += struct.pack("<HII", number, len(content), place if content else 0)
         place += len(content)

@@ -134,15 +134,54 @@ def test_tables_of_anything_else_are_no_recordings(tmp_path: Path) -> None:
     assert [entry.path for entry in listing(tmp_path).entries] == ["a.npy", "b.csv", "c.h5"]
 
 
-def test_arrays_alone_need_a_sampling_rate_before_any_is_read(tmp_path: Path) -> None:
+def test_arrays_without_a_rate_need_one_before_any_is_read(tmp_path: Path) -> None:
     write_arrays(tmp_path)
+    (tmp_path / "b.csv").rename(tmp_path / "b.txt")
+    (tmp_path / "b.txt").write_text("notes\n")
     with pytest.raises(InputError, match=r"Set arrays\.sampling_rate"):
         listing(tmp_path, arrays={})
     write(tmp_path, "d.hea")
     mixed = listing(tmp_path, arrays={}).entries
-    assert len(mixed) == 4
+    assert len(mixed) == 3
     with pytest.raises(RecordError, match=r"Set arrays\.sampling_rate"):
         read_entry(mixed[0], settings_of(tmp_path, arrays={}))
+
+
+RATES_IN_CSV = {
+    "a time in seconds": "Time (s),I\n" + "".join(f"{n / 50:.2f},{n % 7}\n" for n in range(60)),
+    "milliseconds": "time [ms];I\n" + "".join(f"{n * 20};{n % 7},5\n" for n in range(60)),
+    "a fact above": "Sampling rate,50\n\nI,II\n" + "".join(f"{n % 7},1\n" for n in range(60)),
+}
+
+
+@pytest.mark.parametrize("text", RATES_IN_CSV.values(), ids=RATES_IN_CSV)
+def test_a_csv_file_that_holds_its_rate_needs_none_from_the_user_beside_other_arrays(
+    tmp_path: Path, text: str
+) -> None:
+    np.save(tmp_path / "a.npy", INTEGERS / 1000)
+    write(tmp_path, "b.csv", text)
+    array, table = listing(tmp_path, arrays={}).entries
+    assert read_entry(table, settings_of(tmp_path, arrays={})).record.sampling_rate == 50
+    with pytest.raises(RecordError, match=r"Set arrays\.sampling_rate"):
+        read_entry(array, settings_of(tmp_path, arrays={}))
+
+
+PROSE = {
+    "README.md": "# Leads\n\n| two leads (I, II) | I, II, V2 |\nFour of them, I and II\n",
+    "notes.txt": "I, II\nwere recorded by hand\n",
+    "leads.rst": "Leads: I\n",
+}
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_a_text_that_speaks_of_leads_is_no_recording(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "a.npy", INTEGERS / 1000)
+    write(tmp_path, name, PROSE[name])
+    found = listing(tmp_path)
+    assert [entry.path for entry in found.entries] == ["a.npy"]
+    assert [(reject.name, reject.reason) for reject in found.rejects] == [(name, "not_read")]
+    write(tmp_path, name, "I,II\n" + "1,2\n" * 600)
+    assert len(listing(tmp_path).entries) == 2
 
 
 def test_columns_of_0_and_1_are_the_classes_of_one_label_set(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from lamae.errors import InputError
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
 from shards.sources.kinds import list_source
+from tests.test_lamae_readers_hospital_files import write_scp
 
 DRAWS = np.random.default_rng(0)
 
@@ -60,3 +63,31 @@ def test_files_of_hospitals_state_their_patients_where_no_table_does(tmp_path: P
     build_shards(settings_of(source))
     for path in (tmp_path / "out").iterdir():
         assert b"SECRETNAME" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("patient", ["7\x1b[31m", "7\x07", "1.23E+05"])
+def test_a_file_whose_patient_is_no_id_is_a_reject_and_ends_no_build(
+    tmp_path: Path, patient: str
+) -> None:
+    source = tmp_path / "rec"
+    source.mkdir()
+    (source / "a.xml").write_text(muse_xml("8", 61))
+    write_scp(source / "b.scp", patient=patient)
+    found = list_source(settings_of(source))
+    assert [(entry.path, entry.patient_id) for entry in found.entries] == [("a.xml", "8")]
+    assert [(r.name, r.reason) for r in found.rejects] == [("b.scp", "unreadable_patient")]
+    assert found.without_patient == 0 and patient not in found.rejects[0].message
+    (tmp_path / "t.csv").write_text("file,patient,AF\na,8,1\nb,9,0\n")
+    named = list_source(settings_of(source, table=tmp_path / "t.csv"))
+    assert [entry.patient_id for entry in named.entries] == ["8", "9"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("0007", "7"), ("p7", "P7"), ("007", "7.0")])
+def test_patients_of_files_that_are_alike_are_never_guessed_about(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    for name, patient in (("a", one), ("b", other)):
+        (tmp_path / f"{name}.xml").write_text(muse_xml(patient, 61))
+    with pytest.raises(InputError, match="may be one person"):
+        list_source(settings_of(tmp_path))
+    assert len(list_source(settings_of(tmp_path, patients="none")).entries) == 2

@@ -1,24 +1,17 @@
 """Folders and tables as people leave them: nobody on both sides, and nothing lost in silence."""
 
-import csv
-import io
 import os
-import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from shards.build.run import build_shards
-from shards.build.split import assign_splits
 from shards.entries import Listing
 from shards.rejects import read_rejects
 from shards.settings import ShardsSettings
@@ -56,78 +49,6 @@ def write_record(folder: Path, name: str) -> None:
         for i, lead in enumerate(("I", "II"))
     ]
     (folder / f"{name}.hea").write_text("\n".join([f"{name} 2 100 600", *lines, ""]))
-
-
-SPELLINGS_OF_IDS: tuple[Callable[[object], str], ...] = (
-    str,
-    "{} ".format,
-    " {}".format,
-    "{}.0".format,
-    "{}\u00a0".format,
-)
-SPELLINGS_OF_PATHS = (
-    str, "{}.hea".format, "{}.HEA".format, "./{}".format, " {} ".format, "rec/{}".format,
-    "{}.dat".format, lambda path: path.replace("/", "\\"), lambda path: f"/old/root/{path}.hea",
-)  # fmt: skip
-NOTHING = ("", "NaN", "None", "nan", "NA")
-LABELS = ("AF", "AF;MI", "MI ; AF", "normal", *NOTHING)
-
-
-@st.composite
-def cohorts(draw: st.DrawFn) -> tuple[list[str], list[dict[str, str]], list[str | None]]:
-    """Return recordings, rows of a table in any order and spelling, and each row's true patient."""
-    numbers = draw(st.lists(st.integers(1, 10**4), min_size=2, max_size=12, unique=True))
-    recordings = [f"{draw(st.sampled_from('abc'))}/r{number}" for number in numbers]
-    rows, truth = [], []
-    for path in draw(st.permutations(recordings)):
-        patient = draw(st.none() | st.integers(1, 4))
-        spelled = draw(st.sampled_from(SPELLINGS_OF_IDS))(patient) if patient else None
-        rows.append(
-            {
-                "file": draw(st.sampled_from(SPELLINGS_OF_PATHS))(path),
-                "Patient ID": spelled or draw(st.sampled_from(NOTHING)),
-                "diagnosis": draw(st.sampled_from(LABELS)),
-            }
-        )
-        truth.append(None if patient is None else str(patient))
-    return recordings, rows, truth
-
-
-@settings(max_examples=60)
-@given(cohorts(), st.sampled_from(",;\t"), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
-def test_no_patient_is_in_two_splits_and_every_row_and_file_is_counted_once(
-    cohort: tuple[list[str], list[dict[str, str]], list[str | None]], separator: str, encoding: str
-) -> None:
-    recordings, rows, truth = cohort
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "rec"
-        for path in recordings:
-            write_header(source / f"{path}.hea")
-            (source / f"{path}.dat").touch()
-        (source / "letter.pdf").write_text("%PDF")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, rows[0], delimiter=separator)
-        writer.writeheader()
-        writer.writerows(rows)
-        table = Path(folder) / "t.csv"
-        table.write_bytes(text.getvalue().encode(encoding))
-        given = settings_of(source, table=table, negative=["normal"])
-        found = list_source(given)
-        splits = assign_splits(found.entries, given.split)
-    assert sorted(entry.path for entry in found.entries) == sorted(recordings)
-    assert [(r.name, r.reason) for r in found.rejects] == [("letter.pdf", "not_read")]
-    assert found.without_label_row == 0 and found.without_patient == truth.count(None)
-    by_name = {entry.path: entry for entry in found.entries}
-    split_of = {entry.path: split for entry, split in zip(found.entries, splits, strict=True)}
-    sides = defaultdict(set)
-    for row, patient in zip(rows, truth, strict=True):
-        stem = PurePosixPath(row["file"].strip().replace("\\", "/")).stem
-        (path,) = [path for path in recordings if PurePosixPath(path).name == stem]
-        assert by_name[path].patient_id == (patient or path)
-        sides[by_name[path].patient_id].add(split_of[path])
-        label = {"AF": ("AF",), "AF;MI": ("AF", "MI"), "MI ; AF": ("MI", "AF"), "normal": ()}
-        assert by_name[path].labels == {"diagnosis": label.get(row["diagnosis"])}
-    assert all(len(splits) == 1 for splits in sides.values())
 
 
 def listed(folder: Path, table: str, **changes: Any) -> Listing:
@@ -248,7 +169,7 @@ def test_every_file_below_the_source_is_read_or_told(messy: Path) -> None:
     assert "the bytes 00 01 02 ff" in told["old.xyz"]
     assert "'first line'" in told["more.xyz"] and "convert it" in told["more.xyz"]
     assert "without its header" in told["orphan.dat"]
-    assert "table=" in told["ages.csv"] and "'person,age'" in told["ages.csv"]
+    assert "table=" in told["ages.csv"] and "'person' and more" in told["ages.csv"]
     assert "pipe" in told["pipe.csv"] and "empty" in told["empty.bin"]
 
 
@@ -287,3 +208,27 @@ def test_segments_of_a_record_are_no_recordings_of_their_own(tmp_path: Path) -> 
     found = list_source(settings_of(tmp_path))
     assert [entry.path for entry in found.entries] == ["m", "other"]
     assert found.rejects == []
+
+
+def test_folders_that_are_not_entered_are_told(
+    messy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = messy.parent / "other"
+    other.mkdir()
+    write_record(other, "c")
+    (messy / "link").symlink_to(other)
+    (messy / "circle").symlink_to(messy)
+    (messy / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list_source(settings_of(messy))
+    assert [entry.path for entry in found.entries] == ["a", "b"]
+    told = {reject.name: reject.message for reject in found.rejects}
+    assert "not followed" in told["link"] and "not followed" in told["circle"]
+    assert "closed folder" in told["closed"]

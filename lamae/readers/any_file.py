@@ -21,6 +21,8 @@ def read_ecg(
 ) -> Record:
     """Read the standard leads of a recording in any of `lamae.readers.formats.FORMATS`.
 
+    They are those that the file holds: of eight, a preprocessor computes the other limb leads, and
+    `lamae.ecg.leads.select_leads` does for an array.
     An amplitude that fits another unit is a UserWarning. Raises RecordError for what cannot be
     read.
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from lamae.ecg.record import Reading
 from lamae.readers.arrays.array_files import names_leads, read_csv_signals, read_npy
 from lamae.readers.arrays.array_layout import ArrayLayout
-from lamae.readers.arrays.hdf5_files import read_hdf5
 from lamae.readers.arrays.icbeb import read_icbeb
 from lamae.readers.read_options import ReadOptions
 from lamae.readers.regular_files import decoded, file_size, first_bytes
+from lamae.readers.traces import refuse
 from lamae.readers.wfdb.header import is_header
 from lamae.readers.wfdb.record_files import read_wfdb_signals
 from lamae.readers.wfdb.segment import header_path
@@ -82,6 +82,12 @@ def _read_csv(path: Path, options: ReadOptions) -> Reading:
 
 
 def _read_hdf5(path: Path, options: ReadOptions) -> Reading:
+    try:
+        from lamae.readers.arrays.hdf5_files import read_hdf5
+    except ModuleNotFoundError as error:
+        value, expected = f"no package {error.name}", "the package that reads HDF5"
+        remedy = "Run pip install 'lamae[hdf5]'."
+        refuse(str(path), "missing_package", value=value, expected=expected, remedy=remedy)
     layout = _layout(options)
     return read_hdf5(path, layout, item=None, name=str(path), leads_as=options.leads_as)
 
@@ -166,3 +172,6 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     }
 )
 """By name; .csv is told by the names of leads in its first lines."""
+
+OF_ARRAYS = frozenset({"npy", "hdf5", "icbeb", "wfdb", "csv"})
+"""Formats whose files do not state whose recordings they hold."""

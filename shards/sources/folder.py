@@ -2,23 +2,27 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from lamae.errors import InputError
 from lamae.readers.arrays.array_files import names_leads
 from lamae.readers.formats import format_of
+from lamae.readers.wfdb.header_files import header_files
 from shards.entries import Entry, Listing, Reader
+from shards.repeated import texts_of
 from shards.settings import LocalSource
 from shards.sources.join import all_files_below, join
 from shards.sources.people import about_of, stated_people
-from shards.sources.signal_files import header_files
-from shards.sources.unread import unread_files
-from shards.tables.label_table import NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.label_row import LabelRow
+from shards.tables.label_table import NO_TABLE, LabelTable, read_label_table
 from shards.tables.match import match_rows, refuse_strangers
 from shards.tables.read_table import table_error
+from shards.unread import unread_files
 
 READERS_BY_SUFFIX: Mapping[str, Reader] = MappingProxyType(
     {
@@ -32,7 +36,8 @@ READERS_BY_SUFFIX: Mapping[str, Reader] = MappingProxyType(
 )
 """Readers of files with these endings; content tells the format of all others."""
 _ENDINGS = (*READERS_BY_SUFFIX, ".dat", ".xml", ".dcm", ".edf", ".scp", ".ecg", ".txt")
-_ARRAYS = {"npy", "csv", "hdf5"}
+_WITHOUT_RATE = {"npy", "hdf5"}
+"""Readers of files that never hold their sampling rate, as a .csv file may."""
 
 
 class _Recognised(NamedTuple):
@@ -62,32 +67,41 @@ def list_folder(settings: LocalSource, *, max_opened: int | None = None) -> List
     files = all_files_below(settings.source)
     found = _recognise(files, settings, max_opened or len(files))
     kinds = set(found.readers.values())
-    if kinds and kinds <= _ARRAYS and kinds != {"csv"}:
+    if kinds and kinds <= _WITHOUT_RATE:
         require_sampling_rate(settings)
     stems = Counter(_stem(path) for path in found.readers)
     keys = {path: path if stems[_stem(path)] > 1 else _stem(path) for path in found.readers}
     table = _table(settings, keys)
     patients = {path: row.patient_id for path, row in table.rows.items()}
-    stated = {}
-    if settings.patients is None:
-        nameless = (path for path in found.stating if patients.get(path) is None)
-        stated = stated_people(settings, islice(nameless, max_opened))
-    patients |= {path: about.patient_id for path, about in stated.items()}
+    nameless = [path for path in found.stating if patients.get(path) is None]
+    nameless = nameless if settings.patients is None else []
+    people = stated_people(settings, nameless[:max_opened])
+    unread_patients = len(nameless[max_opened:]) if max_opened else 0
+    patients |= {path: about.patient_id for path, about in people.of.items()}
 
     def complete(entry: Entry) -> Entry:
-        about = {**about_of(stated.get(entry.path)), **entry.about}
+        about = {**about_of(people.of.get(entry.path)), **entry.about}
         return entry._replace(reader=found.readers[entry.path], about=about)
 
     listing = join(keys, patients, table, complete)
+    refused = {reject.name for reject in people.rejects}
+    kept = [path not in refused for path in texts_of(listing.table["path"])] if refused else None
     unread = unread_files(settings.source, found.others, table=settings.table)
-    said = sum(about.patient_id is not None for about in stated.values())
+    said = sum(about.patient_id is not None for about in people.of.values())
     sentences = [f"patients of {said} files: as the files state them"] * bool(said)
     if found.opened < len(files):
         sentences.append(
             f"{found.opened} of {len(files)} files were opened; the others are taken to be alike"
+            + f"; whose {unread_patients} of them are, a build reads" * bool(unread_patients)
         )
-    rejects = [*listing.rejects, *unread]
-    return listing._replace(rejects=rejects, found=(*listing.found, *sentences))
+    return replace(
+        listing,
+        table=listing.table if kept is None else listing.table.filter(pa.array(kept)),
+        rejects=[*listing.rejects, *people.rejects, *unread],
+        without_patient=listing.without_patient - len(refused) - unread_patients,
+        patients_unread=unread_patients,
+        found=(*listing.found, *sentences),
+    )
 
 
 def _recognise(files: Sequence[str], settings: LocalSource, max_opened: int) -> _Recognised:

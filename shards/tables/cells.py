@@ -3,6 +3,9 @@
 import math
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
+
+from shards.repeated import repeated
 
 MISSING_MARKS = frozenset(
     {"", "nan", "na", "n/a", "#n/a", "none", "null", "<na>", "nat", "-", "--", "?"}
@@ -27,6 +30,8 @@ def identifier(cell: str) -> str | None:
     Blanks around it go, a whole number as a float is that number, leading zeros stay. Raises
     ValueError for what cannot be an id.
     """
+    if cell.isascii() and cell.isalnum():  # as nearly all are
+        return None if is_missing(cell) else cell
     text = " ".join(unicodedata.normalize("NFC", cell).split())
     if is_missing(text):
         return None
@@ -36,6 +41,24 @@ def identifier(cell: str) -> str | None:
         raise ValueError(f"{text!r} is a number that a spreadsheet has shortened")
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
+
+
+def like_ids(ids: Callable[[], Iterable[str]]) -> tuple[str, str] | None:
+    """Return two ids that only case or zeros at the start tell apart, if there are any.
+
+    `ids` yields different ids, and is called again where some are alike.
+    """
+    twice = repeated(lambda: map(_plain, ids()))
+    first: dict[str, str] = {}
+    for name in ids() if twice else ():
+        plain = _plain(name)
+        if plain in twice and (other := first.setdefault(plain, name)) != name:
+            return other, name
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().lstrip("0")
 
 
 def number(cell: str) -> float | None:

@@ -6,9 +6,14 @@ A name that the setting `negative` gives is examined, and shows none of the clas
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shards.entries import LABELS_OF, as_texts, classes_of
+from shards.repeated import texts_of
 from shards.tables.cells import identifier, is_missing, is_uncertain, number, truth
 from shards.tables.read_table import Table, table_error
 
@@ -42,7 +47,7 @@ class LabelColumns(NamedTuple):
 
 
 def label_columns(
-    table: Table, rows: Sequence[Mapping[str, str]], names: Sequence[str], *, given: bool
+    table: Table, cells: pa.Table, names: Sequence[str], *, given: bool
 ) -> LabelColumns:
     """Tell columns of 0 and 1 from those of text; what nobody has `given` may be no label at all.
 
@@ -50,8 +55,7 @@ def label_columns(
     """
     kinds: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        filled = [row[name] for row in rows if not is_missing(row[name])]
-        kinds[_kind(filled, given=given)].append(name)
+        kinds[_kind(cells[name], given=given)].append(name)
     found = LabelColumns(*(tuple(kinds[k]) for k in ("binary", "text", "numbers", "free")))
     if found.binary and CLASS_COLUMNS in found.texts:
         value = f"columns of 0 and 1, {', '.join(found.binary)}, beside a column {CLASS_COLUMNS}"
@@ -60,21 +64,33 @@ def label_columns(
     return found
 
 
-def _kind(filled: Sequence[str], *, given: bool) -> str:
-    truths = [truth(cell) for cell in filled]
-    if any(value is not None for value in truths) and all(
-        value is not None or is_uncertain(cell) for value, cell in zip(truths, filled, strict=True)
-    ):
+def _kind(column: pa.ChunkedArray, *, given: bool) -> str:
+    truths = any(truth(cell) is not None for cell in _filled(column))
+    if truths and all(truth(cell) is not None or is_uncertain(cell) for cell in _filled(column)):
         return "binary"
-    if given or not filled:
+    distinct = sum(1 for _ in _filled(column))
+    if given or not distinct:
         return "text"
-    values = [number(cell) for cell in filled]
-    distinct = len(set(filled))
-    if None not in values:
-        fractions = any(value is not None and not value.is_integer() for value in values)
+    values = (number(cell) for cell in _filled(column))
+    if all(value is not None for value in values):
+        fractions = any(not (number(cell) or 0.0).is_integer() for cell in _filled(column))
         return "numbers" if fractions or distinct > _MAX_NUMBERS else "text"
-    many = len(filled) >= _MIN_TEXTS and distinct > _MAX_DISTINCT_SHARE * len(filled)
+    filled = len(column) - sum(times for cell, times in counts(column) if is_missing(cell))
+    many = filled >= _MIN_TEXTS and distinct > _MAX_DISTINCT_SHARE * filled
     return "free" if many else "text"
+
+
+def _filled(column: pa.ChunkedArray) -> Iterator[str]:
+    """Yield the different cells of a column that hold something."""
+    distinct = pa.chunked_array([pc.unique(column).dictionary_decode()])
+    return (cell for cell in texts_of(distinct) if not is_missing(cell))
+
+
+def counts(column: pa.ChunkedArray) -> Iterator[tuple[str, int]]:
+    """Yield the different cells of a column, each with the times that it comes."""
+    found = pc.value_counts(column)
+    for pair in found:
+        yield pair["values"].as_py(), pair["counts"].as_py()
 
 
 def labels_of(row: Mapping[str, str], columns: LabelColumns, negative: Iterable[str]) -> Labels:
@@ -110,33 +126,41 @@ def _split_classes(cell: str, negative: set[str]) -> tuple[str, ...] | None:
     return tuple(found) or None
 
 
-def doubts(
-    rows: Sequence[Mapping[str, str]], columns: LabelColumns, labels: Iterable[Labels]
-) -> list[str]:
-    """Return a sentence for each thing about the labels that a person should look at."""
+def doubts(cells: pa.Table, columns: LabelColumns, rows: pa.Table) -> list[str]:
+    """Return a sentence for each thing about the labels that a person should look at.
+
+    Args:
+        cells: the table as it is.
+        columns: those of labels.
+        rows: what became of them, columns of a listing.
+    """
     found = []
     for name in columns.binary:
-        uncertain = sum(is_uncertain(row[name]) for row in rows)
+        uncertain = sum(times for cell, times in counts(cells[name]) if is_uncertain(cell))
         if uncertain:
             found.append(f"{name}: {uncertain} rows of -1 are unlabelled, as empty cells are")
     for name in columns.texts:
-        cells = (row[name].strip() for row in rows)
-        marks = Counter(cell for cell in cells if cell and is_missing(cell)).most_common()
+        marks = Counter[str]()
+        for cell, times in counts(cells[name]):
+            if cell.strip() and is_missing(cell):
+                marks[cell.strip()] += times
         if marks:
-            listed = ", ".join(f"{mark} ({times})" for mark, times in marks)
+            by_times = marks.most_common()
+            listed = ", ".join(f"{mark} ({times})" for mark, times in by_times)
             found.append(
                 f"{name}: cells of {listed} are unlabelled, as empty ones are; negative="
-                f"[{marks[0][0]}] is for one that means examined, and none of the classes"
+                f"[{by_times[0][0]}] is for one that means examined, and none of the classes"
             )
-    return found + _spelling_doubts(labels)
+    return found + _spelling_doubts(rows)
 
 
-def _spelling_doubts(labels: Iterable[Labels]) -> list[str]:
+def _spelling_doubts(rows: pa.Table) -> list[str]:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for each in labels:
-        for label_set, classes in each.items():
-            for name in classes or ():
-                spellings[label_set, name.casefold()].add(name)
+    for column in rows.column_names:
+        if column.startswith(LABELS_OF):
+            for text in texts_of(pa.chunked_array([pc.unique(as_texts(rows[column]))])):
+                for name in classes_of(text) or ():
+                    spellings[column.removeprefix(LABELS_OF), name.casefold()].add(name)
     found = []
     for (label_set, plain), names in sorted(spellings.items()):
         if len(names) > 1:

@@ -45,6 +45,7 @@ NO_PATIENTS = "none"
 """Value of the setting `patients` that makes each recording its own patient."""
 
 _MAYBE_PATIENT = re.compile(r"(?<!in)(?<!out)patient|subject(?!ive)|person|participant|proband|mrn")
+_MAYBE_PERSONAL = re.compile(r"name|birth|geb|dob|patient|subject|person|physician|doctor|nurse")
 _IDENTIFIERS = ("id", "case", "case_id", "code", "key", "nr", "no", "number", "index", "uid")
 
 
@@ -179,6 +180,12 @@ def is_about(name: str) -> bool:
     plain = re.sub(r"^(patient|subject|ecg|pat)", "", _plain(name)) or _plain(name)
     plain = re.sub(r"(years|yrs|cm|kg)$", "", plain)
     return {plain, _plain(name)} & _plains(ABOUT) != set()
+
+
+def may_be_personal(name: str) -> bool:
+    """Return True where a column or a fact of this name may tell who a patient is."""
+    plain = _plain(name)
+    return plain in _plains((*PERSONAL, *PATIENTS)) or bool(_MAYBE_PERSONAL.search(plain))
 
 
 def _any_patient(names: Iterable[str]) -> bool:

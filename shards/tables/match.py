@@ -4,12 +4,15 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from lamae.errors import InputError
 from shards.tables.cells import identifier
+from shards.tables.read_table import table_error
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+
+Row = TypeVar("Row")
 
 
 class Matched(NamedTuple):
@@ -144,6 +147,20 @@ def _ending(path: str) -> str:
 def _without_ending(path: str, endings: Collection[str]) -> str:
     suffix = PurePosixPath(path).suffix
     return path[: -len(suffix)] if suffix and suffix.casefold() in endings else path
+
+
+def by_place(table: Path, rows: Mapping[str, Row], places: Mapping[str, str]) -> dict[str, Row]:
+    """Return the rows of a table by the place of their recording, of which `places` has the names.
+
+    A row of no recording keeps its own name. Raises InputError for two rows of one recording.
+    """
+    found: dict[str, Row] = {}
+    for record, row in rows.items():
+        place = places.get(record) or places.get(identifier(record) or "", record)
+        if place in found:
+            raise table_error(table, f"{place} in two rows, the second as {record}")
+        found[place] = row
+    return found
 
 
 def refuse_strangers(

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from lamae.errors import InputError
@@ -23,6 +25,7 @@ _MARKS = (
 )
 _NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Latin-1", "latin-1": "Latin-1"}
 _SEPARATORS = {"\t": "tab"}
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
 class Table(NamedTuple):
@@ -44,6 +47,11 @@ class Table(NamedTuple):
 
         Rows without any content are skipped.
         """
+        for batch in self.batches():
+            yield from batch.to_pylist()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read some rows at a time, all cells as texts, and otherwise as `rows`."""
         types = {name: pa.string() for name in self.columns}
         options = pa_csv.ReadOptions(
             use_threads=False,  # with threads, an error does not name its row
@@ -56,14 +64,20 @@ class Table(NamedTuple):
         try:
             with pa_csv.open_csv(self.path, options, parse, convert) as reader:
                 for batch in reader:
-                    for row in batch.to_pylist():
-                        if any(cell.strip() for cell in row.values()):
-                            yield row
+                    yield _with_content(batch)
         except pa.ArrowInvalid as error:
             if "Empty CSV file" not in str(error):
                 raise table_error(self.path, str(error).split("\n")[0]) from None
         except OSError as error:
             raise table_error(self.path, str(error)) from None
+
+    def read(self) -> pa.Table:
+        """Read all rows, texts that return stored once; raises what `rows` raises."""
+        whole = pa.Table.from_batches(
+            [_by_dictionary(batch) for batch in self.batches()],
+            schema=pa.schema([(name, _DICTIONARY) for name in self.columns]),
+        )
+        return whole.unify_dictionaries()
 
     def describe(self) -> str:
         """Return encoding and separator, for a person."""
@@ -71,8 +85,26 @@ class Table(NamedTuple):
         return f"{_NAMES.get(self.encoding, 'UTF-16')}, separated by {separator}"
 
 
-def open_table(path: Path) -> Table:
-    """Find out encoding, separator and columns; raises InputError for what is no table."""
+def _with_content(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Leave out the rows whose cells are all blank."""
+    filled = np.zeros(len(batch), dtype=bool)
+    for column in batch.columns:
+        filled |= pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0).to_numpy(False)
+        if filled.all():
+            return batch
+    return batch.filter(pa.array(filled))
+
+
+def _by_dictionary(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [column.dictionary_encode() for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
+
+
+def open_table(path: Path, columns: Sequence[str] = ()) -> Table:
+    """Find out encoding, separator and columns.
+
+    Raises InputError for what is no table, or has not at least these columns.
+    """
     if not path.is_file():  # a pipe or a device might never end
         raise table_error(path, "no such file" if not path.exists() else "no regular file")
     try:
@@ -87,13 +119,17 @@ def open_table(path: Path) -> Table:
     delimiter = start[4] if marked else max(_DELIMITERS, key=line.count)
     reader = csv.reader(io.StringIO(first), delimiter=delimiter, strict=True)
     try:
-        columns = tuple(name.strip() for name in next(reader, []))
+        found = tuple(name.strip() for name in next(reader, []))
     except csv.Error as error:
         raise table_error(path, f"its header: {error}") from None
-    twice = [name for name, times in Counter(columns).items() if times > 1]
-    if twice or not any(columns):
+    twice = [name for name, times in Counter(found).items() if times > 1]
+    if twice or not any(found):
         raise table_error(path, f"two columns {twice[0]!r}" if twice else "no header")
-    return Table(path, columns, delimiter, encoding, reader.line_num + marked)
+    table = Table(path, found, delimiter, encoding, reader.line_num + marked)
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise table_error(path, f"no column {', '.join(missing)} ({table.describe()})")
+    return table
 
 
 def read_csv(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]]:
@@ -101,11 +137,7 @@ def read_csv(path: Path, columns: Sequence[str] = ()) -> Iterator[dict[str, str]
 
     Raises InputError for a missing or unreadable file, a missing column or a row of another length.
     """
-    table = open_table(path)
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise table_error(path, f"no column {', '.join(missing)} ({table.describe()})")
-    yield from table.rows()
+    yield from open_table(path, columns).rows()
 
 
 def table_error(

@@ -27,7 +27,7 @@ from lamae.readers.arrays.array_layout import (
     leads_first,
     refuse,
 )
-from lamae.readers.arrays.csv_layout import CsvLayout, find_layout, number_in
+from lamae.readers.arrays.csv_layout import CsvLayout, find_layout, has_samples, number_in
 from lamae.readers.regular_files import decoded, file_size, first_bytes, read_bounded
 
 Reason = Literal["missing_file", "unreadable_file", "file_too_large"]
@@ -124,14 +124,16 @@ def read_csv_signals(
 
 
 def names_leads(path: Path, *, leads_as: Mapping[str, str] | None = None) -> bool:
-    """Tell a recording by a lead in the first lines of a .csv; False if it cannot be read."""
+    """Tell a recording by a lead in the first lines of a .csv; False if it cannot be read.
+
+    A text of another ending may name leads in prose, so that numbers must follow.
+    """
+    lines = _first_lines(decoded(first_bytes(path, _FIRST_BYTES)))
     try:
-        return (
-            find_layout(_first_lines(decoded(first_bytes(path, _FIRST_BYTES))), leads_as)
-            is not None
-        )
+        found = find_layout(lines, leads_as) is not None
     except RepeatedLeadError:
-        return True  # a lead in two columns: the reader refuses the file, with a reason
+        found = True  # a lead in two columns: the reader refuses the file, with a reason
+    return found and (path.suffix.casefold() == ".csv" or has_samples(lines))
 
 
 def _first_lines(text: str) -> list[str]:

@@ -92,6 +92,16 @@ def find_layout(
     return _one_lead(lines, facts, leads_as)
 
 
+def has_samples(lines: Sequence[str]) -> bool:
+    """Tell samples from prose: some line holds numbers, and beside them a time at most."""
+    for line in lines[: 2 * _MOST_LINES]:
+        cells = [cell for cell in split_cells(line, max(DELIMITERS, key=line.count)) if cell]
+        numbers = sum(cell[-1:].isdecimal() and _is_number(cell) for cell in cells)
+        if numbers and numbers >= len(cells) - 1:
+            return True
+    return False
+
+
 def is_time(name: str) -> bool:
     """Tell a column of times, or of the numbers of rows, by its name."""
     return _folded(name) in _NUMBERS_OF_ROWS or bool(_TIMES.fullmatch(_folded(name)))

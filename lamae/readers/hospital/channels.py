@@ -23,6 +23,7 @@ from lamae.readers.traces import REASONS as TRACE_REASONS
 REASONS = (
     "missing_package",
     "unreadable_file",
+    "unsupported_format",
     "duplicate_lead",
     "no_standard_lead",
     "unknown_units",
@@ -58,6 +59,10 @@ class FormatError(ValueError):
     """A file is not as its format says; the message holds nothing of what it says of a person."""
 
 
+class UnsupportedError(FormatError):
+    """A file is of a variant of its format that is not read; the message names it."""
+
+
 @contextmanager
 def refusing(path: Path, *, format_name: str) -> Iterator[None]:
     """Turn what a library raises on a file into the RecordError of a recording.
@@ -75,6 +80,9 @@ def refusing(path: Path, *, format_name: str) -> Iterator[None]:
     except ImportError as error:
         value, expected = f"no package {error.name}", f"the package that reads {format_name}"
         refuse(str(path), "missing_package", value=value, expected=expected, remedy=REMEDY)
+    except UnsupportedError as error:
+        expected, remedy = f"another variant of {format_name}", "Export it in another format."
+        refuse(str(path), "unsupported_format", value=str(error), expected=expected, remedy=remedy)
     except FormatError as error:
         _unreadable(path, str(error), format_name)
     except Exception as error:  # libraries raise all kinds of a file that is not what they expect

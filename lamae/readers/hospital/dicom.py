@@ -11,12 +11,14 @@ from lamae.ecg.record import About, Reading
 from lamae.readers.hospital.channels import (
     Channel,
     FormatError,
+    UnsupportedError,
     check_size,
     read_channels,
     refusing,
 )
 from lamae.readers.hospital.person import age_between, age_of, date_of, sex_of, time_of
 from lamae.readers.read_options import ReadOptions
+from lamae.readers.traces import MAX_SAMPLES
 
 TITLE = "DICOM waveform"
 MAX_BYTES = 2**28
@@ -32,8 +34,11 @@ def read(path: Path, options: ReadOptions) -> Reading:
     """Read the multiplex group with the most leads, and what was recorded with it."""
     with refusing(path, format_name=TITLE):
         import pydicom
+        from pydicom.filereader import read_file_meta_info
 
         check_size(path, max_bytes=MAX_BYTES)
+        if getattr(read_file_meta_info(path).get("TransferSyntaxUID"), "is_deflated", False):
+            raise UnsupportedError("a deflated file, which may grow without limit")
         # In memory, where no length that an element claims is allocated beyond the end.
         data = pydicom.dcmread(io.BytesIO(path.read_bytes()))
         groups = [_group(data, number) for number in range(len(data.get("WaveformSequence", [])))]
@@ -67,13 +72,32 @@ def _group(data: Any, number: int) -> list[Channel]:
     rate = float(item.SamplingFrequency)
     padding = item.get("WaveformPaddingValue")
     channels = []
-    for definition, row in zip(item.ChannelDefinitionSequence, values, strict=True):
+    late = _late(item.ChannelDefinitionSequence, rate)
+    for definition, row, before in zip(item.ChannelDefinitionSequence, values, late, strict=True):
         missing = None
         if padding is not None and len(bytes(padding)) >= row.itemsize:
             missing = row == np.frombuffer(bytes(padding)[: row.itemsize], values.dtype)[0]
         step, unit, zero = _scale(definition)
+        # pydicom takes samples for little-endian in files of either order.
+        row = row if data.file_meta.TransferSyntaxUID.is_little_endian else row.byteswap()
+        if before:
+            known = np.zeros(len(row), bool) if missing is None else missing
+            missing = np.pad(known, (before, 0), constant_values=True)
+            row = np.pad(row, (before, 0))
         channels.append(Channel(_name(definition), row, step, unit, rate, zero, missing))
     return channels
+
+
+def _late(definitions: Any, rate: float) -> list[int]:
+    """Return by how many samples each channel begins behind the first."""
+    skews = [
+        float(one.get("ChannelSampleSkew") or 0) or float(one.get("ChannelTimeSkew") or 0) * rate
+        for one in definitions
+    ]
+    late = [round(skew - min(skews)) for skew in skews]
+    if max(late, default=0) > MAX_SAMPLES:
+        raise FormatError(f"a channel that begins {max(late)} samples late")
+    return late
 
 
 def _scale(definition: Any) -> tuple[float, str, float]:

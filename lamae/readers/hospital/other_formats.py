@@ -13,6 +13,7 @@ from lamae.ecg.record import MISSING, About, Reading
 from lamae.readers.hospital.channels import (
     Channel,
     FormatError,
+    UnsupportedError,
     check_size,
     read_channels,
     refusing,
@@ -47,6 +48,15 @@ FORMATS: Mapping[str, OtherFormat] = MappingProxyType(
 )
 
 
+_VARIANTS = {
+    "12L": "a Kardia 12L recording",
+    "bimodal": "rhythm with fewer samples between the beats (bimodal compression)",
+    "Section 12": "long-term rhythm of SCP-ECG 3 (section 12)",
+    "encrypted": "encrypted samples",
+}
+"""Variants that are not read, by words of ecgdatakit, whose messages may quote a file."""
+
+
 def read(path: Path, options: ReadOptions, *, name: str) -> Reading:
     """Read a file of one of `FORMATS`; raises RecordError."""
     form = FORMATS[name]
@@ -55,13 +65,24 @@ def read(path: Path, options: ReadOptions, *, name: str) -> Reading:
         parser = getattr(importlib.import_module(f"{_PARSERS}.{form.module}"), form.parser)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            record = parser().parse(path)
+            record = _parsed(parser(), path)
         notes = _checksum_notes(caught, options)
         channels = [
             _channel(lead, before=late, marked=name == "ishne")
             for lead, late in zip(record.leads, _late(record.leads), strict=True)
         ]
         return read_channels(path, channels, options, about=_about(record), notes=notes)
+
+
+def _parsed(parser: Any, path: Path) -> Any:
+    from ecgdatakit.exceptions import UnsupportedFormatError
+
+    try:
+        return parser.parse(path)
+    except UnsupportedFormatError as error:
+        message = str(error).replace(str(path), "")
+        named = (variant for word, variant in _VARIANTS.items() if word in message)
+        raise UnsupportedError(next(named, "a variant that is not read")) from None
 
 
 def _checksum_notes(caught: list[warnings.WarningMessage], options: ReadOptions) -> list[str]:

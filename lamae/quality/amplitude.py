@@ -7,8 +7,8 @@ import numpy as np
 
 from lamae.ecg.amplitude import doubt_of_unit, median_amplitude_mv
 from lamae.ecg.record import Record
-from shards.checks.levels import Finding, Levels, in_mv, named, with_values
-from shards.checks.settings import QualitySettings
+from lamae.quality.levels import Finding, Levels, in_mv, named, with_values
+from lamae.quality.settings import QualitySettings
 
 _SAME_GAIN = 1e-3
 """Relative difference up to which two gains are the same: headers write few digits."""

@@ -172,12 +172,12 @@ class MissingSamples(Check):
 
 
 class MissingLeads(Check):
-    """Some of the twelve leads are not there."""
+    """Some of the twelve leads are not there, and do not follow from two limb leads that are."""
 
     renamed: ClassVar[Mapping[str, str]] = {"smallest_number": "min_number"}
 
     min_number: int = Field(12, ge=1, le=12)
-    """Least number of leads."""
+    """Least number of leads, those that follow from others among them."""
 
 
 class QualitySettings(Settings):

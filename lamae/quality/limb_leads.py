@@ -13,8 +13,8 @@ import numpy as np
 
 from lamae.ecg.leads import LEAD_GROUPS, LEADS, derive_limb_lead
 from lamae.ecg.record import MISSING, Record
-from shards.checks.levels import Finding, Levels, measure
-from shards.checks.settings import LimbLeadsInconsistent, QualitySettings
+from lamae.quality.levels import Finding, Levels, measure
+from lamae.quality.settings import LimbLeadsInconsistent, QualitySettings
 
 _LIMB = LEAD_GROUPS["limb"]
 _AVR = _LIMB.index("aVR")
@@ -87,18 +87,33 @@ def disagreement(
 
     Leads that stand still are left out; fewer than three cannot disagree.
     """
+    residual_mv = _residual_mv(record, levels)
+    peak_mv = 0.0 if residual_mv is None else float(residual_mv.max(initial=0))
+    if residual_mv is None or peak_mv <= min(tolerance.max_typical_mv, tolerance.max_peak_mv):
+        return None
+    found = _disagreement(residual_mv)
+    if found.typical_mv <= tolerance.max_typical_mv and peak_mv <= tolerance.max_peak_mv:
+        return None
+    return found
+
+
+def measured_disagreement(record: Record, levels: Levels) -> Disagreement | None:
+    """Return by how much limb leads violate the equations; None where they cannot disagree."""
+    residual_mv = _residual_mv(record, levels)
+    return _disagreement(residual_mv) if residual_mv is not None and residual_mv.size else None
+
+
+def _residual_mv(record: Record, levels: Levels) -> np.ndarray | None:
     rows = [i for i, lead in enumerate(record.leads) if lead in _LIMB and levels.moving[i]]
     if len(rows) < 3:
         return None
     signal_mv = _known_signal_mv(record, rows)
-    residual_mv = np.abs(_equations(tuple(record.leads[row] for row in rows)) @ signal_mv)
-    peak_mv = float(residual_mv.max(initial=0))
-    if peak_mv <= min(tolerance.max_typical_mv, tolerance.max_peak_mv):
-        return None
-    typical_mv = float(np.quantile(residual_mv, _TYPICAL, axis=1).max())
-    if typical_mv <= tolerance.max_typical_mv and peak_mv <= tolerance.max_peak_mv:
-        return None
-    return Disagreement(typical_mv, peak_mv)
+    return np.abs(_equations(tuple(record.leads[row] for row in rows)) @ signal_mv)
+
+
+def _disagreement(residual_mv: np.ndarray) -> Disagreement:
+    typical_mv = np.quantile(residual_mv, _TYPICAL, axis=1).max()
+    return Disagreement(float(typical_mv), float(residual_mv.max()))
 
 
 def _known_signal_mv(record: Record, rows: list[int]) -> np.ndarray:

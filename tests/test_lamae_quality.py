@@ -16,10 +16,10 @@ from lamae.config import ConfigError, load_settings
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import MISSING, Record
 from lamae.errors import RecordError
-from shards.checks.examine import REASONS, Verdict, examine
-from shards.checks.settings import QualitySettings
-from shards.simulator.data_set import simulate_signals
+from lamae.quality.examine import REASONS, Verdict, examine
+from lamae.quality.settings import QualitySettings
 from shards.simulator.ecg_classes import CLASSES
+from shards.simulator.signals import simulate_signals
 
 PER_MV = 1000
 REPAIRABLE = {"flat_lead", "implausible_gain", "constant_run", "leads_swapped"}
@@ -109,7 +109,7 @@ FAULTS: dict[str, Record] = {
     "leads_swapped": replace(CLEAN, digital=CLEAN.digital[[0, 1, 2, 3, 5, 4, *range(6, 12)]]),
     "limb_leads_inconsistent": with_samples(CLEAN, "aVL", filled(3000, 3002, 2000)),
     "missing_samples": with_samples(CLEAN, "V5", filled(0, 400, MISSING)),
-    "missing_leads": as_record(CLEAN.digital[1:], leads=LEADS[1:]),
+    "missing_leads": as_record(CLEAN.digital[:-1], leads=LEADS[:-1]),
 }
 
 

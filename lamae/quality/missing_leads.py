@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lamae.ecg.leads import LEADS
+from lamae.ecg.leads import LEADS, leads_given_by
 from lamae.ecg.record import Record
-from shards.checks.levels import Finding, Levels, named, with_values
-from shards.checks.settings import QualitySettings
+from lamae.quality.levels import Finding, Levels, named, with_values
+from lamae.quality.settings import QualitySettings
 
 
 def find_all_leads_flat(record: Record, levels: Levels, _: QualitySettings) -> Finding | None:
@@ -40,11 +40,11 @@ def find_missing_samples(
 
 
 def find_missing_leads(record: Record, _: Levels, quality: QualitySettings) -> Finding | None:
-    """Find a recording of too few leads."""
-    smallest = quality.missing_leads.min_number
-    if len(record.leads) >= smallest:
+    """Find a recording of too few leads; a limb lead that others give is not missed."""
+    smallest, given = quality.missing_leads.min_number, leads_given_by(record.leads)
+    if len(given) >= smallest:
         return None
-    absent = ", ".join(lead for lead in LEADS if lead not in record.leads)
+    absent = ", ".join(lead for lead in LEADS if lead not in given)
     return Finding(f"{len(record.leads)} leads, without {absent}", f"at least {smallest}")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from lamae.ecg.amplitude import window_extremes
 from lamae.ecg.record import MISSING, Record
-from shards.checks.levels import Finding, Levels, with_values
-from shards.checks.settings import QualitySettings
+from lamae.quality.levels import Finding, Levels, with_values
+from lamae.quality.settings import QualitySettings
 
 _LIMITS = (MISSING + 1, -(MISSING + 1))
 """Smallest and largest value that 16 bits hold beside `MISSING`."""

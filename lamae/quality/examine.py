@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 from lamae.ecg.record import Record
 from lamae.errors import RecordError
-from shards.checks.amplitude import (
+from lamae.quality.amplitude import (
     find_baseline_offset,
     find_implausible_amplitude,
     find_implausible_gain,
 )
-from shards.checks.flatline_and_clipping import find_clipped, find_constant_run
-from shards.checks.levels import Finding, Levels, measure
-from shards.checks.limb_leads import find_leads_swapped, find_limb_leads_inconsistent
-from shards.checks.missing_leads import (
+from lamae.quality.flatline_and_clipping import find_clipped, find_constant_run
+from lamae.quality.levels import Finding, Levels, measure
+from lamae.quality.limb_leads import find_leads_swapped, find_limb_leads_inconsistent
+from lamae.quality.missing_leads import (
     find_all_leads_flat,
     find_flat_lead,
     find_missing_leads,
     find_missing_samples,
 )
-from shards.checks.settings import Check, QualitySettings
+from lamae.quality.settings import Check, QualitySettings
 
 CHECKS: MappingProxyType[str, Callable[[Record, Levels, QualitySettings], Finding | None]] = (
     MappingProxyType(

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lamae.ecg.amplitude import median_amplitude_mv
-from lamae.ecg.leads import LEADS
+from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.ecg.record import MISSING, Record
-from shards.checks.examine import examine
-from shards.checks.levels import measure
-from shards.checks.settings import QualitySettings
+from lamae.quality.examine import examine
+from lamae.quality.levels import measure
+from lamae.quality.settings import QualitySettings
 
 VALUES = arrays(
     np.int16,
@@ -71,3 +71,21 @@ def test_an_exchange_that_hardly_matters_is_not_claimed() -> None:
     quality = QualitySettings.model_validate(strict)
     assert examine(right, quality).flags == ("missing_leads",)
     assert examine(wrong, quality).flags == ("limb_leads_inconsistent", "missing_leads")
+
+
+@pytest.mark.parametrize(
+    "leads",
+    [INDEPENDENT_LEADS, (*LEADS[:5], *LEADS[6:]), ("III", "aVR", *LEADS[6:]), LEADS],
+    ids=["eight", "eleven", "turned", "all"],
+)
+def test_a_limb_lead_that_two_others_give_is_not_missed(leads: tuple[str, ...]) -> None:
+    rows = np.random.default_rng(0).normal(0, 200, (12, 2000)).astype(np.int16)
+    rows[2], rows[3] = rows[1] - rows[0], -(rows[0] + rows[1]) // 2
+    rows[4], rows[5] = rows[0] - rows[1] // 2, rows[1] - rows[0] // 2
+    whole = as_record(np.stack([rows[LEADS.index(lead)] for lead in leads]))
+    named = replace(whole, leads=leads)
+    assert examine(named, QualitySettings()).flags == ()
+    kept = [n for n, lead in enumerate(leads) if lead != "V4"]
+    less = replace(as_record(named.digital[kept]), leads=tuple(leads[n] for n in kept))
+    verdict = examine(less, QualitySettings())
+    assert verdict.flags == ("missing_leads",) and "without V4;" in verdict.notes[0]

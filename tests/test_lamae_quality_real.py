@@ -9,9 +9,9 @@ import pytest
 
 from lamae.ecg.leads import LEADS
 from lamae.ecg.record import Record
+from lamae.quality.examine import examine
+from lamae.quality.settings import QualitySettings
 from lamae.readers.wfdb.record_files import read_wfdb
-from shards.checks.examine import examine
-from shards.checks.settings import QualitySettings
 
 CINC = "challenge2021/training/chapman_ningbo"
 WRONG_GAIN = "bad_inputs/challenge2020_early_wrong_gain"
@@ -28,7 +28,7 @@ KNOWN = {
     f"{WRONG_GAIN}/HR00003": ("implausible_gain", "4.34 mV"),
     f"{WRONG_GAIN}/HR20715": ("implausible_gain", "6.53 mV"),
     f"{WRONG_GAIN}/S0002": ("implausible_gain", "0.000661 mV"),
-    "bad_inputs/reduced_leads/two_leads/HR06001": ("missing_leads", "2 leads, without III"),
+    "bad_inputs/reduced_leads/two_leads/HR06001": ("missing_leads", "2 leads, without V1"),
     "bad_inputs/reduced_leads/six_leads/HR06004": ("missing_leads", "without V1, V2"),
 }
 PTBXL = {

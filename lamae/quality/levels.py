@@ -1,6 +1,6 @@
 """Levels of a recording that several checks need, and the finding of a check."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +67,7 @@ def named(record: Record, found: np.ndarray) -> str:
     return ", ".join(lead for lead, true in zip(record.leads, found, strict=True) if true)
 
 
-def with_values(record: Record, found: np.ndarray, values: Iterable[float], unit: str) -> str:
+def with_values(record: Record, found: np.ndarray, values: np.ndarray, unit: str) -> str:
     """Join the names of the leads where `found` with the value of each."""
     pairs = zip(record.leads, found, values, strict=True)
     return ", ".join(f"{lead} {value:.3g} {unit}" for lead, true, value in pairs if true)
