@@ -10,12 +10,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
-from lamae.batches.raw_batches import OnDevice, RawBatch, Resident, Stream, without_signal
+from lamae.batches.dataset import Batch, Split, prefetch
+from lamae.batches.mixture import Mixture
+from lamae.batches.node_memory import NodeMemory
+from lamae.batches.raw_batches import (
+    Mixed,
+    MixedRawBatch,
+    OnDevice,
+    RawBatch,
+    Resident,
+    Stream,
+    without_signal,
+)
 from lamae.model.masking import Mask, counted_patches, draw_kind, draw_mask, hidden_patches
 from lamae.model.recorded import Recorded, recorded_parts
 from pretrain.augmentation import Changes, augment, draw_changes, remaining_leads
 from pretrain.damage import DamageCount
+from pretrain.data import training_walk
 from pretrain.pinning import pinning
 from pretrain.settings import PretrainSettings
 
@@ -28,7 +39,7 @@ class MaskedBatch(NamedTuple):
 
     batch: Batch
     """Recordings; without their signal where `raw` has it."""
-    raw: RawBatch | None
+    raw: RawBatch | MixedRawBatch | None
     """Recordings that are preprocessed on the device; None where the host has done it."""
     mask: Mask
     """Patches that the encoder sees."""
@@ -52,23 +63,39 @@ class MaskedBatch(NamedTuple):
 
 
 class Reader:
-    """The recordings of a split, by position, prepared by the host or raw for the device."""
+    """The recordings of a split or a mixture, prepared by the host or raw for the device."""
 
-    def __init__(self, data: Split, settings: PretrainSettings, device: torch.device) -> None:
-        """Read as the settings say; raises InputError where all should be held and cannot be."""
+    def __init__(
+        self,
+        data: Split | Mixture,
+        settings: PretrainSettings,
+        device: torch.device,
+        node: NodeMemory | None = None,
+    ) -> None:
+        """Read as the settings say; raises InputError where all should be held and cannot be.
+
+        With `node`, recordings in the memory of the host are held once for each machine.
+        """
         self.data = data
-        self._raw: Stream | Resident | None = None
+        self.walk = training_walk(settings, data)
+        """The order in which recordings are read."""
+        splits = data.splits if isinstance(data, Mixture) else (data,)
+        sources: list[Stream | Resident] = []
         if settings.residency != "stream":
-            memory = device if settings.residency == "device" else torch.device("cpu")
-            self._raw = Resident(data, memory)
+            in_ram = settings.residency == "ram"
+            memory = torch.device("cpu") if in_ram else device
+            sources = [Resident(split, memory, node if in_ram else None) for split in splits]
         elif settings.preprocess_on == "device" or (
             settings.preprocess_on == "auto" and device.type != "cpu"
         ):
-            self._raw = Stream(data)
+            sources = [Stream(split) for split in splits]
+        self._raw: Stream | Resident | Mixed | None = None
+        if sources:
+            self._raw = Mixed(data, sources) if isinstance(data, Mixture) else sources[0]
 
     def __call__(
         self, positions: np.ndarray, starts: np.ndarray | None
-    ) -> tuple[Batch, RawBatch | None]:
+    ) -> tuple[Batch, RawBatch | MixedRawBatch | None]:
         """Return a batch of windows that begin at `starts`, or all at 0.
 
         Where the device prepares it, it comes without its signal, and raw as well.
@@ -85,9 +112,11 @@ def training_batches(
     """Yield this process's micro-batches of each remaining step, read ahead by threads."""
     make = pinning(partial(step_batches, settings, accelerator, read), accelerator.device)
     workers = settings.data_workers
-    damage = DamageCount(read.data.corpus.folder, largest_share=settings.max_damaged)
+    damage = DamageCount(read.data.place, largest_share=settings.max_damaged)
+    read.walk.announce(first_step * settings.batch_size)
     with closing(prefetch(make, start=first_step, stop=settings.steps, workers=workers)) as steps:
-        for parts in steps:
+        for step, parts in enumerate(steps, start=first_step):
+            read.walk.announce(step * settings.batch_size)
             for part in parts:
                 damage.add(part.batch)
             yield parts
@@ -99,7 +128,7 @@ def step_batches(
     """Make this process's micro-batches of one step: a slice of the batch of (seed, step)."""
     size = settings.batch_size
     first = step * size
-    positions = shuffled_positions(first, first + size, count=len(read.data), seed=settings.seed)
+    positions = read.walk.positions(first, first + size)
     starts = _draw_starts(settings, read.data, positions, step)
     changes = _draw_changes(settings, step)
     parts = accelerator.num_processes * settings.accumulation
@@ -130,7 +159,7 @@ def validation_batches(
     if not len(mine):
         return
     mask = _draw_masks(settings, data, np.arange(count), _VALIDATION_STEP, mine)
-    damage = DamageCount(data.corpus.folder, largest_share=settings.max_damaged)
+    damage = DamageCount(data.place, largest_share=settings.max_damaged)
     for of_mine in torch.arange(len(mine)).split(64):
         batch = data.batch(mine[of_mine].numpy())
         damage.add(batch)
@@ -138,7 +167,7 @@ def validation_batches(
 
 
 def _draw_starts(
-    settings: PretrainSettings, data: Split, positions: np.ndarray, step: int
+    settings: PretrainSettings, data: Split | Mixture, positions: np.ndarray, step: int
 ) -> np.ndarray | None:
     """Draw where the windows of a whole batch begin; None where all do at 0."""
     if settings.crop == "first":
@@ -162,7 +191,7 @@ def _draw_changes(settings: PretrainSettings, step: int) -> Changes | None:
 
 def _draw_masks(
     settings: PretrainSettings,
-    data: Split,
+    data: Split | Mixture,
     positions: np.ndarray,
     step: int,
     rows: Tensor,
@@ -192,7 +221,7 @@ def _draw_masks(
 def masked_batch(
     settings: PretrainSettings,
     batch: Batch,
-    raw: RawBatch | None = None,
+    raw: RawBatch | MixedRawBatch | None = None,
     *,
     mask: Mask,
     changes: Changes | None = None,

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.batches.dataset import Batch, Split, prefetch
+from lamae.batches.order import shuffled_positions
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError

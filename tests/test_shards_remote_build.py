@@ -16,15 +16,16 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from lamae.errors import InputError
+from lamae.remote import attempts
+from lamae.remote.store import Store
 from lamae.storage.corpus import MANIFEST, Corpus
 from shards.build.run import build_shards
 from shards.entries import BUILDING
-from shards.remote import store as remote_store
 from shards.remote.build import UPLOADING, build_remote_part, build_remote_shards
-from shards.remote.store import Store
 from shards.settings import CommandSettings
 from shards.simulator.data_set import simulate
 from shards.simulator.settings import SimulateSettings
+from tests.conftest import small_build
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shards" / "main.py"
 WRITTEN_WITH_TIMES = ("summary.json",)
@@ -45,7 +46,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _without_waiting_and_with_an_empty_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(remote_store, "DELAYS_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(attempts, "DELAYS_S", (0.0, 0.0, 0.0))
     yield
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
@@ -61,15 +62,7 @@ def put(folder: Path, url: str) -> str:
 
 
 def settings(source: Path | str, output: Path | str, **changes: Any) -> CommandSettings:
-    values = {
-        "source": source,
-        "output": output,
-        "source_kind": "mimic_iv_ecg",
-        "split": {"train": 0.7, "val": 0.3, "test": 0.0},
-        "shard_records": 7,
-        "workers": 1,
-    }
-    return CommandSettings.model_validate({**values, **changes})
+    return CommandSettings.model_validate(small_build(source, output, **changes))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,10 +1,9 @@
-"""Shards to batches, in an order that is a function of the seed alone."""
+"""Recordings of a split by position, as batches, which threads prepare ahead."""
 
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +22,8 @@ _REPLACEMENTS = 20
 
 T = TypeVar("T")
 Positions = Sequence[int] | np.ndarray
+KeyedWindow = tuple[str, Prepared]
+"""Key and prepared window of a recording."""
 
 
 class Batch(NamedTuple):
@@ -72,6 +73,11 @@ class Split:
         self.preprocessor = preprocessor
         self._attempts = _REPLACEMENTS if replace_unusable else 1
 
+    @property
+    def place(self) -> str:
+        """Place of the shards, for messages."""
+        return str(self.corpus.location)
+
     def __len__(self) -> int:
         """Return the number of recordings."""
         return len(self.rows)
@@ -100,9 +106,16 @@ class Split:
         `starts` says where the window of each begins, in samples at the preprocessor's rate, as
         `Preprocessor` takes it; without, all begin at 0. A position may come more than once.
         """
+        samples, damaged = self.samples(positions, starts)
+        return collate(samples, damaged)
+
+    def samples(
+        self, positions: Positions, starts: np.ndarray | None = None
+    ) -> tuple[list[KeyedWindow], list[str]]:
+        """Prepare recordings as `batch`, one by one; return them, and the keys of damaged ones."""
         damaged: list[str] = []
         samples = [self._one_usable(*each, damaged) for each in _windows(positions, starts)]
-        return _collate(samples)._replace(damaged=tuple(damaged))
+        return samples, damaged
 
     def usable(self, positions: Positions, starts: np.ndarray | None = None) -> Usable:
         """Prepare those recordings that can be used; the arguments are those of `batch`."""
@@ -114,7 +127,7 @@ class Split:
             except InputError as error:
                 reason = error.reason if isinstance(error, RecordError) else "damaged"
                 unusable[str(self.corpus.keys[self.rows[position]])] = reason
-        return Usable(used, _collate(samples) if samples else None, unusable)
+        return Usable(used, collate(samples) if samples else None, unusable)
 
     def _one_usable(self, position: int, start: int, damaged: list[str]) -> tuple[str, Prepared]:
         for attempt in range(self._attempts):
@@ -135,33 +148,20 @@ def _windows(positions: Positions, starts: np.ndarray | None) -> Iterator[tuple[
     return zip(map(int, positions), begins, strict=True)
 
 
-def _collate(samples: Sequence[tuple[str, Prepared]]) -> Batch:
+def collate(samples: Sequence[KeyedWindow], damaged: Sequence[str] = ()) -> Batch:
+    """Make a batch of prepared recordings, and of the keys of damaged ones that they replace."""
     keys, prepared = zip(*samples, strict=True)
     signal = torch.from_numpy(np.stack([one.signal for one in prepared]))
     present = torch.from_numpy(np.stack([one.present for one in prepared]))
     recorded = torch.tensor([one.samples for one in prepared])
     is_whole = bool((recorded == signal.shape[-1]).all())
-    return Batch(signal, None if present.all() else present, keys, None if is_whole else recorded)
-
-
-def shuffled_positions(start: int, stop: int, *, count: int, seed: int) -> np.ndarray:
-    """Return positions start..stop of an endless walk through shuffled epochs of `count` samples.
-
-    Epoch e is a permutation drawn from (seed, e), so any stretch can be had without the one before.
-    """
-    walk = np.arange(start, stop)
-    epochs, places = walk // count, walk % count
-    found = np.empty(len(walk), dtype=np.int64)
-    for epoch in np.unique(epochs):
-        found[epochs == epoch] = _epoch_order(count, seed, int(epoch))[places[epochs == epoch]]
-    return found
-
-
-@lru_cache(maxsize=2)  # of ten million samples, drawing takes as long as many a step
-def _epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    order.setflags(write=False)
-    return order
+    return Batch(
+        signal=signal,
+        present=None if present.all() else present,
+        keys=keys,
+        samples=None if is_whole else recorded,
+        damaged=tuple(damaged),
+    )
 
 
 def prefetch(

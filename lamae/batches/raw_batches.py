@@ -5,6 +5,7 @@ sample, some of the preprocessor's leads, and last no longer than a minute or tw
 preprocessed one by one, as lamae/batches/dataset.py does.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from lamae.batches.batch_preprocess import BatchPreprocessor, is_for_batches, lead_matrix
 from lamae.batches.dataset import Batch, Split
+from lamae.batches.mixture import Mixture
+from lamae.batches.node_memory import NodeMemory
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus, Shape
@@ -36,6 +39,15 @@ class RawBatch(NamedTuple):
     """Keys of the samples."""
     starts: Int[Tensor, " b"] | None = None
     """First samples of the windows, at the preprocessor's rate; None where all begin at 0."""
+
+
+class MixedRawBatch(NamedTuple):
+    """Recordings of a mixture: those of each corpus have one shape, which may be its own."""
+
+    parts: tuple[RawBatch, ...]
+    """Recordings of each corpus that has any."""
+    order: Int[Tensor, " b"]
+    """Row of each recording in the parts, one behind the other."""
 
 
 class Stream:
@@ -68,8 +80,12 @@ class Resident:
     is not raw.
     """
 
-    def __init__(self, split: Split, device: torch.device) -> None:
-        """Read the recordings; raises InputError if fewer than half have the same shape."""
+    def __init__(self, split: Split, device: torch.device, node: NodeMemory | None = None) -> None:
+        """Read the recordings; raises InputError if fewer than half have the same shape.
+
+        With `node`, the processes of a machine hold them together, and each reads its share: every
+        process must do so.
+        """
         self._split, corpus = split, split.corpus
         groups = corpus.shape_groups(split.rows)
         counts = np.bincount(groups[groups >= 0], minlength=1)
@@ -77,7 +93,7 @@ class Resident:
         if 2 * len(held) < len(split):
             raise InputError(
                 "residency",
-                value=f"{len(held)} of {len(split)} recordings of {corpus.folder} have one shape",
+                value=f"{len(held)} of {len(split)} recordings of {corpus.location} have one shape",
                 expected="at least half with the same leads, length and sampling rate",
                 remedy="Set residency=stream, or build shards of one shape.",
             )
@@ -85,23 +101,36 @@ class Resident:
         assert shape is not None
         self._shape = shape
         self._is_for_batches = is_for_batches(split.preprocessor, **shape._asdict())
-        self._places = np.full(len(split), -1)
         size = (len(held), len(shape.leads), shape.samples)
-        self._digital = torch.empty(size, dtype=torch.int16, device=device)
-        for first in range(0, len(held), _READ_AT_ONCE):
-            self._hold(held[first : first + _READ_AT_ONCE], first)
+        if node is None:
+            self._digital = torch.empty(size, dtype=torch.int16, device=device)
+            intact = np.zeros(len(held), dtype=bool)
+            self._fill(held, intact, first=0, step=1)
+        else:
+            digital, intact = node.arrays((size, np.int16), (len(held), np.bool))
+            self._digital = torch.from_numpy(digital)
+            with node.together():
+                self._fill(held, intact, first=node.number, step=node.processes)
+        self._places = np.full(len(split), -1)
+        self._places[held] = np.where(intact, np.arange(len(held)), -1)
 
-    def _hold(self, positions: np.ndarray, place: int) -> None:
+    def _fill(self, held: np.ndarray, intact: np.ndarray, *, first: int, step: int) -> None:
+        """Read every `step`-th stretch of the recordings to be held, from the `first` on."""
+        for begin in range(first * _READ_AT_ONCE, len(held), step * _READ_AT_ONCE):
+            own = slice(begin, begin + _READ_AT_ONCE)
+            self._read(held[own], begin, intact)
+
+    def _read(self, positions: np.ndarray, place: int, intact: np.ndarray) -> None:
         """Read recordings to `place` and the places behind it; a damaged one is left out."""
         try:
             digital = self._split.corpus.digital(self._split.rows[positions])
         except InputError:  # asked for, the damaged one is named and replaced
             if len(positions) > 1:
                 for number in range(len(positions)):
-                    self._hold(positions[number : number + 1], place + number)
+                    self._read(positions[number : number + 1], place + number, intact)
             return
         self._digital[place : place + len(positions)] = torch.from_numpy(digital)
-        self._places[positions] = np.arange(place, place + len(positions))
+        intact[place : place + len(positions)] = True
 
     def __call__(self, positions: np.ndarray, starts: np.ndarray | None = None) -> RawBatch | None:
         """Return recordings by position, with the starts of their windows.
@@ -116,6 +145,29 @@ class Resident:
         return _raw(self._split.corpus, rows, self._shape, chosen, starts)
 
 
+class Mixed:
+    """Raw batches of a mixture."""
+
+    def __init__(self, mixture: Mixture, sources: "Sequence[Stream | Resident]") -> None:
+        """Join what the sources, one for each split of the mixture, have."""
+        self._mixture, self._sources = mixture, sources
+
+    def __call__(
+        self, positions: np.ndarray, starts: np.ndarray | None = None
+    ) -> MixedRawBatch | None:
+        """Return recordings by position, as `Stream`; None where a corpus has none of that kind."""
+        parts, places = [], []
+        for part in self._mixture.divide(positions):
+            begins = None if starts is None else starts[part.where]
+            raw = self._sources[part.number](part.positions, begins)
+            if raw is None:
+                return None
+            keys = tuple(self._mixture.key(part.number, key) for key in raw.keys)
+            parts.append(raw._replace(keys=keys))
+            places.append(part.where)
+        return MixedRawBatch(tuple(parts), torch.from_numpy(np.argsort(np.concatenate(places))))
+
+
 class OnDevice:
     """Preprocesses raw batches, on the device where the model is."""
 
@@ -124,8 +176,11 @@ class OnDevice:
         self._preprocessor, self._device = preprocessor, device
         self._by_shape: dict[Shape, BatchPreprocessor] = {}
 
-    def __call__(self, raw: RawBatch) -> Tensor:
+    def __call__(self, raw: RawBatch | MixedRawBatch) -> Tensor:
         """Return the normalised signal of each recording, float32 (b, l, samples)."""
+        if isinstance(raw, MixedRawBatch):
+            order = raw.order.to(self._device, non_blocking=True)
+            return torch.cat([self(part) for part in raw.parts])[order]
         if raw.shape not in self._by_shape:
             self._by_shape[raw.shape] = BatchPreprocessor(
                 self._preprocessor, device=self._device, **raw.shape._asdict()
@@ -138,8 +193,10 @@ class OnDevice:
         return self._by_shape[raw.shape](digital, gain, baseline, starts)
 
 
-def without_signal(raw: RawBatch, preprocessor: Preprocessor) -> Batch:
+def without_signal(raw: RawBatch | MixedRawBatch, preprocessor: Preprocessor) -> Batch:
     """Return what is known of a raw batch before it is preprocessed: all but the signal."""
+    if isinstance(raw, MixedRawBatch):
+        return _without_signals(raw, preprocessor)
     b, shape = len(raw.keys), raw.shape
     present = torch.from_numpy(lead_matrix(preprocessor.leads, shape.leads)[1])
     lengths = np.array([shape.samples]), np.array([shape.sampling_rate])
@@ -150,6 +207,26 @@ def without_signal(raw: RawBatch, preprocessor: Preprocessor) -> Batch:
         present=None if present.all() else present.expand(b, -1),
         keys=raw.keys,
         samples=None if recorded == preprocessor.samples else torch.full((b,), recorded),
+    )
+
+
+def _without_signals(raw: MixedRawBatch, preprocessor: Preprocessor) -> Batch:
+    known = [without_signal(part, preprocessor) for part in raw.parts]
+    b, leads = len(raw.order), len(preprocessor.leads)
+    keys = [key for one in known for key in one.keys]
+    present = torch.ones(b, leads, dtype=torch.bool)
+    samples = torch.full((b,), preprocessor.samples)
+    rows = torch.empty_like(raw.order).index_copy_(0, raw.order, torch.arange(b))
+    for one, own in zip(known, rows.split([len(one.keys) for one in known]), strict=True):
+        if one.present is not None:
+            present[own] = one.present
+        if one.samples is not None:
+            samples[own] = one.samples
+    return Batch(
+        signal=torch.empty(b, leads, 0),
+        present=None if present.all() else present,
+        keys=tuple(keys[place] for place in raw.order.tolist()),
+        samples=None if all(one.samples is None for one in known) else samples,
     )
 
 

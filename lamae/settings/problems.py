@@ -9,7 +9,7 @@ from types import NoneType
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lamae.settings.schema import field_at, names_in, section_of, types_in
+from lamae.settings.schema import field_at, item_section_of, names_in, section_of, types_in
 
 _MIN_LIKENESS = 0.7
 _ELSEWHERE = 0.9
@@ -86,6 +86,8 @@ def _renamed(schema: type[BaseModel], path: Sequence[str]) -> str | None:
 def _nearest(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the names that may have been meant: the same in another section, or the most alike."""
     key, known = ".".join(path), list(names_in(schema))
+    if any(part.isdecimal() for part in path):  # a key of an item
+        known = [".".join([*path[:-1], n]) for n in _sections(schema, path)[-1].model_fields]
     same = [name for name in known if f".{name}".endswith(f".{key}")]
     same = same or [name for name in known if f".{name}".endswith(f".{path[-1]}")]
     if same:
@@ -105,8 +107,10 @@ def _sections(schema: type[BaseModel], path: Sequence[str]) -> list[type[BaseMod
     """Return the settings classes that a path leads through, the outermost first."""
     sections = [schema]
     for part in path[:-1]:
+        if part.isdecimal():  # the place of an item in its list
+            continue
         field = sections[-1].model_fields.get(part)
-        section = section_of(field) if field else None
+        section = section_of(field) or item_section_of(field) if field else None
         if section is None:
             break
         sections.append(section)

@@ -94,6 +94,15 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
+def item_section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the settings class of the items of a list that a field may hold."""
+    for choice in types_in(field):
+        for item in get_args(choice):
+            if isinstance(item, type) and issubclass(item, BaseModel):
+                return item
+    return None
+
+
 def types_in(field: FieldInfo) -> list[Any]:
     """Return the types between which a field chooses, without what is annotated to them."""
     return list(_flat(field.annotation))
@@ -155,12 +164,18 @@ def _name(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         first, *others = get_args(annotation)
         if others == [...]:
-            return f"list of {_words(first)}"
+            return f"list of {_item(first)}"
         return f"[{', '.join(map(_words, (first, *others)))}]"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     kind = get_origin(annotation) or annotation
     return _NAMES.get(kind) or getattr(kind, "__name__", str(kind)).lower()
+
+
+def _item(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"{{{', '.join(annotation.model_fields)}}}"
+    return _words(annotation)
 
 
 def _bounds(metadata: Sequence[Any]) -> Iterator[str]:

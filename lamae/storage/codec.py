@@ -127,6 +127,12 @@ def decode_digital(
     return out
 
 
+def stated_bytes(payload: memoryview) -> int:
+    """Return the bytes of samples that the header of a payload states, unverified."""
+    chunk = payload[_CRC32.size :]
+    return int(_HEADER.unpack_from(chunk)[3]) if len(chunk) >= _HEADER.size else 0
+
+
 @lru_cache(maxsize=64)
 def _plan(leads: tuple[str, ...]) -> _Plan:
     derivable = set(_EQUATIONS) if {"I", "II"} <= set(leads) else set()

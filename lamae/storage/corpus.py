@@ -18,15 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lamae.errors import InputError
-from lamae.files import open_whole
+from lamae.files import file_sha256, open_whole
 from lamae.storage.index import Index
-from lamae.storage.manifest import check_shard_sizes, read_manifest
-from lamae.storage.samples import Sample, decode_sample
+from lamae.storage.manifest import FORMAT as FORMAT
+from lamae.storage.manifest import INDEX as INDEX
+from lamae.storage.manifest import MANIFEST as MANIFEST
+from lamae.storage.place import open_place
+from lamae.storage.samples import SPLITS, Sample, decode_sample
 from lamae.storage.signal_reader import Rows, SignalReader
-
-MANIFEST = "manifest.json"
-INDEX = "index.parquet"
-FORMAT = "lamae-shards-2"
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -89,11 +88,12 @@ def _as_one(tables: Sequence[pa.Table]) -> pa.Table:
 
 def describe_index(folder: Path) -> dict[str, Any]:
     """Return what the manifest says of a written index: file, rows, bytes and sha256."""
-    path = folder / INDEX
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    rows = pq.read_metadata(path).num_rows
-    return {"file": INDEX, "rows": rows, "bytes": path.stat().st_size, "sha256": digest}
+    return _describe(folder / INDEX)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    rows, size = pq.read_metadata(path).num_rows, path.stat().st_size
+    return {"file": INDEX, "rows": rows, "bytes": size, "sha256": file_sha256(path)}
 
 
 class Shape(NamedTuple):
@@ -108,15 +108,24 @@ class Shape(NamedTuple):
 
 
 class Corpus(SignalReader):
-    """Read-only view of a shard folder."""
+    """Read-only view of shards, in a folder or at a URL."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open a folder; raises InputError if it is not one, or a file is missing or damaged."""
-        self.manifest = read_manifest(folder / MANIFEST, expected_format=FORMAT)
-        check_shard_sizes(folder, self.manifest)
-        index = _open_index(folder, self.manifest.get("index"))
-        sizes = {shard["file"]: shard["bytes"] for shard in self.manifest["shards"]}
-        super().__init__(folder, index, sizes)
+    def __init__(
+        self, location: Path | str, *, cache: Path | None = None, cache_gb: float | None = None
+    ) -> None:
+        """Open shards; raises InputError if there are none, or a file is missing or damaged.
+
+        Args:
+            location: a folder, or the URL of one (s3, gs, az, https, hf and others).
+            cache: folder of this machine to which each shard comes once it is needed; by default
+                below the user's cache for a URL, and none for a folder, which is read in place.
+            cache_gb: gigabytes that the cache may take; the least recently used files leave.
+        """
+        place = open_place(location, cache=cache, cache_gb=cache_gb)
+        self.manifest = place.manifest
+        self.index_path = place.index
+        """The index, on this machine."""
+        super().__init__(place, _open_index(place.index, self.manifest.get("index")))
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -138,6 +147,12 @@ class Corpus(SignalReader):
         """Key of each row: (rows,) of str."""
         return self._index.texts("key").to_numpy(zero_copy_only=False)
 
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have samples, training first."""
+        codes, names = self._index.categories("split")
+        present = {names[code] for code in np.unique(codes)}
+        return tuple(split for split in SPLITS if split in present)
+
     def rows(self, split: str) -> np.ndarray:
         """Return the row numbers of a split, in the order of the index.
 
@@ -147,7 +162,7 @@ class Corpus(SignalReader):
         rows = np.flatnonzero(codes == names.index(split)) if split in names else codes[:0]
         if not len(rows):
             raise InputError(
-                f"split {split!r} of {self.folder}",
+                f"split {split!r} of {self.location}",
                 value="0 samples",
                 expected=f"one of {sorted(names)}",
                 remedy="Build the shards with this split, or name another.",
@@ -191,6 +206,19 @@ class Corpus(SignalReader):
         sets = self._index.lead_sets
         return sets.codes[rows], tuple(tuple(name.split(",")) for name in sets.names)
 
+    def shard_codes(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the shard of each row, int32 (rows,), as its place in the names that follow."""
+        codes, names = self._index.categories("shard")
+        return codes, names
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Fetch shards that will be read next, by their codes and in this order.
+
+        Of a folder that is read in place nothing is fetched.
+        """
+        names = self.shard_codes()[1]
+        self._place.expect(names[code] for code in shards)
+
     def label_sets(self) -> list[str]:
         """Return the names of the label sets that some sample has."""
         names = (batch.column(0).keys.unique() for batch in self._index.batches("labels"))
@@ -201,15 +229,29 @@ class Corpus(SignalReader):
 
         Raises InputError for a label set that the corpus does not have.
         """
-        found = [each for b in self._index.batches("labels") for each in _labels(b, label_set)]
+        entries = (each for b in self._index.batches("labels") for each in _values(b, label_set))
+        found = [None if classes is None else tuple(classes) for classes in entries]
         if all(classes is None for classes in found) and label_set not in self.label_sets():
             raise InputError(
-                f"label set {label_set!r} of {self.folder}",
+                f"label set {label_set!r} of {self.location}",
                 value="not in the shards",
                 expected=f"one of {self.label_sets()}",
                 remedy="Name one of these, or build the shards with a table that has it.",
             )
         return found
+
+    def facts(self) -> list[str]:
+        """Return the names of the facts that are known about some sample, such as age and sex."""
+        names = (batch.column(0).keys.unique() for batch in self._index.batches("about"))
+        return sorted({name.as_py() for some in names for name in some})
+
+    def about(self, fact: str) -> list[str | None]:
+        """Return a fact about every row, as its source has it; None where it is unknown."""
+        return [cell for b in self._index.batches("about") for cell in _values(b, fact)]
+
+    def flags(self) -> list[tuple[str, ...]]:
+        """Return the findings of quality control of every row."""
+        return [tuple(each) for b in self._index.batches("flags") for each in b[0].to_pylist()]
 
     def sample(self, row: int) -> Sample:
         """Read one sample, all of it; raises InputError where its bytes are not those written."""
@@ -217,23 +259,25 @@ class Corpus(SignalReader):
         return decode_sample(fields, self.stored(row))
 
 
-def _labels(batch: pa.RecordBatch, label_set: str) -> list[tuple[str, ...] | None]:
+def _values(batch: pa.RecordBatch, key: str) -> list[Any]:
+    """Return the value of a key in each map of a batch's column; None where a map lacks it."""
     maps = batch.column(0)
     ends = maps.offsets.to_numpy()
-    entries = np.flatnonzero(pc.equal(maps.keys, label_set).to_numpy(zero_copy_only=False))
+    entries = np.flatnonzero(pc.equal(maps.keys, key).to_numpy(zero_copy_only=False))
     entries = entries[(entries >= ends[0]) & (entries < ends[-1])]
-    found: list[tuple[str, ...] | None] = [None] * len(maps)
+    found: list[Any] = [None] * len(maps)
     owners = np.searchsorted(ends, entries, side="right") - 1
-    for owner, classes in zip(owners, maps.items.take(pa.array(entries)).to_pylist(), strict=True):
-        found[owner] = None if classes is None else tuple(classes)
+    for owner, value in zip(owners, maps.items.take(pa.array(entries)).to_pylist(), strict=True):
+        found[owner] = value
     return found
 
 
-def _open_index(folder: Path, expected: dict[str, Any] | None) -> Index:
+def _open_index(path: Path, expected: dict[str, Any] | None) -> Index:
     """Open the index, if it is the one that the manifest describes."""
-    path = folder / INDEX
     try:
-        found = describe_index(folder)
+        if path.exists() and not path.is_file():
+            raise OSError("a folder, pipe or device")
+        found = _describe(path)
         if expected not in (None, found):
             value = f"{found['rows']} rows, {found['bytes']} bytes, sha256 {found['sha256']}"
         elif not pq.read_schema(path).equals(INDEX_SCHEMA):

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from lamae.errors import InputError
+from lamae.remote.cache_folder import SHA256, Content
 
+FORMAT = "lamae-shards-2"
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
 SHARD_NAME = r"^[A-Za-z0-9_-]+\.tar$"
 """Names of shards: no path, no address, no command of WebDataset's."""
 
@@ -26,6 +30,18 @@ class _IndexFile(BaseModel):
     sha256: str
 
 
+class _Checked(BaseModel):
+    """A file that is known by its checksum, wherever it lies."""
+
+    file: str
+    bytes: int
+    sha256: str = Field(pattern=SHA256)
+
+
+class _CheckedIndex(_Checked):
+    file: Literal["index.parquet"]
+
+
 class _Manifest(BaseModel):
     """Entries of a manifest that a corpus needs."""
 
@@ -34,26 +50,41 @@ class _Manifest(BaseModel):
     """None in a manifest that was written before it had this entry."""
 
 
-def read_manifest(path: Path, *, expected_format: str) -> dict[str, Any]:
+def is_corpus(folder: Path) -> bool:
+    """Tell a folder of shards from others, by its files' names."""
+    return (folder / MANIFEST).is_file() and (folder / INDEX).is_file()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
     """Return all that a manifest holds; raises InputError where it is none of this format."""
-    if not path.is_file():
+    try:
+        content = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        content = str(error).encode()  # no JSON, and named in the message
+    return parse_manifest(content, path.parent)
+
+
+def parse_manifest(content: bytes | None, location: Path | str) -> dict[str, Any]:
+    """Return what the manifest of a place holds; raises InputError as `read_manifest`."""
+    if content is None:
         raise InputError(
-            f"shard folder {path.parent}",
-            value=f"no {path.name}",
+            f"shards {location}",
+            value=f"no {MANIFEST}",
             expected="a folder that shards/main.py has finished",
             remedy="Check data=, or build the shards first.",
         )
+    path = f"{location}/{MANIFEST}"
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(content)
         found = manifest.get("format")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         found = str(error)
-    if found != expected_format:
+    if found != FORMAT:
         raise InputError(
-            f"{path}",
+            path,
             value=f"format {found!r}",
-            expected=repr(expected_format),
-            remedy="Build the shards again with this version.",
+            expected=repr(FORMAT),
+            remedy="Check data=, or build the shards again with this version.",
         )
     try:
         _Manifest.model_validate(manifest)
@@ -61,12 +92,30 @@ def read_manifest(path: Path, *, expected_format: str) -> dict[str, Any]:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         raise InputError(
-            f"{path}",
+            path,
             value=f"{place}: {problem['msg']}, but is {problem['input']!r}",
             expected="the shards and the index of the folder",
             remedy=_REMEDY,
         ) from None
     return manifest
+
+
+def contents(manifest: dict[str, Any], location: Path | str) -> dict[str, Content]:
+    """Return the shards and the index of a corpus by name, with the checksums that they need.
+
+    Raises InputError for a manifest that lacks some.
+    """
+    try:
+        found = [_Checked.model_validate(each) for each in manifest["shards"]]
+        found.append(_CheckedIndex.model_validate(manifest.get("index")))
+    except ValidationError as error:
+        raise InputError(
+            f"{location}/{MANIFEST}",
+            value=f"{error.errors()[0]['msg']}, in an entry that is {error.errors()[0]['input']!r}",
+            expected="bytes and sha256 of the index and of each shard",
+            remedy="Give a folder of this machine without cache=, or build the shards again.",
+        ) from None
+    return {each.file: Content(each.file, each.bytes, each.sha256) for each in found}
 
 
 def check_shard_sizes(folder: Path, manifest: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ millivolts of them follows while they are in the core's cache. Nothing else is d
 """
 
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -15,7 +15,9 @@ from isal import isal_zlib
 
 from lamae.ecg.record import MISSING, Record
 from lamae.errors import InputError
+from lamae.storage.codec import stated_bytes
 from lamae.storage.index import Index
+from lamae.storage.place import Place
 from lamae.storage.samples import decode_signal
 
 _MOST_OPEN = 256
@@ -26,6 +28,10 @@ _COPY_AGAIN = "The shard is damaged: copy or build it again."
 
 Rows = np.ndarray | Sequence[int]
 """Row numbers, in any order."""
+
+
+class _GoneError(InputError):
+    """A shard was damaged in its cache, and is fetched again when it is read again."""
 
 
 class _Batch(NamedTuple):
@@ -43,13 +49,27 @@ class _Batch(NamedTuple):
 class SignalReader:
     """The signals of a corpus by row."""
 
-    def __init__(self, folder: Path, index: Index, sizes: Mapping[str, int]) -> None:
-        """Read those of `index` from the shards in a folder that are keys of `sizes`."""
-        self.folder = folder
+    def __init__(self, place: Place, index: Index) -> None:
+        """Read those of `index` from the shards that the place's manifest names."""
+        self.location = place.location
+        """The folder or URL of the shards."""
+        self._place = place
         self._index = index
-        self._sizes = sizes
-        self._map = lru_cache(maxsize=_MOST_OPEN)(self._open)
+        self._sizes = {shard["file"]: shard["bytes"] for shard in place.manifest["shards"]}
+        self._map = lru_cache(maxsize=self._most_open())(self._open)
         self._verified = np.zeros(len(index), dtype=bool)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shards; raises InputError where they are at a URL."""
+        if isinstance(self.location, Path):
+            return self.location
+        raise InputError(
+            f"shards {self.location}",
+            value="a URL",
+            expected="a folder of this machine",
+            remedy="Copy the shards to one.",
+        )
 
     def digital(
         self, rows: Rows, out: np.ndarray | None = None, *, verify: bool = True
@@ -66,8 +86,10 @@ class SignalReader:
         """
         batch = self._batch(np.asarray(rows))
         found = _room(batch.shape, np.dtype(np.int16), out)
-        for _ in self._fill(found, batch, verify=verify):
-            pass
+        try:
+            self._read(found, batch, verify=verify)
+        except _GoneError:
+            self._read(found, batch, verify=verify)
         return found
 
     def signals_mv(
@@ -96,15 +118,14 @@ class SignalReader:
         Raises InputError where its bytes are not those written.
         """
         batch = self._batch(np.array([row]))
-        end = int(self._index.lead_ends[row])
-        leads = slice(end - len(batch.leads), end)
+        gain, baseline = (each[0].tolist() for each in self._index.scales(np.array([row])))
         return Record(
             name=str(self._index.texts("name")[row]),
             digital=self.digital([row])[0],
             leads=batch.leads,
             sampling_rate=int(self._index.numbers("sampling_rate")[row]),
-            gain=tuple(self._index.gains[leads].tolist()),
-            baseline=tuple(self._index.baselines[leads].tolist()),
+            gain=tuple(gain),
+            baseline=tuple(baseline),
         )
 
     def stored(self, row: int) -> memoryview:
@@ -131,15 +152,32 @@ class SignalReader:
                 remedy="Read rows of different shapes one by one.",
             )
         leads = sets.names[codes[0]]
-        return _Batch(rows.tolist(), tuple(leads.split(",")) if leads else (), int(samples[0]))
+        batch = _Batch(rows.tolist(), tuple(leads.split(",")) if leads else (), int(samples[0]))
+        self._check_size(batch)
+        return batch
+
+    def _check_size(self, batch: _Batch) -> None:
+        """Raise InputError, before room is made, where a payload is of another size.
+
+        Of compressed ones it is the first, whose header tells.
+        """
+        codecs, size = self._index.categories("codec"), 2 * len(batch.leads) * batch.samples
+        rows = np.asarray(batch.rows)
+        for code, name in enumerate(codecs.names):
+            own = rows[codecs.codes[rows] == code]
+            if name == "npy":
+                found = self._index.numbers("bytes")[own]
+            else:
+                found = np.array([stated_bytes(self.stored(row)) for row in own[:1].tolist()])
+            wrong = np.flatnonzero(found != size)
+            if len(wrong):
+                value = f"cannot be decoded: {found[wrong[0]]} bytes of samples"
+                self._refuse(int(own[wrong[0]]), value, str(size))
 
     def scales(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and baseline of rows with the same leads, float32 (rows, leads) each."""
-        leads = int(self._index.lead_counts[rows[0]])
-        places = (self._index.lead_ends[rows] - leads)[:, None] + np.arange(leads)
-        tables = (self._index.gains, self._index.baselines)
-        gain, baseline = (table[places].astype(np.float32) for table in tables)
-        return gain, baseline
+        gain, baseline = self._index.scales(np.asarray(rows))
+        return gain.astype(np.float32), baseline.astype(np.float32)
 
     def _scales(self, batch: _Batch) -> tuple[np.ndarray, np.ndarray | None]:
         """Return millivolts per unit, float32 (rows, leads, 1) or, where leads agree, (rows,).
@@ -150,6 +188,10 @@ class SignalReader:
         if batch.leads and (gain == gain[:, :1]).all():
             gain = gain[:, 0, 0]
         return np.float32(1) / gain, baseline if baseline.any() else None
+
+    def _read(self, out: np.ndarray, batch: _Batch, *, verify: bool) -> None:
+        for _ in self._fill(out, batch, verify=verify):
+            pass
 
     def _fill(self, out: np.ndarray, batch: _Batch, *, verify: bool) -> Iterator[np.ndarray]:
         """Cast the integers of each row into `out`; yields them, good until the next are."""
@@ -179,16 +221,22 @@ class SignalReader:
                 self._refuse(row, f"bytes {start} to {end} of a shard of {size}", "bytes within it")
             yield memoryview(content)[start:end]
 
+    def _most_open(self) -> int:
+        """Return how many shards may stay mapped."""
+        held, largest = self._place.max_held_bytes, max([1, *self._sizes.values()])
+        return _MOST_OPEN if held is None else min(_MOST_OPEN, max(1, held // largest))
+
     def _open(self, shard: str) -> mmap.mmap:
-        path = self.folder / shard
         try:
             if shard not in self._sizes:
                 raise ValueError("not a shard of the manifest")
-            with path.open("rb") as file:
+            with self._place.open(shard) as file:
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except InputError:
+            raise
         except (OSError, ValueError) as error:  # ValueError: an empty file, too
             raise InputError(
-                f"shard {path}",
+                f"shard {self.location}/{shard}",
                 value=str(error),
                 expected="a shard of the manifest that can be read",
                 remedy=_COPY_AGAIN,
@@ -213,9 +261,12 @@ class SignalReader:
         return str(self._index.texts("key")[row])
 
     def _refuse(self, row: int, value: str, expected: str) -> NoReturn:
-        raise InputError(
-            f"sample {self._key(row)}", value=value, expected=expected, remedy=_COPY_AGAIN
-        )
+        shards = self._index.categories("shard")
+        is_gone = self._place.discard_damaged(shards.names[shards.codes[row]])
+        if is_gone:
+            self._map.cache_clear()
+        kind = _GoneError if is_gone else InputError
+        raise kind(f"sample {self._key(row)}", value=value, expected=expected, remedy=_COPY_AGAIN)
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:

@@ -2,5 +2,4 @@
 
 build.py   sources and outputs in remote stores
 source.py  the files of a block, fetched and removed
-store.py   a remote folder through fsspec
 """

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
+from lamae.remote.store import Store
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import MANIFEST
 from shards.build.blocks import build_block
@@ -22,7 +23,6 @@ from shards.build.report import write_checked_summary
 from shards.build.run import BuildBlock, PartBuilt, build_part, build_shards
 from shards.entries import BUILDING
 from shards.remote.source import Mirror, build_fetched_block, fetch_listing
-from shards.remote.store import Store
 from shards.settings import CommandSettings, ShardsSettings
 
 UPLOADING = "uploading.json"

@@ -1,8 +1,9 @@
 """A remote source, here piece by piece: what its listing opens, then the files of each block.
 
-For the listing, tables and what else is opened are fetched, and the other files are empty ones of
-the same names. The files of a block are fetched before it is built, into a folder of its own, and
-removed after it, so that they take no more disk than the blocks that are in work.
+For the listing, tables and what else is opened are fetched, of large files of a user's own the
+first bytes, and the other files are empty ones of the same names. The files of a block are fetched
+before it is built, into a folder of its own, and removed after it, so that they take no more disk
+than the blocks that are in work.
 """
 
 import shutil
@@ -16,12 +17,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from lamae.errors import InputError
+from lamae.readers.formats import OF_ARRAYS, format_of
+from lamae.readers.wfdb.header_files import signal_names
 from lamae.readers.wfdb.segments import segment_names
+from lamae.remote.store import RemoteFile, Store
 from shards.build.blocks import Block, build_block
 from shards.entries import Entry
-from shards.remote.store import RemoteFile, Store
+from shards.foreign.tar_files import SUFFIXES as TAR_SUFFIXES
 from shards.settings import ShardsSettings, SourceKind
-from shards.sources.signal_files import signal_names
 
 OPENED: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
     {
@@ -31,6 +34,7 @@ OPENED: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
         "challenge": (".csv", ".hea"),
         "code15": (".csv", ".hdf5"),
         "brugada_huca": (".csv",),
+        "webdataset": (".csv", *TAR_SUFFIXES),
     }
 )
 """Endings of the files that listing a source opens; they are kept until the build is finished."""
@@ -38,6 +42,14 @@ _ALL_BUT: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
     {"folder": (".dat", ".mat", ".npy", ".h5", ".hdf5"), "hdf5": (".dat", ".mat", ".npy")}
 )
 """Endings of the files that listing a user's own source does not open."""
+_WHOLE: Mapping[SourceKind, tuple[str, ...]] = MappingProxyType(
+    {"folder": (".hea",), "hdf5": (".csv", ".h5", ".hdf5")}
+)
+"""Endings of the files of which listing a user's own source needs all, however large they are."""
+_START_BYTES = 2**20
+"""Bytes that tell what a larger file is; those of people are read whole, to know whose they are."""
+_START = "start of "
+"""Mark of a version of which the first bytes are here."""
 _NAMED_BY_TABLE: tuple[SourceKind, ...] = ("mimic_iv_ecg",)  # 1.6 million files: not listed
 
 _CONNECTIONS = 16
@@ -64,6 +76,20 @@ class Mirror(NamedTuple):
         if self.kind in _ALL_BUT:
             return not name.endswith(_ALL_BUT[self.kind])
         return name.endswith(OPENED[self.kind])
+
+    def begun(self, path: str, size: int | None) -> bool:
+        """Return True where the first bytes of an opened file may be enough for the listing."""
+        large = size is not None and size > _START_BYTES
+        return large and self.kind in _WHOLE and not path.casefold().endswith(_WHOLE[self.kind])
+
+    def mark(self, path: str) -> Path:
+        """Return the file that says which version of a file is in the listing."""
+        return self.folder / "versions" / path
+
+    def holds(self, path: str) -> bool:
+        """Return True where all of a file is in the listing."""
+        mark = self.mark(path)
+        return mark.is_file() and not mark.read_text().startswith(_START)
 
 
 def fetch_listing(mirror: Mirror) -> None:
@@ -99,13 +125,27 @@ def fetch_listing(mirror: Mirror) -> None:
 
 
 def _fetch_once(store: Store, mirror: Mirror, path: str, file: RemoteFile) -> None:
-    """Fetch a file, unless the same version of it has been fetched."""
-    here, mark = mirror.listing / path, mirror.folder / "versions" / path
-    if here.is_file() and mark.is_file() and mark.read_text() == file.version:
+    """Fetch a file, or what the listing needs of it, unless that has been done for this version."""
+    here, mark = mirror.listing / path, mirror.mark(path)
+    known = mark.read_text() if here.is_file() and mark.is_file() else ""
+    if known.removeprefix(_START) == file.version:
         return
-    store.fetch(path, here, size=file.size)
+    version = file.version
+    begun = mirror.begun(path, file.size)
+    if begun:
+        store.fetch(path, here, first=_START_BYTES)
+    if begun and not _states_people(here):
+        version = _START + version
+    else:
+        store.fetch(path, here, size=file.size)
     mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.write_text(file.version)
+    mark.write_text(version)
+
+
+def _states_people(path: Path) -> bool:
+    """Tell a recording of a format that says whose it is, by its first bytes."""
+    form = format_of(path)
+    return form is not None and form not in OF_ARRAYS
 
 
 def build_fetched_block(
@@ -128,7 +168,7 @@ def _fetch_files(entries: Iterable[Entry], mirror: Mirror, source: Path) -> None
 
     def fetch(path: str) -> None:
         here = source / path
-        if mirror.opened(path) and (mirror.listing / path).is_file():
+        if mirror.opened(path) and mirror.holds(path):
             here.parent.mkdir(parents=True, exist_ok=True)
             here.symlink_to((mirror.listing / path).resolve())
         else:
@@ -156,7 +196,8 @@ def _header_of(record: str, mirror: Mirror) -> str:
 def _segments(source: Path, header: str) -> list[str]:
     """Return the headers of the segments of a record, none of most."""
     names = segment_names(source / header)
-    return [str(PurePosixPath(header).with_name(f"{name}.hea")) for name in names]
+    ending = PurePosixPath(header).suffix
+    return [str(PurePosixPath(header).with_name(f"{name}{ending}")) for name in names]
 
 
 def _signal_files(source: Path, header: str) -> list[str]:

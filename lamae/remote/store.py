@@ -1,40 +1,26 @@
 """Files of a remote store, by paths below one URL; what fails for a moment is tried again."""
 
 import hashlib
-import importlib
 import re
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import fsspec
-from aiohttp import ClientError
+from aiohttp import ClientTimeout
+from fsspec.callbacks import Callback
 
 from lamae.errors import InputError
 from lamae.files import open_whole
-from shards.locations import PACKAGES, protocol_of
-from shards.sources.join import is_inside
-
-DELAYS_S = (0.5, 2.0, 8.0)
-"""Seconds before each new attempt."""
+from lamae.remote.attempts import Attempts
+from lamae.remote.locations import PACKAGES, is_inside, protocol_of
 
 _WITH_FOLDERS = ("file", "sftp")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
-T = TypeVar("T")
-_PASSING = (OSError, EOFError, ClientError)
-_OWN_ERRORS = {
-    "s3": ("botocore.exceptions", "BotoCoreError"),
-    "gs": ("gcsfs.retry", "HttpError"),
-    "gcs": ("gcsfs.retry", "HttpError"),
-    "az": ("azure.core.exceptions", "AzureError"),
-    "abfs": ("azure.core.exceptions", "AzureError"),
-    "hf": ("huggingface_hub.errors", "HTTPError"),
-    "sftp": ("paramiko", "SSHException"),
-}  # what the packages of these raise for a connection that fails, and is no OSError
+_OF_HTTP = ("http", "https")
+_SILENCE_S = 60.0  # aiohttp would else give up five minutes after the start, however much came
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
@@ -50,13 +36,20 @@ class RemoteFile(NamedTuple):
 class Store:
     """The files below a URL."""
 
-    def __init__(self, url: str) -> None:
-        """Open a store; raises InputError if a package for its protocol is missing."""
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
+        """Open a store; raises InputError if a package for its protocol is missing.
+
+        What fails is tried again three times, or for as long as `patience_s`.
+        """
         self.url, protocol = url.rstrip("/"), protocol_of(url)
         self._has_folders = protocol in _WITH_FOLDERS
+        options: dict[str, Any] = {}
+        if protocol in _OF_HTTP:
+            timeout = ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+            options = {"client_kwargs": {"timeout": timeout}}
         try:
-            self._files, self._root = fsspec.url_to_fs(self.url)
-            self._passing: tuple[type[Exception], ...] = (*_PASSING, *_own_errors(protocol))
+            self._files, self._root = fsspec.url_to_fs(self.url, **options)
+            self._attempts = Attempts(self.url, patience_s=patience_s)
         except (ImportError, ValueError, OSError) as error:
             package = PACKAGES[protocol]
             raise InputError(
@@ -73,7 +66,7 @@ class Store:
 
         Names that lead out of the URL are left out.
         """
-        found = self._tried("", lambda: self._find(None if recursive else 1))
+        found = self._attempts.call("", lambda: self._find(None if recursive else 1))
         files = {}
         for name, about in found.items():
             path = name.removeprefix(f"{self._root}/")
@@ -89,23 +82,46 @@ class Store:
             return {}
         return found
 
-    def fetch(self, path: str, to: Path, *, size: int | None = None) -> bool:
-        """Copy a file to a place here, whole or not at all; returns whether there is one.
+    def fetch(
+        self, path: str, to: Path, *, size: int | None = None, first: int | None = None
+    ) -> bool:
+        """Copy a file, or its `first` bytes, to a place here; returns whether there is one.
 
         Where its size is known, fewer bytes are an error that is tried again.
         """
-        return self._tried(path, lambda: self._fetch(path, to, size))
+        return self._attempts.call(path, lambda: self._fetch(path, to, size, first))
 
-    def _fetch(self, path: str, to: Path, size: int | None) -> bool:
+    def _fetch(self, path: str, to: Path, size: int | None, first: int | None) -> bool:
         try:
             with open_whole(to) as file:
-                self._files.get_file(self._place(path), file.name)
+                if first is None:
+                    self._files.get_file(self._place(path), file.name)
+                else:
+                    file.write(self._files.cat_file(self._place(path), start=0, end=first))
+                    file.flush()
                 came = Path(file.name).stat().st_size
                 if size is not None and came != size:
                     raise OSError(f"{came} of {size} bytes came")
         except _ABSENT:
             return False
         return True
+
+    def copy(self, path: str, to: Path, *, size: int) -> bool:
+        """Copy a file here as it comes, whole or not; returns whether there is one.
+
+        `size` says how much can come of it: one that is larger is not fetched to its end.
+        """
+
+        def copy() -> bool:
+            try:
+                self._files.get_file(self._place(path), str(to), callback=_AtMost(size))
+            except _ABSENT:
+                return False
+            except _TooLargeError:
+                pass
+            return True
+
+        return self._attempts.call(path, copy)
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a small file; None where there is none."""
@@ -116,7 +132,7 @@ class Store:
             except _ABSENT:
                 return None
 
-        return self._tried(path, read)
+        return self._attempts.call(path, read)
 
     def write(self, path: str, content: bytes) -> None:
         """Write a small file."""
@@ -130,7 +146,7 @@ class Store:
 
         Raises InputError where the store does not keep all of it.
         """
-        self._tried(path, lambda: self._send(file, path))
+        self._attempts.call(path, lambda: self._send(file, path))
 
     def _send(self, file: Path, path: str) -> None:
         if self._has_folders:
@@ -146,7 +162,7 @@ class Store:
 
         Stores that keep an MD5 as entity tag are asked; other tags only cost another copy.
         """
-        about = self._tried(path, lambda: self._about(path))
+        about = self._attempts.call(path, lambda: self._about(path))
         if about.get("size") != file.stat().st_size:
             return False
         tag = str(about.get("ETag", "")).strip('"')
@@ -168,40 +184,26 @@ class Store:
             with suppress(*_ABSENT):
                 self._files.rm_file(self._place(path))
 
-        self._tried(path, remove)
+        self._attempts.call(path, remove)
 
     def _place(self, path: str) -> str:
         return f"{self._root}/{path}"
 
-    def _tried(self, path: str, call: Callable[[], T]) -> T:
-        """Call, and again after each of `DELAYS_S` where it fails in a way that may pass."""
-        for delay in DELAYS_S:
-            try:
-                return call()
-            except PermissionError as error:
-                raise self._failed(path, error) from error
-            except self._passing:
-                time.sleep(delay)
-        try:
-            return call()
-        except self._passing as error:
-            raise self._failed(path, error) from error
 
-    def _failed(self, path: str, error: Exception) -> InputError:
-        return InputError(
-            f"remote file {self.url}/{path}",
-            value=f"{type(error).__name__}: {error}",
-            expected="an answer of the store, in several attempts",
-            remedy="Give the same command: it goes on with what is finished.",
-        )
+class _TooLargeError(Exception):
+    pass
 
 
-def _own_errors(protocol: str) -> list[type[Exception]]:
-    if protocol not in _OWN_ERRORS:
-        return []
-    module, name = _OWN_ERRORS[protocol]
-    found: type[Exception] = getattr(importlib.import_module(module), name)
-    return [found]
+class _AtMost(Callback):  # type: ignore[misc]  # fsspec has no annotations
+    """Ends a copy of which more comes than there should be."""
+
+    def relative_update(self, inc: int = 1) -> None:
+        super().relative_update(inc)
+        if self.value > self.size:
+            raise _TooLargeError
+
+    def set_size(self, size: int | None) -> None:
+        """Keep the size that was expected, whatever the store says."""
 
 
 def _md5() -> Any:
