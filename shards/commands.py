@@ -7,8 +7,10 @@ from lamae.command_line import exit_with
 from shards.build.merge import merge_blocks
 from shards.build.run import PartBuilt, build_part, build_shards
 from shards.describe.settings import DescribeSettings
-from shards.hdf5.settings import ExportSettings, ImportSettings
+from shards.export.settings import FormatSettings, UploadSettings
+from shards.hdf5.settings import ImportSettings
 from shards.settings import CommandSettings, InspectSettings, MergeSettings, VerifySettings
+from shards.sharing.settings import OverlapSettings, SplitsSettings
 from shards.show import description_lines, summary_lines, verification_lines
 from shards.simulator.settings import SimulateSettings
 
@@ -48,6 +50,24 @@ def verify(settings: VerifySettings) -> Iterator[str]:
         exit_with(f"{len(found.problems)} problems in {settings.data}", status=1)
 
 
+def splits(settings: SplitsSettings) -> Iterator[str]:
+    """Write the file of splits, and say what is in it."""
+    from shards.sharing.splits import write_splits
+
+    yield from _pairs(write_splits(settings))
+
+
+def overlap(settings: OverlapSettings) -> Iterator[str]:
+    """Say what two corpora have in common; exits 1 where training and evaluation meet."""
+    from shards.sharing.overlap import find_overlap, overlap_lines
+
+    found = find_overlap(settings)
+    yield from overlap_lines(found, settings)
+    if found.forbidden:
+        number = found.forbidden.total()
+        exit_with(f"{number} recordings are trained on and evaluated on", status=1)
+
+
 def describe(settings: DescribeSettings) -> Iterator[str]:
     """Say what is inside a folder of shards, and write a page about it."""
     from shards.describe.page import describe_shards
@@ -63,11 +83,18 @@ def simulate(settings: SimulateSettings) -> Iterator[str]:
     yield from _pairs(write_recordings(settings))
 
 
-def export_hdf5(settings: ExportSettings) -> Iterator[str]:
-    """Write shards as one HDF5 file and say what is in it."""
-    from shards.hdf5.export import export_shards
+def export_corpus(settings: FormatSettings) -> Iterator[str]:
+    """Write shards in a format of others and say what is in it."""
+    from shards.export.run import export
 
-    yield from _pairs(export_shards(settings))
+    yield from _pairs(export(settings))
+
+
+def upload(settings: UploadSettings) -> Iterator[str]:
+    """Upload a folder to the Hub, and say where it is."""
+    from shards.export.upload import upload as upload_folder
+
+    yield from upload_folder(settings)
 
 
 def import_hdf5(settings: ImportSettings) -> Iterator[str]:

@@ -1,9 +1,11 @@
-"""Identifiers replaced by keyed hashes, so that shards can be shared."""
+"""Identity: names never go into shards, and ids may be replaced by keyed hashes to share them."""
 
 import os
+import re
 from dataclasses import replace
 from hashlib import blake2b
 
+from lamae.ecg.record import Record
 from lamae.errors import InputError
 from lamae.storage.samples import Sample
 from shards.entries import Reject
@@ -11,6 +13,16 @@ from shards.entries import Reject
 KEY_VARIABLE = "LAMAE_ID_KEY"
 """Environment variable that holds the secret key; equal keys give equal hashes."""
 _SHORTEST_KEY, _LONGEST_KEY = 16, 64
+
+_CLINICAL = frozenset(
+    {
+        "age", "sex", "gender", "height", "weight", "bmi", "smoker", "pacemaker",
+        "dx", "rx", "hx", "sx", "diagnosis", "diagnoses", "diagnose", "medication", "medications",
+        "rhythm", "reason for admission", "additional diagnoses", "infarction date",
+        "acute infarction localization", "former infarction localization", "subject_id",
+    }
+)  # fmt: skip
+"""Facts `<key>: <value>` in the comments of a header that are kept; others may name a person."""
 
 
 def key_from_environment() -> bytes:
@@ -29,6 +41,25 @@ def key_from_environment() -> bytes:
 def hashed(identifier: str, key: bytes) -> str:
     """Return 128 bits of a keyed BLAKE2b hash (RFC 7693), in hexadecimal."""
     return blake2b(identifier.encode(), key=key, digest_size=16).hexdigest()
+
+
+def clinical_comments(record: Record) -> tuple[Record, tuple[str, ...]]:
+    """Keep the comments of a header that state a clinical fact; a note says how many went.
+
+    A comment that is free text, or of another key, may name the patient or the physician.
+    """
+    kept = tuple(comment for comment in record.comments if _is_clinical(comment))
+    if kept == record.comments:
+        return record, ()
+    number = len(record.comments) - len(kept)
+    note = f"{number} comments of the header were left out, since they may name a person."
+    return replace(record, comments=kept), (note,)
+
+
+def _is_clinical(comment: str) -> bool:
+    key, colon, _ = comment.partition(":")
+    plain = " ".join(re.sub(r"[<>()]", " ", key).split()).casefold()
+    return not comment.strip() or (bool(colon) and plain in _CLINICAL)
 
 
 def without_identity(sample: Sample, key: bytes) -> Sample:

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from lamae.ecg.leads import LEADS
+from lamae.ecg.leads import LEADS, leads_given_by
 from lamae.ecg.record import MISSING, Reading, Record
 from lamae.errors import InputError, RecordError
 from lamae.files import printable
+from lamae.quality.examine import examine
 from lamae.readers.any_file import read_file
 from shards.build.read import read_entry
-from shards.checks.examine import examine
-from shards.entries import Entry, Listing
+from shards.entries import LABELS_OF, Entry, Listing, as_texts, classes_of
 from shards.rejects import by_reason, not_read
 from shards.settings import InspectSettings
 from shards.show import reject_lines
@@ -31,18 +33,19 @@ def inspect_source(settings: InspectSettings) -> Iterator[str]:
         yield from _file_lines(settings)
         return
     listing = _listed(settings)
-    entries = listing.entries
-    patients = len({entry.patient_id for entry in entries})
-    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(e.reader for e in entries).most_common())
-    yield f"{len(entries)} recordings ({kinds}) of {patients} patients"
+    table, number = listing.table, len(listing)
+    kinds = ", ".join(f"{n} {kind}" for kind, n in _times(table["reader"]).most_common())
+    at_most = "at most " * bool(listing.patients_unread)
+    patients = listing.count_distinct("patient_id")
+    yield f"{number} recordings ({kinds}) of {at_most}{patients} patients"
     if listing.without_patient:
         yield f"{listing.without_patient} recordings without a patient: each counts as its own"
     yield from map(printable, listing.found)
-    yield from _label_lines(entries)
+    yield from _label_lines(table)
     for sentence in listing.doubts:
         yield f"look at: {printable(sentence)}"
-    chosen = _drawn(entries, settings)
-    how = "all of them" if len(chosen) == len(entries) else "drawn by chance"
+    chosen = _drawn(listing, settings)
+    how = "all of them" if len(chosen) == number else "drawn by chance"
     yield f"{len(chosen)} recordings as they are read, {how}:"
     yield from _table_lines([_row(entry, settings) for entry in chosen])
     if listing.without_label_row:
@@ -57,24 +60,35 @@ def _listed(settings: InspectSettings) -> Listing:
     return usable(settings, list_folder(settings, max_opened=settings.max_opened))
 
 
-def _drawn(entries: Sequence[Entry], settings: InspectSettings) -> list[Entry]:
+def _drawn(listing: Listing, settings: InspectSettings) -> list[Entry]:
     generator = np.random.default_rng(settings.seed)
-    count = min(settings.recordings, len(entries))
-    places = generator.choice(len(entries), count, replace=False)
-    return [entries[place] for place in sorted(places)]
+    count = min(settings.recordings, len(listing))
+    places = generator.choice(len(listing), count, replace=False)
+    return [listing.entry(place) for place in sorted(places.tolist())]
 
 
-def _label_lines(entries: Sequence[Entry]) -> Iterator[str]:
+def _times(column: pa.ChunkedArray) -> Counter[str]:
+    """Count the texts of a column, in the order in which they come."""
+    found = pc.value_counts(as_texts(column).drop_null())
+    return Counter({each["values"].as_py(): each["counts"].as_py() for each in found})
+
+
+def _label_lines(table: pa.Table) -> Iterator[str]:
     """Yield each label set with its classes, the most frequent first, and what is unlabelled."""
-    for name in dict.fromkeys(name for entry in entries for name in entry.labels):
-        cells = [entry.labels.get(name) for entry in entries]
-        counts = Counter(each for classes in cells for each in classes or ())
+    for column in table.column_names:
+        if not column.startswith(LABELS_OF):
+            continue
+        times = {classes_of(text): n for text, n in _times(table[column]).items()}
+        counts = Counter[str]()
+        for classes, number in times.items():
+            for name in classes or ():
+                counts[name] += number
         shown = [f"{each} {n}" for each, n in counts.most_common(_CLASSES_NAMED)]
         more = [f"{len(counts) - len(shown)} others"] if len(counts) > len(shown) else []
-        none = sum(classes == () for classes in cells)
-        unlabelled = sum(classes is None for classes in cells)
-        rest = {"none of them": none, "unlabelled": unlabelled}
+        unlabelled = times.get(None, 0) + table[column].null_count
+        rest = {"none of them": times.get((), 0), "unlabelled": unlabelled}
         more += [f"{what} {number}" for what, number in rest.items() if number]
+        name = column.removeprefix(LABELS_OF)
         yield printable(f"label set {name}: {', '.join([*shown, *more])}")
 
 
@@ -110,9 +124,12 @@ def _measured(reading: Reading, settings: InspectSettings) -> tuple[str, ...]:
 
 
 def _leads(record: Record) -> str:
-    few = len(record.leads) <= _COUNTED_LEADS
-    names = ", ".join(record.leads)
-    return names if few else "all 12" if record.leads == LEADS else f"{len(record.leads)} leads"
+    number, given = len(record.leads), len(leads_given_by(record.leads))
+    if number <= _COUNTED_LEADS:
+        return ", ".join(record.leads)
+    if number == len(LEADS):
+        return "all 12"
+    return f"{number} leads" if given == number else f"{number}, which give {given}"
 
 
 def _amplitude_mv(record: Record) -> float:
@@ -148,7 +165,9 @@ def _file_lines(settings: InspectSettings) -> Iterator[str]:
         return
     about = reading.record.about
     yield f"{path.name}: one recording"
-    yield f"leads: {', '.join(reading.record.leads)}"
+    leads = reading.record.leads
+    more = ", ".join(lead for lead in leads_given_by(leads) if lead not in leads)
+    yield f"leads: {', '.join(leads)}" + f"; they give {more}" * bool(more)
     yield f"sampling rate: {rate} Hz; {seconds} s"
     yield f"amplitude: {amplitude} mV, the median of its leads from the lowest to the highest"
     stated = (about.patient_id, about.age, about.sex, about.start)

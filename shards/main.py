@@ -15,6 +15,7 @@ PROGRAM = Program(
     command="python shards/main.py",
     summary="Raw recordings become shards.",
     interrupted="interrupted: give the same command to go on",
+    afterwards="give the same command: what is finished is kept",
     verbs={
         "build": Verb(
             settings="shards.settings:CommandSettings",
@@ -42,6 +43,20 @@ PROGRAM = Program(
             example="<shards>",
             first="data",
         ),
+        "splits": Verb(
+            settings="shards.sharing.settings:SplitsSettings",
+            run="shards.commands:splits",
+            summary="Write the split of each recording to a file with a checksum, to share it.",
+            example="<shards> output=splits.csv",
+            first="data",
+        ),
+        "overlap": Verb(
+            settings="shards.sharing.settings:OverlapSettings",
+            run="shards.commands:overlap",
+            summary="Find recordings that are in two corpora, whatever their names.",
+            example="<shards> other=<shards>",
+            first="data",
+        ),
         "describe": Verb(
             settings="shards.describe.settings:DescribeSettings",
             run="shards.commands:describe",
@@ -56,10 +71,17 @@ PROGRAM = Program(
             example="configs/shards/simulate.yaml output=<folder>",
         ),
         "export": Verb(
-            settings="shards.hdf5.settings:ExportSettings",
-            run="shards.commands:export_hdf5",
-            summary="Write shards as one HDF5 file.",
-            example="data=<shards> output=<file.h5>",
+            settings="shards.export.settings:FormatSettings",
+            run="shards.commands:export_corpus",
+            summary="Write shards as one HDF5 file, a folder of Parquet, or plain tars.",
+            example="data=<shards> output=<folder> format=parquet",
+        ),
+        "upload": Verb(
+            settings="shards.export.settings:UploadSettings",
+            run="shards.commands:upload",
+            summary="Upload an export, or shards, to the Hugging Face Hub.",
+            example="<folder> to=hf://datasets/<owner>/<name> may_share=true",
+            first="data",
         ),
         "import": Verb(
             settings="shards.hdf5.settings:ImportSettings",

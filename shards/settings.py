@@ -7,13 +7,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from lamae.config import FolderPath, Settings
+from lamae.quality.settings import QualitySettings
 from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.read_options import ReadOptions
 from lamae.readers.wfdb.segment import Checksums
+from lamae.remote.locations import READ_ONLY, Location, protocol_of
 from lamae.runs.cores import available_cores
 from lamae.storage.samples import SPLITS, Codec
-from shards.checks.settings import QualitySettings
-from shards.locations import READ_ONLY, Location, protocol_of
+from shards.foreign.settings import DatasetSettings, FieldSettings
 
 SourceKind = Literal[
     "folder",
@@ -24,8 +25,13 @@ SourceKind = Literal[
     "code15",
     "hdf5",
     "brugada_huca",
+    "webdataset",
+    "huggingface",
 ]
 """Values of `source_kind`; shards/sources has a module for each."""
+
+DATASETS_ON_HUB = "hf://datasets/"
+"""Begins the URL of a dataset on the Hub."""
 
 
 def _as_cell(value: object) -> object:
@@ -74,7 +80,7 @@ class SourceSettings(Settings):
     """Recordings, and the tables of their patients and labels."""
 
     source: Location
-    """Folder of the recordings, or the URL of one."""
+    """Folder of the recordings, or the URL of one; of huggingface also owner/name on the Hub."""
     source_kind: SourceKind = "folder"
     """Layout of the source; folder is a user's own, of files of any readable format."""
     table: FolderPath | None = None
@@ -104,8 +110,31 @@ class SourceSettings(Settings):
     """A WFDB checksum that differs refuses a recording, or with warn is noted."""
     arrays: ArrayLayout = ArrayLayout()
     """Facts that .npy, .csv and HDF5 files lack about the recordings in them."""
+    fields: FieldSettings = FieldSettings()
+    """Fields of the samples of webdataset and huggingface that their signals need."""
+    tars: str | None = Field(None, min_length=1)
+    """Tars of webdataset below the source, such as train-{0000..0099}.tar; null takes all."""
+    dataset: DatasetSettings = DatasetSettings()
+    """Part of a huggingface dataset that is read."""
+    splits: FolderPath | None = None
+    """File of `shards/main.py splits` that says the split of each recording; others are rejects."""
     hash_ids: bool = False
     """Replace ids by hashes under the key in LAMAE_ID_KEY; leave out names, paths and texts."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_on_the_hub(cls, values: object) -> object:
+        """Read hf://datasets/owner/name[@revision], which names what is streamed by its rows."""
+        if not isinstance(values, dict) or values.get("source_kind") != "huggingface":
+            return values
+        source = values.get("source")
+        if not isinstance(source, str) or "://" not in source:
+            return values
+        if not source.startswith(DATASETS_ON_HUB):
+            raise ValueError(f"source of huggingface: a folder, owner/name or {DATASETS_ON_HUB}...")
+        name, _, revision = source.removeprefix(DATASETS_ON_HUB).partition("@")
+        given = dict(values.get("dataset") or {})
+        return values | {"source": name, "dataset": ({"revision": revision or None}) | given}
 
 
 class LocalSource(SourceSettings):

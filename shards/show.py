@@ -51,8 +51,10 @@ def table_lines(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {printable(each)}: {_counts(classes[each])}"
         if len(classes) > len(shown):
             yield f"  and {len(classes) - len(shown)} rarer ones"
-        if any(label_set["unlabelled"].values()):
-            yield f"  unlabelled: {_counts(label_set['unlabelled'])}"
+        without = summary.get("without_class", {}).get(name, {})
+        for what, counts in ("none of them", without), ("unlabelled", label_set["unlabelled"]):
+            if any(counts.values()):
+                yield f"  {what}: {_counts(counts)}"
     for sentence in summary.get("doubts", ()):
         yield f"look at: {printable(sentence)}"
 

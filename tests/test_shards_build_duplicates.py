@@ -9,20 +9,13 @@ from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from shards.build.run import build_part, build_shards
 from shards.settings import ShardsSettings
+from tests.conftest import small_build
 
 HASHED = {"hash_ids": True, "label_columns": ["class"]}
 
 
 def settings(source: Path, output: Path, **changes: Any) -> ShardsSettings:
-    values = {
-        "source": source,
-        "output": output,
-        "source_kind": "mimic_iv_ecg",
-        "split": {"train": 0.7, "val": 0.3, "test": 0.0},
-        "shard_records": 7,
-        "workers": 1,
-    }
-    return ShardsSettings.model_validate({**values, **changes})
+    return ShardsSettings.model_validate(small_build(source, output, **changes))
 
 
 def test_the_same_recording_twice_is_kept_once_and_named(recordings: Path, tmp_path: Path) -> None:

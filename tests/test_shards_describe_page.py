@@ -141,6 +141,7 @@ def test_a_reject_is_drawn_from_its_source_or_its_message_shown(
     assert "Electrocardiogram of short" in section
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_leaves_the_messages(odd: Path, tmp_path: Path) -> None:
     summary = json.loads((odd / "summary.json").read_text())
     gone = tmp_path / "copy"

@@ -5,9 +5,9 @@ import pytest
 from scipy.signal import find_peaks
 
 from lamae.ecg.leads import LEADS
-from shards.simulator.data_set import Simulated, simulate_signals
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.settings import NoiseSettings
+from shards.simulator.signals import Simulated, simulate_signals
 
 RATE = 500
 PER_CLASS = 16

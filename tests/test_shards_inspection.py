@@ -8,6 +8,7 @@ import pytest
 from lamae.errors import InputError
 from shards.inspection import inspect_source
 from shards.settings import InspectSettings
+from tests.test_lamae_readers_hospital_files import write_muse
 
 
 def write_record(folder: Path, name: str, leads: tuple[str, ...] = ("I", "II")) -> None:
@@ -77,6 +78,24 @@ def test_of_many_files_some_are_opened_and_the_output_says_so(tmp_path: Path) ->
     assert "10 of 80 files were opened; the others are taken to be alike" in text
     assert "2 recordings as they are read, drawn by chance:" in text
     assert "not read" not in text
+
+
+def test_patients_of_files_that_were_not_opened_are_not_taken_for_nobodys(tmp_path: Path) -> None:
+    for number in range(20):
+        write_muse(tmp_path / f"e{number:02}.xml")
+    text = inspected(tmp_path, max_opened=5, recordings=1)
+    assert "20 recordings (20 by_content) of at most 16 patients" in text
+    assert "without a patient" not in text
+    assert "patients of 5 files: as the files state them" in text
+    assert "whose 15 of them are, a build reads" in text
+    assert "20 recordings (20 by_content) of 1 patients" in inspected(tmp_path, recordings=1)
+
+
+def test_leads_that_others_give_are_told(tmp_path: Path) -> None:
+    write_muse(tmp_path / "e.xml")
+    assert "8, which give 12" in inspected(tmp_path, min_duration_s=1)
+    text = inspected(tmp_path / "e.xml", min_duration_s=1)
+    assert "leads: I, II, V1, V2, V3, V4, V5, V6; they give III, aVR, aVL, aVF" in text
 
 
 def test_codes_that_steer_a_terminal_are_shown_as_escapes(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_damage_ends_verify_with_1_and_names_the_records(tmp_path: Path) -> None
     assert "train-000000.tar" in done.stdout and "r2" in done.stdout
 
 
+@pytest.mark.slow
 def test_parts_are_built_and_merged_by_commands(tmp_path: Path) -> None:
     write_records(tmp_path / "source", 6)
     common = ("source=source", "output=out", "workers=1", "shard_records=2", "duplicates=keep")
@@ -133,6 +134,7 @@ def test_an_interrupt_ends_with_130_and_one_line_and_the_build_goes_on(tmp_path:
     assert done.stdout.splitlines()[-1].startswith("wrote 4000 records"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_with_a_reason(tmp_path: Path) -> None:
     with start_and_wait_for_a_shard(tmp_path) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -11,10 +11,11 @@ import pytest
 from lamae.config import load_settings
 from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
-from shards.simulator.data_set import simulate, simulate_signals
+from shards.simulator.data_set import simulate
 from shards.simulator.ecg_classes import CLASSES
 from shards.simulator.mimic_layout import NOT_MEASURED, STORED_LEADS
 from shards.simulator.settings import NoiseSettings, SimulateSettings
+from shards.simulator.signals import simulate_signals
 
 RATE = 500
 CODES = list(CLASSES)
@@ -157,7 +158,7 @@ def test_nothing_appears_if_writing_fails(tmp_path: Path, monkeypatch: pytest.Mo
     def full_disk(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("shards.simulator.data_set.write_table", full_disk)
+    monkeypatch.setattr("shards.simulator.data_set.write_tables", full_disk)
     with pytest.raises(OSError, match="no space"):
         simulate(SimulateSettings(output=tmp_path / "ecg", records=2))
     assert not list(tmp_path.iterdir())

@@ -4,26 +4,29 @@ Which recordings are in a block depends on the source and the settings alone, so
 built in any order, by any number of processes on any number of machines, and built again.
 """
 
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamae.errors import InputError
-from lamae.files import write_json
+from lamae.faults import fault
+from lamae.files import open_whole, write_json
 from lamae.storage.corpus import write_index
 from lamae.storage.samples import SPLITS
 from shards.build.encode import process_entry
 from shards.build.writer import ShardWriter
-from shards.entries import Entry, Reject
+from shards.entries import Entry, Reject, entries_of
 from shards.identity import key_from_environment, reject_without_identity
+from shards.locks import lock
 from shards.settings import ShardsSettings
+
+_ROWS_AT_ONCE = 2**13
 
 
 class Block(NamedTuple):
@@ -37,6 +40,24 @@ class Block(NamedTuple):
     """In the order in which they are written."""
 
 
+class PlannedBlock(NamedTuple):
+    """A block whose recordings are in the entries of its split, on disk."""
+
+    name: str
+    """Name of the shard, without extension."""
+    split: str
+    """The split that all of them belong to."""
+    start: int
+    """The first of them."""
+    records: int
+    """Number of them."""
+
+    def read(self, folder: Path) -> Block:
+        """Read its recordings, and few others, from the folder of unfinished shards."""
+        table = read_rows(folder / _entries_of(self.split), self.start, self.records)
+        return Block(self.name, self.split, tuple(entries_of(table)))
+
+
 class Built(NamedTuple):
     """Facts of a block that has been built; its rows are beside it."""
 
@@ -48,18 +69,44 @@ class Built(NamedTuple):
     """Times that each signal that is no standard lead was left out."""
 
 
-def plan_blocks(
-    entries: Sequence[Entry], splits: Sequence[str | None], shard_records: int
-) -> list[Block]:
-    """Divide the entries of each split, in order, into blocks of `shard_records`."""
+def plan_blocks(splits: np.ndarray, shard_records: int) -> list[PlannedBlock]:
+    """Divide the recordings of each split, in order, into blocks of `shard_records`.
+
+    `splits` is for each recording the place in SPLITS, or -1.
+    """
     blocks = []
-    for split in SPLITS:
-        chosen = (entry for entry, own in zip(entries, splits, strict=True) if own == split)
-        number = 0
-        while some := tuple(islice(chosen, shard_records)):
-            blocks.append(Block(f"{split}-{number:06d}", split, some))
-            number += 1
+    for code, split in enumerate(SPLITS):
+        total = int(np.count_nonzero(splits == code))
+        for number, start in enumerate(range(0, total, shard_records)):
+            records = min(shard_records, total - start)
+            blocks.append(PlannedBlock(f"{split}-{number:06d}", split, start, records))
     return blocks
+
+
+def write_entries(folder: Path, table: pa.Table, splits: np.ndarray) -> None:
+    """Write the entries of each split, from which a block reads its own."""
+    for code, split in enumerate(SPLITS):
+        with (
+            open_whole(folder / _entries_of(split)) as file,
+            pq.ParquetWriter(file, table.schema) as writer,
+        ):
+            for start in range(0, len(table), _ROWS_AT_ONCE):
+                chosen = pa.array(splits[start : start + _ROWS_AT_ONCE] == code)
+                writer.write_table(table.slice(start, _ROWS_AT_ONCE).filter(chosen))
+
+
+def _entries_of(split: str) -> str:
+    return f"entries-{split}.parquet"
+
+
+def read_rows(path: Path, start: int, count: int) -> pa.Table:
+    """Read some rows that follow each other."""
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        first, last = np.searchsorted(ends, [start, start + count - 1], side="right")
+        table = file.read_row_groups(range(first, last + 1))
+    return table.slice(start - int(ends[first] - sizes[first]), count)
 
 
 @contextmanager
@@ -70,12 +117,9 @@ def disk_errors_as_input_errors(output: Path, name: str) -> Iterator[None]:
     except ChildProcessError:  # a subclass of OSError that has nothing to do with the disk
         raise
     except OSError as error:
-        raise InputError(
-            f"output {output}",
-            value=f"{error.strerror or error} while writing {name}",
-            expected="room and permission to write",
-            remedy="Make room, then give the same command: it goes on with what is finished.",
-        ) from error
+        afterwards = "give the same command: it goes on with what is finished"
+        doing = f"while writing {name}"
+        raise fault(error, f"output {output}", afterwards=afterwards, doing=doing) from error
 
 
 @contextmanager
@@ -84,8 +128,7 @@ def exclusive_lock(folder: Path, name: str) -> Iterator[None]:
 
     That can be a run of another number of parts, or what is left for a moment of a killed one.
     """
-    with (folder / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock(folder / f"{name}.lock", wait=True):
         yield
 
 

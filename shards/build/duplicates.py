@@ -1,11 +1,13 @@
 """The same recording twice, in a source or in known corpora, found by content or origin."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lamae.storage.corpus import INDEX
@@ -14,11 +16,13 @@ from shards.build.blocks import Built, exclusive_lock, read_block, read_block_ro
 from shards.build.encode import encode_sample
 from shards.build.writer import ShardWriter
 from shards.entries import Reject
+from shards.repeated import repeated
 from shards.settings import ShardsSettings
 
 REASON = "duplicate"
 
 _COLUMNS = ("key", "source", "content", "origin", "flags")
+_ROWS_AT_ONCE = 2**12
 
 _Row = Mapping[str, Any]
 
@@ -30,15 +34,15 @@ def settle_duplicates(building: Path, names: Sequence[str], settings: ShardsSett
     """
     if settings.duplicates == "keep":
         return
-    seen: dict[bytes, str] = {}
-    for folder in settings.known:
-        for row in _rows(folder / INDEX):
-            known = "one" if settings.hash_ids else row["key"]  # it need not have hashed ids
-            for mark in _marks(row):
-                seen.setdefault(mark, f"{known} of {folder.name}")
+    known = [folder / INDEX for folder in settings.known]
+    blocks = [building / f"{name}.parquet" for name in names]
+    twice = repeated(lambda: _all_marks([*known, *blocks]))
+    if not twice:
+        return
+    seen = _known(settings, twice)
     for name in names:
         found: dict[str, str] = {}
-        for row in _rows(building / f"{name}.parquet"):
+        for row in _rows(building / f"{name}.parquet", twice):
             marks = _marks(row)
             other = next((seen[mark] for mark in marks if mark in seen), None)
             if other is not None and REASON not in row["flags"]:
@@ -50,16 +54,38 @@ def settle_duplicates(building: Path, names: Sequence[str], settings: ShardsSett
                 _write_again(building, name, found, settings)
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _known(settings: ShardsSettings, twice: Set[str]) -> dict[str, str]:
+    """Return the recordings of known corpora by their marks, of those that come more than once."""
+    seen: dict[str, str] = {}
+    for folder in settings.known:
+        for row in _rows(folder / INDEX, twice):
+            one = "one" if settings.hash_ids else row["key"]  # it need not have hashed ids
+            for mark in _marks(row):
+                seen.setdefault(mark, f"{one} of {folder.name}")
+    return seen
+
+
+def _all_marks(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield what the recordings of some indexes share with their copies."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["content", "origin"]):
+                yield from batch["content"].to_pylist()
+                yield from filter(None, batch["origin"].to_pylist())
+
+
+def _rows(path: Path, twice: Set[str]) -> Iterator[_Row]:
+    """Yield the rows of an index that have a mark that comes more than once."""
+    marks = pa.array(sorted(twice))
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=list(_COLUMNS)):
-            yield from batch.to_pylist()
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(_COLUMNS)):
+            copies = pc.or_(pc.is_in(batch["content"], marks), pc.is_in(batch["origin"], marks))
+            yield from batch.filter(copies).to_pylist()
 
 
-def _marks(row: _Row) -> list[bytes]:
+def _marks(row: _Row) -> list[str]:
     """Return what a recording shares with its copies."""
-    origin = row["origin"]
-    return [bytes.fromhex(row["content"]), *([origin.encode()] if origin else [])]
+    return [row["content"], *([row["origin"]] if row["origin"] else [])]
 
 
 def _write_again(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lamae.ecg.record import Record
 from lamae.errors import RecordError
+from lamae.quality.examine import examine
 from lamae.storage.samples import (
     Codec,
     EncodedSignal,
@@ -17,9 +18,8 @@ from lamae.storage.samples import (
 )
 from shards.build.read import read_entry
 from shards.build.resample_record import at_rate
-from shards.checks.examine import examine
 from shards.entries import Entry, Reject
-from shards.identity import key_from_environment, without_identity
+from shards.identity import clinical_comments, key_from_environment, without_identity
 from shards.rejects import reject_of
 from shards.settings import ShardsSettings
 
@@ -45,9 +45,10 @@ def process_entry(entry: Entry, split: str, settings: ShardsSettings) -> Encoded
         verdict = examine(reading.record, settings.quality)
     except RecordError as error:
         return reject_of(error, entry.name, settings.source)
+    record, left_out = clinical_comments(verdict.record)
     sample = Sample(
         key=entry.key,
-        record=at_rate(verdict.record, settings.sampling_rate),
+        record=at_rate(record, settings.sampling_rate),
         patient_id=entry.patient_id,
         split=split,
         fold=entry.fold,
@@ -57,7 +58,7 @@ def process_entry(entry: Entry, split: str, settings: ShardsSettings) -> Encoded
         source_sha256=_checksum(reading.files),
         origin=entry.origin,
         flags=verdict.flags,
-        notes=(*reading.notes, *verdict.notes),
+        notes=(*reading.notes, *verdict.notes, *left_out),
     )
     if settings.hash_ids:
         sample = without_identity(sample, key_from_environment())

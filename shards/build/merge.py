@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from lamae.errors import InputError
 from lamae.runs.tracking import read_summary, run_summary
 from lamae.storage.corpus import INDEX, MANIFEST, merge_indexes
 from shards.build.blocks import Built, disk_errors_as_input_errors, exclusive_lock, read_block
 from shards.build.duplicates import settle_duplicates
 from shards.build.plan import GIVEN, read_plan
-from shards.build.report import COUNTED, Counts, write_checked_summary, write_manifest
+from shards.build.report import Counts, write_checked_summary, write_manifest
 from shards.entries import BUILDING, Reject
 from shards.rejects import (
     REJECTS,
@@ -61,7 +59,7 @@ def _merge(output: Path, plan: Mapping[str, Any], started: float) -> dict[str, A
     tables = [building / f"{name}.parquet" for name in names]
     merge_indexes(output / INDEX, tables)
     for table in tables:
-        counts.add(pq.read_table(table, columns=list(COUNTED)).to_pylist())
+        counts.add(table)
     write_rejects(output, rejects)
     if not counts.records:
         shutil.rmtree(building, ignore_errors=True)
@@ -84,6 +82,7 @@ def _merge(output: Path, plan: Mapping[str, Any], started: float) -> dict[str, A
         **found,
         not_read=[each._asdict() for each in not_read(rejects)],
         label_sets=counts.label_sets(),
+        without_class=counts.without_class(),
         seed=None if settings.split.by_fold else settings.split.seed,
         seconds=round(time.monotonic() - started, 1),
     )

@@ -1,11 +1,10 @@
 """The plan of a build, kept in the output folder until it is done, so that it can resume.
 
-`<output>/.building/` holds plan.json, the rejects of the listing, and the finished blocks. Runs
-that share it, one after the other or at the same time, must want the same: plan.json is a function
-of the source, the settings and the versions alone.
+`<output>/.building/` holds plan.json, the rejects and the entries of the listing, and the finished
+blocks. Runs that share it, one after the other or at the same time, must want the same: plan.json
+is a function of the source, the settings and the versions alone.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -13,14 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.runs.tracking import versions
 from lamae.storage.corpus import MANIFEST, Corpus
-from shards.build.blocks import Block, exclusive_lock, plan_blocks
+from shards.build.blocks import PlannedBlock, exclusive_lock, plan_blocks, write_entries
 from shards.build.split import assign_splits, empty_splits
-from shards.entries import BUILDING, Listing, Reject
+from shards.entries import BUILDING, Reject
 from shards.identity import hashed, key_from_environment, reject_without_identity
+from shards.locks import HeldError, lock
 from shards.rejects import REJECTS, write_rejects
 from shards.settings import ShardsSettings
 from shards.sources.kinds import list_source
@@ -30,7 +33,8 @@ GIVEN = "given"
 """Key of the settings as they were given, which equal plans need not share."""
 
 VARIES_BETWEEN_EQUAL_RUNS = {
-    "source", "output", "table", "diagnoses", "known", "workers", "part", "parts",
+    "source", "output", "table", "diagnoses", "known", "splits", "workers", "part",
+    "parts",
 }  # fmt: skip
 """Settings that do not change what is built, and paths whose content other digests hold."""
 _LEFT_BEHIND = {BUILDING, REJECTS}
@@ -42,8 +46,12 @@ class Plan(NamedTuple):
 
     content: dict[str, Any]
     """Content of plan.json."""
-    blocks: list[Block]
+    blocks: list[PlannedBlock]
     """All blocks, in the order of the index."""
+    entries: pa.Table
+    """All recordings: columns of a listing."""
+    splits: np.ndarray
+    """For each recording the place in SPLITS, or -1 for one that is left out."""
     rejects: list[Reject]
     """Files and rows refused without reading a recording."""
 
@@ -51,33 +59,26 @@ class Plan(NamedTuple):
 def make_plan(settings: ShardsSettings) -> Plan:
     """List the source and divide it; raises InputError for a source or split of no use."""
     listing = list_source(settings)
-    splits = assign_splits(listing.entries, settings.split)
-    blocks = plan_blocks(listing.entries, splits, settings.shard_records)
+    splits = assign_splits(listing, settings.split)
+    blocks = plan_blocks(splits, settings.shard_records)
     rejects = listing.rejects
     content = {
         "settings": settings.model_dump(mode="json", exclude=VARIES_BETWEEN_EQUAL_RUNS),
         "versions": versions(),
-        "listing": _digest(listing),
+        "listing": listing.digest(),
         "known": [Corpus(folder).digest for folder in settings.known],
-        "blocks": {block.name: len(block.entries) for block in blocks},
-        "left_out": sum(split is None for split in splits),
+        "blocks": {block.name: block.records for block in blocks},
+        "left_out": int(np.count_nonzero(splits < 0)),
         "record_without_patient": listing.without_patient,
         "found": list(listing.found),
-        "doubts": [*listing.doubts, *empty_splits(listing.entries, splits, settings.split)],
+        "doubts": [*listing.doubts, *empty_splits(listing, splits, settings.split)],
         "record_without_label_row": listing.without_label_row,
     }
     if settings.hash_ids:
         key = key_from_environment()
         rejects = [reject_without_identity(reject, key) for reject in rejects]
         content["id_key"] = hashed("id_key", key)
-    return Plan(content, blocks, rejects)
-
-
-def _digest(listing: Listing) -> str:
-    digest = hashlib.sha256()
-    for entry in (*listing.entries, *listing.rejects):
-        digest.update(repr(entry).encode())
-    return digest.hexdigest()
+    return Plan(content, blocks, listing.table, splits, rejects)
 
 
 def prepare_output(settings: ShardsSettings, plan: Plan) -> Path:
@@ -96,6 +97,7 @@ def prepare_output(settings: ShardsSettings, plan: Plan) -> Path:
             _refuse_other_plan(building, plan)
         else:
             write_rejects(building, plan.rejects)
+            write_entries(building, plan.entries, plan.splits)
             given = settings.model_dump(mode="json")
             write_json(building / PLAN, plan.content | {GIVEN: given})
     return building
@@ -168,14 +170,13 @@ def _refuse_other_plan(building: Path, plan: Plan) -> None:
 @contextmanager
 def locked(building: Path, part: int) -> Iterator[None]:
     """Hold a part of the build; raises InputError while another process does."""
-    with (building / f"part-{part}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"part {part} of {building.parent}",
-                value="another process is building it",
-                expected="one process for each part",
-                remedy="Wait for it, or stop it.",
-            ) from None
-        yield
+    try:
+        with lock(building / f"part-{part}.lock", wait=False):
+            yield
+    except HeldError:
+        raise InputError(
+            f"part {part} of {building.parent}",
+            value="another process is building it",
+            expected="one process for each part",
+            remedy="Wait for it, or stop it.",
+        ) from None

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from lamae.runs.tracking import read_summary
 from shards.build.blocks import (
     Block,
+    PlannedBlock,
     build_block,
     disk_errors_as_input_errors,
     exclusive_lock,
@@ -48,14 +49,14 @@ def build_shards(settings: ShardsSettings, build: BuildBlock = build_block) -> d
     split or output folder that cannot be used, and if no recording is left.
     """
     started = time.monotonic()
-    plan = make_plan(settings)
-    if is_finished(settings.output, plan):
-        shutil.rmtree(settings.output / BUILDING, ignore_errors=True)
-        return read_summary(settings.output)
+    building = settings.output / BUILDING
     with disk_errors_as_input_errors(settings.output, "its plan"):
-        building = prepare_output(settings, plan)
+        blocks, finished = _planned(settings)
+        if finished:
+            shutil.rmtree(building, ignore_errors=True)
+            return read_summary(settings.output)
         with locked(building, settings.part):
-            _build_missing(plan.blocks, settings, building, build)
+            _build_missing(blocks, settings, building, build)
             summary = merge_blocks(settings.output, started=started)
     # On NFS a folder with a lock that is held cannot be removed.
     shutil.rmtree(building, ignore_errors=True)
@@ -67,24 +68,36 @@ def build_part(settings: ShardsSettings, build: BuildBlock = build_block) -> Par
 
     Raises what `build_shards` raises.
     """
-    plan = make_plan(settings)
-    own = plan.blocks[settings.part :: settings.parts]
-    if is_finished(settings.output, plan):
-        return PartBuilt(len(own), 0)
+    building = settings.output / BUILDING
     with disk_errors_as_input_errors(settings.output, "its plan"):
-        building = prepare_output(settings, plan)
+        blocks, finished = _planned(settings)
+        own = blocks[settings.part :: settings.parts]
+        if finished:
+            return PartBuilt(len(own), 0)
         with locked(building, settings.part):
             _build_missing(own, settings, building, build)
-    missing = sum(read_block(building, block.name) is None for block in plan.blocks)
+    missing = sum(read_block(building, block.name) is None for block in blocks)
     return PartBuilt(len(own), missing)
 
 
+def _planned(settings: ShardsSettings) -> tuple[list[PlannedBlock], bool]:
+    """Return the blocks, and True where the output holds finished shards of them.
+
+    Else the output is made ready. The entries are on disk then, and in memory no longer.
+    """
+    plan = make_plan(settings)
+    finished = is_finished(settings.output, plan)
+    if not finished:
+        prepare_output(settings, plan)
+    return plan.blocks, finished
+
+
 def _build_missing(
-    blocks: Sequence[Block], settings: ShardsSettings, building: Path, build: BuildBlock
+    blocks: Sequence[PlannedBlock], settings: ShardsSettings, building: Path, build: BuildBlock
 ) -> None:
     missing = [block for block in blocks if read_block(building, block.name) is None]
     work = partial(build_unless_finished, build=build, settings=settings, folder=building)
-    total, remaining = (sum(len(block.entries) for block in some) for some in (blocks, missing))
+    total, remaining = (sum(block.records for block in some) for some in (blocks, missing))
     with (
         closing(map_tasks(work, missing, processes=settings.workers)) as finished,
         tqdm(total=total, initial=total - remaining, unit="rec", disable=None) as bar,
@@ -94,7 +107,7 @@ def _build_missing(
 
 
 def build_unless_finished(
-    block: Block, build: BuildBlock, settings: ShardsSettings, folder: Path
+    block: PlannedBlock, build: BuildBlock, settings: ShardsSettings, folder: Path
 ) -> int:
     """Build a block, or wait while another process builds it; returns its number of recordings.
 
@@ -105,5 +118,5 @@ def build_unless_finished(
         exclusive_lock(folder, block.name),
     ):
         if read_block(folder, block.name) is None:
-            build(block, settings, folder)
-    return len(block.entries)
+            build(block.read(folder), settings, folder)
+    return block.records

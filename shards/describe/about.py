@@ -1,5 +1,6 @@
 """Facts about recordings and their patients: numbers such as age, categories such as sex."""
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -19,6 +20,7 @@ _MIN_NUMBERS = 12
 """Numbers of fewer different values are categories."""
 _MAX_CATEGORIES = 60
 """A column of more different texts, such as reports, is not drawn."""
+_ROWS_AT_ONCE = 2**12
 
 
 class Facts(NamedTuple):
@@ -39,10 +41,9 @@ def known_facts(folder: Path, named: Collection[str] = ()) -> list[Facts]:
 
     Those are the ones that a build was told by name, and those of usual names.
     """
-    values: dict[str, list[str]] = defaultdict(list)
-    splits: dict[str, list[str]] = defaultdict(list)
+    columns: dict[str, _Column] = defaultdict(_Column)
     with pq.ParquetFile(folder / INDEX) as file:
-        for batch in file.iter_batches(columns=["about", "split"]):
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["about", "split"]):
             about, split = batch.column("about"), batch.column("split").to_numpy(False)
             rows = np.repeat(np.arange(len(about)), np.diff(about.offsets.to_numpy()))
             wanted = [n for n in pc.unique(about.keys).to_pylist() if n in named or is_about(n)]
@@ -50,19 +51,37 @@ def known_facts(folder: Path, named: Collection[str] = ()) -> list[Facts]:
             kept = pa.array(chosen)
             names, cells = about.keys.filter(kept).to_pylist(), about.items.filter(kept).to_pylist()
             for name, cell, row in zip(names, cells, rows[chosen], strict=True):
-                values[name].append(cell)
-                splits[name].append(split[row])
-    found = (_facts(name, values[name], splits[name]) for name in sorted(values))
+                columns[name].add(cell, split[row])
+    found = (columns[name].facts(name) for name in sorted(columns))
     return [facts for facts in found if facts is not None]
 
 
-def _facts(name: str, cells: list[str], splits: list[str]) -> Facts | None:
-    distinct = set(cells)
-    numbers = {cell: number(cell) for cell in distinct}
-    if None not in numbers.values() and len(distinct) >= _MIN_NUMBERS:
-        return Facts(name, len(cells), np.array([numbers[cell] for cell in cells]), {})
-    if len(distinct) > _MAX_CATEGORIES:
-        return None
-    counts = Counter(zip(cells, splits, strict=True))
-    table = {cell: {split: counts[cell, split] for split in SPLITS} for cell in sorted(distinct)}
-    return Facts(name, len(cells), None, table)
+class _Column:
+    """The cells of one column, counted by split for as long as they may be categories."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[tuple[str, str]]()
+        self._distinct = set[str]()
+        self._numbers: array[float] | None = array("d")
+        """All values; None where one is no number."""
+
+    def add(self, cell: str, split: str) -> None:
+        """Take one cell; of more texts than are drawn nothing is kept."""
+        value = None if self._numbers is None else number(cell)
+        if value is None:
+            self._numbers = None
+        elif self._numbers is not None:
+            self._numbers.append(value)
+        if len(self._distinct) <= _MAX_CATEGORIES:
+            self._distinct.add(cell)
+            self._counts[cell, split] += 1
+
+    def facts(self, name: str) -> Facts | None:
+        """Return the numbers, or the categories; None where there are too many."""
+        distinct = sorted(self._distinct)
+        if self._numbers is not None and len(distinct) >= _MIN_NUMBERS:
+            return Facts(name, len(self._numbers), np.array(self._numbers), {})
+        if len(distinct) > _MAX_CATEGORIES:
+            return None
+        table = {cell: {s: self._counts[cell, s] for s in SPLITS} for cell in distinct}
+        return Facts(name, self._counts.total(), None, table)

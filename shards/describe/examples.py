@@ -57,7 +57,7 @@ class Examples(NamedTuple):
 
 def flagged_examples(
     corpus: Corpus,
-    flags: Sequence[Sequence[str]],
+    rows: Mapping[str, np.ndarray],
     *,
     most: int,
     generator: np.random.Generator,
@@ -66,16 +66,12 @@ def flagged_examples(
 
     Args:
         corpus: where the recordings are.
-        flags: flags of each row.
+        rows: rows of each flag.
         most: examples of a flag.
         generator: draws them.
     """
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, found in enumerate(flags):
-        for flag in found:
-            rows[flag].append(row)
     for flag in sorted(rows, key=lambda name: (-len(rows[name]), name)):
-        chosen = _chosen(rows[flag], most, generator)
+        chosen = _chosen(rows[flag].tolist(), most, generator)
         yield Examples(flag, len(rows[flag]), [_flagged(corpus, row) for row in chosen])
 
 

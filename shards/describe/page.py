@@ -1,14 +1,13 @@
 """Content of a folder of shards as numbers, figures and a page for people."""
 
 import base64
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from lamae.figures.pages import write_page
 from lamae.figures.plots import as_svg, save_png
 from lamae.files import write_json
 from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.index import Index
 from lamae.storage.samples import SPLITS, sample_key
 from shards.describe.about import Facts, known_facts
 from shards.describe.examples import SECONDS, Examples, flagged_examples, rejected_examples
@@ -37,10 +37,6 @@ from shards.describe.signals import (
     measure_signals,
 )
 
-_COLUMNS = (
-    "patient_id", "split", "leads", "samples", "sampling_rate", "codec", "missing_samples", "gain",
-    "flags", "bytes",
-)  # fmt: skip
 _ROWS_OF_A_TABLE = 8
 _DOTS_PER_INCH = 100
 
@@ -51,23 +47,42 @@ class _Drawing(TypedDict):
 
 
 class _Rows:
-    """The columns of the index that are described."""
+    """The columns of the index that are described: numbers, and texts as numbers of them."""
 
     def __init__(self, folder: Path) -> None:
-        table = pq.read_table(folder / INDEX, columns=list(_COLUMNS))
-        columns = {name: table[name].to_pylist() for name in ("split", "patient_id", "flags")}
-        self.split = np.array(columns["split"], dtype=object)
-        self.patient = np.array(columns["patient_id"], dtype=object)
-        self.flags: list[list[str]] = columns["flags"]
-        self.codecs = sorted(set(table["codec"].to_pylist()))
-        self.leads: list[list[str]] = table["leads"].to_pylist()
-        self.gains = np.asarray(pc.list_flatten(table["gain"]))
-        names = ("samples", "sampling_rate", "missing_samples", "bytes")
+        index = Index(folder / INDEX)
+        self.split, self.splits = index.categories("split")
+        self.patient = pc.index_in(*2 * (index.texts("patient_id"),)).to_numpy()
+        self.codecs = sorted(index.categories("codec").names)
+        self.leads, names = index.lead_sets
+        self.lead_sets = [name.split(",") if name else [] for name in names]
         self.samples, self.rate, self.missing, self.bytes = (
-            np.asarray(table[name]).astype(np.int64) for name in names
+            index.numbers(name).astype(np.int64)
+            for name in ("samples", "sampling_rate", "missing_samples", "bytes")
         )
-        self.values = self.samples * np.array([len(leads) for leads in self.leads], dtype=np.int64)
+        counts = np.array([len(leads) for leads in self.lead_sets], dtype=np.int64)
+        self.values = self.samples * counts[self.leads]
         self.duration_s = self.samples / self.rate
+        self.gains = Counter[float]()
+        for batch in index.batches("gain"):
+            values = batch.column(0).flatten().value_counts()
+            for each in values:
+                self.gains[each["values"].as_py()] += each["counts"].as_py()
+        self.flags = _rows_by_flag(index)
+
+
+def _rows_by_flag(index: Index) -> dict[str, np.ndarray]:
+    """Return the rows of each flag."""
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    start = 0
+    for batch in index.batches("flags"):
+        lists = batch.column(0)
+        owners = start + pc.list_parent_indices(lists).to_numpy()
+        flags = lists.flatten()
+        for flag in flags.unique().to_pylist():
+            rows[flag].append(owners[pc.equal(flags, flag).to_numpy(zero_copy_only=False)])
+        start += len(lists)
+    return {flag: np.concatenate(found) for flag, found in rows.items()}
 
 
 class _Shown(NamedTuple):
@@ -133,16 +148,22 @@ def describe_shards(settings: DescribeSettings) -> dict[str, Any]:
 
 def _numbers(folder: Path, corpus: Corpus, rows: _Rows) -> dict[str, Any]:
     manifest = corpus.manifest
-    splits = {split: _totals(rows, rows.split == split) for split in SPLITS}
+    splits = {
+        split: _totals(rows, rows.split == rows.splits.index(split))
+        for split in SPLITS
+        if split in rows.splits
+    }
     return {
         "folder": str(folder.resolve()),
         **_totals(rows, np.ones(len(corpus), dtype=bool)),
         "splits": {split: total for split, total in splits.items() if total["records"]},
         "recordings": {
-            "sampling_rate": _frequent(f"{rate} Hz" for rate in rows.rate.tolist()),
-            "duration": _frequent(f"{duration:.4g} s" for duration in rows.duration_s),
-            "leads": _frequent(_lead_set(leads) for leads in rows.leads),
-            "gain": _frequent(f"{gain:.7g} per mV" for gain in rows.gains.tolist()),
+            "sampling_rate": _frequent(rows.rate, lambda rate: f"{rate} Hz"),
+            "duration": _frequent(rows.duration_s, lambda duration: f"{duration:.4g} s"),
+            "leads": _frequent(rows.leads, lambda code: _lead_set(rows.lead_sets[code])),
+            "gain": _most_frequent(
+                (f"{gain:.7g} per mV", number) for gain, number in rows.gains.items()
+            ),
         },
         "label_sets": manifest.get("label_sets", {}),
         "rejects": manifest.get("rejects", {}),
@@ -160,7 +181,7 @@ def _numbers(folder: Path, corpus: Corpus, rows: _Rows) -> dict[str, Any]:
 def _totals(rows: _Rows, chosen: np.ndarray) -> dict[str, Any]:
     return {
         "records": int(np.count_nonzero(chosen)),
-        "patients": len(set(rows.patient[chosen])),
+        "patients": len(np.unique(rows.patient[chosen])),
         "hours": round(float(rows.duration_s[chosen].sum() / 3600), 3),
     }
 
@@ -177,9 +198,20 @@ def _size(rows: _Rows, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _frequent(names: Iterable[str]) -> dict[str, int]:
-    """Count names, the most frequent first; rare ones together as `n others`."""
-    counts = Counter(names).most_common()
+def _frequent(values: np.ndarray, name: Callable[[Any], str]) -> dict[str, int]:
+    """Count values by name, in the order of their first rows where they are as frequent."""
+    different, first, times = np.unique(values, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    pairs = zip(different[order].tolist(), times[order].tolist(), strict=True)
+    return _most_frequent((name(value), number) for value, number in pairs)
+
+
+def _most_frequent(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Add up by name, the most frequent first; rare ones together as `n others`."""
+    total = Counter[str]()
+    for name, number in counted:
+        total[name] += number
+    counts = total.most_common()
     kept = counts if len(counts) <= _ROWS_OF_A_TABLE else counts[: _ROWS_OF_A_TABLE - 1]
     rest = counts[len(kept) :]
     others = {f"{len(rest)} others": sum(count for _, count in rest)} if rest else {}
@@ -199,7 +231,7 @@ def _figures(
     for number, (name, found) in enumerate(label_sets.items(), start=1):
         if found["classes"]:
             yield f"classes_{number}", class_bars(found["classes"], label_set=name)
-    if len(set(rows.duration_s.tolist())) > _ROWS_OF_A_TABLE:
+    if len(np.unique(rows.duration_s)) > _ROWS_OF_A_TABLE:
         yield "durations", duration_histogram(rows.duration_s)
     if measures.peak_to_peak_mv:
         yield "amplitudes", lead_ranges(measures.peak_to_peak_mv)

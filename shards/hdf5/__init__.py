@@ -3,4 +3,5 @@
 export.py       shards as one HDF5 file
 import_file.py  and back
 settings.py     files and folders
+sink.py         a file that keeps faults of the disk from HDF5
 """

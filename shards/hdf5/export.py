@@ -20,10 +20,12 @@ from tqdm import tqdm
 from lamae.ecg.leads import LEADS, lead_number
 from lamae.ecg.record import MISSING
 from lamae.errors import InputError
-from lamae.files import open_whole
+from lamae.faults import fault
+from lamae.files import open_whole, refuse_existing
 from lamae.readers.arrays.hdf5_files import MAX_COMPRESSION
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus
 from shards.hdf5.settings import ExportSettings
+from shards.hdf5.sink import Sink
 from shards.rejects import REJECTS
 
 EXPORT_FORMAT = "lamae-hdf5-1"
@@ -64,31 +66,21 @@ def export_shards(settings: ExportSettings) -> dict[str, Any]:
     for recordings of such different lengths that the file would be nothing but padding.
     """
     path = settings.output
-    if path.exists():
-        raise InputError(
-            f"output {path}",
-            value="it exists",
-            expected="the name of a new file",
-            remedy="Name another output=, or remove it.",
-        )
+    refuse_existing(path, kind="file")
     corpus = Corpus(settings.data)
     extent = _measure(settings.data)
     _refuse_padding(extent, extent.signal_bytes)
     try:
-        with open_whole(path) as file, h5py.File(file.name, "w") as h5:
+        with open_whole(path) as file, Sink(file.name) as sink, h5py.File(sink, "w") as h5:
             _create(h5, extent)
             for name in (MANIFEST, REJECTS):
                 content = np.frombuffer((settings.data / name).read_bytes(), dtype=np.uint8)
                 h5[name.partition(".")[0]] = content
-            _fill(h5, corpus, settings.data, extent)
+            for _ in _fill(h5, corpus, settings.data, extent):
+                sink.check()
             _refuse_padding(extent, h5[SIGNALS].id.get_storage_size())
     except OSError as error:
-        raise InputError(
-            f"output {path}",
-            value=str(error),
-            expected="room and permission to write",
-            remedy="Make room, then start again.",
-        ) from error
+        raise fault(error, f"output {path}", afterwards="start again") from error
     size = path.stat().st_size
     return {"records": extent.rows, "longest": extent.longest, "bytes": size, "file": str(path)}
 
@@ -164,7 +156,8 @@ def _create(h5: h5py.File, extent: _Extent) -> None:
     )
 
 
-def _fill(h5: h5py.File, corpus: Corpus, folder: Path, extent: _Extent) -> None:
+def _fill(h5: h5py.File, corpus: Corpus, folder: Path, extent: _Extent) -> Iterator[None]:
+    """Write all rows, and yield after some."""
     first = 0
     with tqdm(total=extent.rows, unit="rec", disable=None) as bar:
         for batch in _rows(folder):
@@ -186,6 +179,7 @@ def _fill(h5: h5py.File, corpus: Corpus, folder: Path, extent: _Extent) -> None:
                 bar.update()
             h5["gain"][here], h5["baseline"][here] = gains, baselines
             first += len(batch)
+            yield
 
 
 def _write_texts(data: h5py.Dataset, here: slice, texts: list[bytes]) -> None:

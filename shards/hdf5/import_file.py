@@ -13,7 +13,6 @@ from contextlib import closing
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +24,8 @@ from lamae.files import open_whole, write_json
 from lamae.readers.arrays.array_layout import ArrayLayout
 from lamae.readers.arrays.hdf5_files import read_array, read_hdf5, recording_names
 from lamae.runs.tracking import read_summary, run_summary
-from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, describe_index, write_index
-from lamae.storage.manifest import read_manifest
+from lamae.storage.corpus import INDEX, MANIFEST, describe_index, write_index
+from lamae.storage.manifest import parse_manifest, read_manifest
 from lamae.storage.samples import Sample, content_digest, decode_sample
 from shards.build.blocks import (
     Built,
@@ -89,20 +88,17 @@ def import_shards(settings: ImportSettings) -> dict[str, Any]:
 
 
 def _read_manifest(source: Path) -> dict[str, Any]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / MANIFEST
-        path.write_bytes(_bytes(source, MANIFEST))
-        try:
-            return read_manifest(path, expected_format=FORMAT)
-        except InputError as error:
-            raise _not_exported(source, str(error)) from None
+    try:
+        return parse_manifest(_bytes(source, MANIFEST), source)
+    except InputError as error:
+        raise _not_exported(source, str(error)) from None
 
 
 def _is_finished(output: Path, manifest: dict[str, Any]) -> bool:
     """Return True where the output is this corpus; raises InputError if it is another."""
     if not (output / MANIFEST).exists():
         return False
-    if read_manifest(output / MANIFEST, expected_format=FORMAT).get("plan") == manifest.get("plan"):
+    if read_manifest(output / MANIFEST).get("plan") == manifest.get("plan"):
         return True
     raise _foreign(output, "another corpus is in it")
 

@@ -7,12 +7,12 @@ from lamae.runs.cores import available_cores
 
 
 class ExportSettings(Settings):
-    """From a folder of shards to one HDF5 file."""
+    """From a folder of shards to another form."""
 
     data: FolderPath
     """Folder of the shards."""
     output: FolderPath
-    """The file; it must not exist."""
+    """The file or folder; it must not exist."""
 
 
 class ImportSettings(Settings):

@@ -1,13 +1,12 @@
 """Simulated 12-lead ECGs with known diagnoses, in the on-disk layout of MIMIC-IV-ECG."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -16,45 +15,16 @@ from lamae.errors import InputError
 from lamae.files import whole_folder
 from lamae.runs.tracking import write_summary
 from shards.processes import map_tasks
-from shards.simulator.dipole import all_leads, lead_matrix, render_waves
+from shards.simulator.banks import banks_of
 from shards.simulator.ecg_classes import CLASSES
-from shards.simulator.heartbeat import (
-    WAVES,
-    Intervals,
-    fibrillatory_waves,
-    lay_out_beats,
-    place_waves,
-    true_intervals,
-)
-from shards.simulator.mimic_layout import (
-    MEASUREMENTS,
-    NOT_MEASURED,
-    RECORD_LIST,
-    Study,
-    write_studies,
-    write_table,
-)
-from shards.simulator.noise import draw_noise
-from shards.simulator.patients import draw_traits
-from shards.simulator.rhythm import draw_beats, draw_respiration
-from shards.simulator.settings import NoiseSettings, SimulateSettings
+from shards.simulator.heartbeat import Intervals
+from shards.simulator.mimic_layout import NOT_MEASURED, Row, Study, write_studies, write_tables
+from shards.simulator.settings import SimulateSettings
+from shards.simulator.signals import simulate_signals
 
 _CHUNK = 48
 """Patients that one generator draws; the result depends on it, so it is no setting."""
-_LABELS = ("study_id", "subject_id", "class")
 _P_ONSET_MS = 40
-_BREATHING_DEPTH = 0.04
-
-
-class Simulated(NamedTuple):
-    """Simulated records and what is true of them."""
-
-    signal_mv: np.ndarray
-    """float32 (records, 12 of LEADS, samples)."""
-    intervals: Intervals
-    """True intervals and axes of each record."""
-    r_peak_s: tuple[np.ndarray, ...]
-    """Times of the R peaks in each record."""
 
 
 class Chunk(NamedTuple):
@@ -68,108 +38,33 @@ class Chunk(NamedTuple):
     """The studies; all of a patient are in one chunk."""
 
 
-def simulate_signals(
-    codes: Sequence[str],
-    *,
-    generator: np.random.Generator,
-    sampling_rate: int = 500,
-    duration_s: float = 10.0,
-    noise: NoiseSettings | None = None,
-    patients: Sequence[int] | None = None,
-) -> Simulated:
-    """Simulate one record per class code.
-
-    Args:
-        codes: classes, each a key of `CLASSES`.
-        generator: source of all draws.
-        sampling_rate: samples per second.
-        duration_s: length of a record.
-        noise: levels of the noise; None for those of `NoiseSettings`.
-        patients: number of each record's patient; None for one patient per record.
-
-    Raises InputError for an unknown class.
-    """
-    _check_codes(codes)
-    samples = round(duration_s * sampling_rate)
-    numbers = np.arange(len(codes)) if patients is None else np.asarray(patients)
-    traits = draw_traits(codes, numbers, waves=WAVES, generator=generator)
-    respiration = draw_respiration(len(codes), generator)
-    fibrillating = np.array([CLASSES[code].fibrillating for code in codes])
-    beats = draw_beats(
-        traits.rr_s,
-        respiration,
-        fibrillating=fibrillating,
-        premature=np.array([bool(CLASSES[code].premature) for code in codes]),
-        compensated=np.array([code == "PVC" for code in codes]),
-        duration_s=duration_s,
-        generator=generator,
-    )
-    heartbeats = lay_out_beats(codes, traits, beats)
-    waves = place_waves(heartbeats, traits)
-    sources = render_waves(*waves, sampling_rate=sampling_rate, samples=samples)
-    breathing = respiration.at(np.arange(samples) / sampling_rate)[:, None]
-    sources *= (1 + _BREATHING_DEPTH * breathing).astype(np.float32)
-    sources[:, :3] += fibrillatory_waves(
-        fibrillating, sampling_rate=sampling_rate, samples=samples, generator=generator
-    )
-    leads = lead_matrix() * traits.lead_gain[..., None].astype(np.float32)
-    independent = leads @ sources
-    independent += draw_noise(
-        noise or NoiseSettings(),
-        respiration,
-        sampling_rate=sampling_rate,
-        samples=samples,
-        generator=generator,
-    )
-    inside = (beats.time_s >= 0) & (beats.time_s < duration_s)
-    return Simulated(
-        all_leads(independent),
-        true_intervals(heartbeats, traits, beats, duration_s=duration_s),
-        tuple(row[kept] for row, kept in zip(beats.time_s, inside, strict=True)),
-    )
-
-
 def simulate(settings: SimulateSettings) -> dict[str, object]:
     """Write a simulated data set with its `summary.json`; returns where it is, and its counts.
 
     Raises InputError if the output folder holds something.
     """
     started = time.monotonic()
-    chunks = _plan(settings)
-    rows: list[dict[str, object]] = []
-    bar = tqdm(total=settings.records, unit="record", desc="simulate")
     _refuse_to_overwrite(settings.output)
-    with whole_folder(settings.output) as folder, bar:
+    bar = tqdm(total=settings.records, unit="record", desc="simulate")
+    with bar, whole_folder(settings.output) as folder:
         write = partial(_write_chunk, settings, folder)
-        for measured in map_tasks(write, chunks, processes=settings.workers):
-            rows += measured
-            bar.update(len(measured))
-        write_table(folder / "record_list.csv", RECORD_LIST, rows)
-        write_table(folder / "machine_measurements.csv", MEASUREMENTS, rows)
-        write_table(folder / "labels.csv", _LABELS, rows)
-        results: dict[str, object] = {
-            "seed": settings.seed,
-            "records": len(rows),
-            "patients": len({row["subject_id"] for row in rows}),
-            "classes": dict(Counter(str(row["class"]) for row in rows)),
-            "seconds": round(time.monotonic() - started, 1),
-        }
+        chunks = plan_chunks(settings)
+        results: dict[str, object] = {"seed": settings.seed}
+        results |= write_tables(
+            folder, _told(map_tasks(write, chunks, processes=settings.workers), bar)
+        )
+        results["seconds"] = round(time.monotonic() - started, 1)
         write_summary(folder, settings, **results)
     return {"output": str(settings.output), **results}
 
 
-def _check_codes(codes: Sequence[str]) -> None:
-    unknown = sorted(set(codes) - set(CLASSES))
-    if unknown or not len(codes):
-        raise InputError(
-            "ECG classes",
-            value=unknown or "none",
-            expected=f"some of {', '.join(CLASSES)}",
-            remedy="Correct the class codes.",
-        )
+def _told(chunks: Iterable[list[Row]], bar: "tqdm[Any]") -> Iterator[list[Row]]:
+    for rows in chunks:
+        yield rows
+        bar.update(len(rows))
 
 
-def _plan(settings: SimulateSettings) -> list[Chunk]:
+def plan_chunks(settings: SimulateSettings) -> list[Chunk]:
     """Draw who is recorded, when, and with which diagnosis."""
     generator = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(0,)))
     counts = generator.integers(1, 4, settings.records)
@@ -195,8 +90,11 @@ def _plan(settings: SimulateSettings) -> list[Chunk]:
     ]
 
 
-def _write_chunk(settings: SimulateSettings, folder: Path, chunk: Chunk) -> list[dict[str, object]]:
+def _write_chunk(settings: SimulateSettings, folder: Path, chunk: Chunk) -> list[Row]:
     """Simulate and write one chunk; return a row for the tables per study."""
+    if settings.banks is not None:
+        write_recordings(settings, folder, chunk.studies, chunk.codes)
+        return table_rows(settings, chunk)
     seed = np.random.SeedSequence(settings.seed, spawn_key=(1, chunk.number))
     simulated = simulate_signals(
         chunk.codes,
@@ -207,8 +105,29 @@ def _write_chunk(settings: SimulateSettings, folder: Path, chunk: Chunk) -> list
         patients=[study.subject_id for study in chunk.studies],
     )
     write_studies(folder, chunk.studies, simulated.signal_mv, sampling_rate=settings.sampling_rate)
+    return _rows(chunk, simulated.intervals)
+
+
+def write_recordings(
+    settings: SimulateSettings, folder: Path, studies: Sequence[Study], codes: Sequence[str]
+) -> None:
+    """Write recordings from the banks: whichever are written together, they are the same."""
+    banks = banks_of(settings)
+    for start in range(0, len(studies), _CHUNK):
+        some, own = studies[start : start + _CHUNK], codes[start : start + _CHUNK]
+        signal_mv = banks.signals_mv(banks.draw(some, own))
+        write_studies(folder, some, signal_mv, sampling_rate=settings.sampling_rate)
+
+
+def table_rows(settings: SimulateSettings, chunk: Chunk) -> list[Row]:
+    """Return a row for the tables per study, of recordings from the banks."""
+    banks = banks_of(settings)
+    return _rows(chunk, banks.intervals(banks.draw(chunk.studies, chunk.codes)))
+
+
+def _rows(chunk: Chunk, intervals: Intervals) -> list[Row]:
     return [
-        {**study.columns, "class": code, **_measurements(code, simulated.intervals, i)}
+        {**study.columns, "class": code, **_measurements(code, intervals, i)}
         for i, (study, code) in enumerate(zip(chunk.studies, chunk.codes, strict=True))
     ]
 

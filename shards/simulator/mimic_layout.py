@@ -1,8 +1,9 @@
 """Writing records on disk as MIMIC-IV-ECG has them."""
 
 import csv
-import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lamae.ecg.leads import LEADS
-from lamae.files import open_whole
 
 STORED_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 """Order of the signals in a file: aVF comes before aVL."""
@@ -38,6 +38,15 @@ MEASUREMENTS = (
     "qrs_axis",
     "t_axis",
 )
+
+_TABLES = {
+    "record_list.csv": RECORD_LIST,
+    "machine_measurements.csv": MEASUREMENTS,
+    "labels.csv": ("study_id", "subject_id", "class"),
+}
+
+Row = Mapping[str, object]
+"""Cells of a study for all tables, by column."""
 
 _ROWS = [LEADS.index(lead) for lead in STORED_LEADS]
 _INT16_MAX = 32767
@@ -91,14 +100,27 @@ def write_studies(
         path.with_suffix(".hea").write_text(header)
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write a CSV with these columns, whole or not at all; a row may lack or exceed them."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    with open_whole(path) as file:
-        file.write(text.getvalue().encode())
+def write_tables(folder: Path, chunks: Iterable[list[Row]]) -> dict[str, object]:
+    """Write the tables of a data set as their rows come; returns counts.
+
+    All rows of a patient come together. A row may lack columns of a table, or exceed them.
+    """
+    records, patients, classes = 0, 0, Counter[str]()
+    with ExitStack() as files:
+        writers = []
+        for name, columns in _TABLES.items():
+            file = files.enter_context((folder / name).open("w", encoding="utf-8", newline=""))
+            writers.append(
+                csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+            )
+            writers[-1].writeheader()
+        for rows in chunks:
+            for writer in writers:
+                writer.writerows(rows)
+            records += len(rows)
+            patients += len({row["subject_id"] for row in rows})
+            classes.update(str(row["class"]) for row in rows)
+    return {"records": records, "patients": patients, "classes": dict(classes)}
 
 
 def _header(study: Study, digital: np.ndarray, checksums: np.ndarray, *, sampling_rate: int) -> str:

@@ -36,6 +36,9 @@ class SimulateSettings(Settings):
     """Samples per second."""
     noise: NoiseSettings = NoiseSettings()
     """Level of each noise."""
+    banks: int | None = Field(None, gt=0)
+    """Recordings of a bank of beats, and of one of noise, that all are put together from: several
+    times as fast. Null draws each recording anew."""
     workers: int = Field(1, gt=0)
     """Processes; they change the speed and nothing else."""
 

@@ -4,7 +4,8 @@ from shards.entries import Listing
 from shards.settings import LocalSource
 from shards.sources.join import headers_below, join
 from shards.tables.cells import identifier, is_missing
-from shards.tables.label_table import LabelRow, LabelTable
+from shards.tables.label_row import LabelRow
+from shards.tables.label_table import LabelTable
 from shards.tables.read_table import read_csv, table_error
 
 METADATA = "metadata.csv"

@@ -6,6 +6,7 @@ names of classes. There are no patient ids: each record is its own patient.
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lamae.readers.wfdb.record_files import read_wfdb_comments
@@ -46,7 +47,7 @@ def list_challenge(settings: LocalSource) -> Listing | None:
     table = by_path(label_table_of(settings), names)
     patients = {path: row.patient_id for path, row in table.rows.items()}
     listing = join(names, patients, table, complete, own=names)
-    return listing._replace(rejects=[*listing.rejects, *rejects])
+    return replace(listing, rejects=[*listing.rejects, *rejects])
 
 
 def complete_records(source: Path) -> tuple[list[str], list[Reject]]:

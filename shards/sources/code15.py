@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from shards.rejects import reject_of
 from shards.settings import LocalSource
 from shards.sources.join import files_below, join
 from shards.tables.cells import identifier, truth
-from shards.tables.label_table import LabelRow, LabelTable
+from shards.tables.label_row import LabelRow
+from shards.tables.label_table import LabelTable
 from shards.tables.read_table import read_csv, table_error
 
 EXAMS = "exams.csv"
@@ -74,7 +76,7 @@ def list_code15(settings: LocalSource) -> Listing | None:
         return entry._replace(path=part, about=known, reader="code15", item=int(number))
 
     listing = join(keys, patients, LabelTable(rows, (LABEL_SET,)), complete)
-    return listing._replace(rejects=[*rejects, *listing.rejects])
+    return replace(listing, rejects=[*rejects, *listing.rejects])
 
 
 def _exams(source: Path, parts: Iterable[str]) -> _Exams:

@@ -4,6 +4,7 @@ The set has no patient ids: each record is its own patient.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lamae.readers.wfdb.record_files import read_wfdb_comments
@@ -11,7 +12,8 @@ from shards.entries import Entry, Listing
 from shards.settings import LocalSource
 from shards.sources.challenge import age_and_sex, by_path, complete_records, diagnoses, origin
 from shards.sources.join import files_below, join
-from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.label_row import LabelRow
+from shards.tables.label_table import LABELS, NO_TABLE, LabelTable, read_label_table
 from shards.tables.read_table import open_table, read_csv, table_error
 
 LABEL_SET = "cpsc2018"
@@ -59,7 +61,7 @@ def list_cpsc2018(settings: LocalSource) -> Listing | None:
 
     patients = {path: row.patient_id for path, row in table.rows.items()}
     listing = join(names, patients, table, complete, own=names)
-    return listing._replace(rejects=[*listing.rejects, *rejects])
+    return replace(listing, rejects=[*listing.rejects, *rejects])
 
 
 def _named(comments: Iterable[str]) -> tuple[str, ...] | None:

@@ -1,5 +1,7 @@
 """HDF5 files that hold many recordings each, with a table of their patients, labels and splits."""
 
+from dataclasses import replace
+
 from lamae.errors import RecordError
 from lamae.readers.arrays.hdf5_files import recording_names
 from shards.entries import Entry, Listing, Reject
@@ -7,12 +9,11 @@ from shards.rejects import reject_of
 from shards.settings import LocalSource
 from shards.sources.folder import require_sampling_rate
 from shards.sources.join import all_files_below, join
-from shards.sources.unread import unread_files
 from shards.tables.cells import identifier
 from shards.tables.columns import PATHS
-from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
-from shards.tables.match import refuse_strangers
-from shards.tables.read_table import table_error
+from shards.tables.label_table import LABELS, NO_TABLE, LabelTable, read_label_table
+from shards.tables.match import by_place, refuse_strangers
+from shards.unread import unread_files
 
 SUFFIXES = (".h5", ".hdf5")
 """Endings of the files that are read."""
@@ -51,7 +52,7 @@ def list_hdf5(settings: LocalSource) -> Listing | None:
     rest = [path for path in present if path not in files]
     in_use = settings.table or settings.source / LABELS
     unread = unread_files(settings.source, rest, table=in_use)
-    return listing._replace(rejects=[*rejects, *listing.rejects, *unread])
+    return replace(listing, rejects=[*rejects, *listing.rejects, *unread])
 
 
 def _table(settings: LocalSource, names: dict[str, str], *, numbered: bool) -> LabelTable:
@@ -66,11 +67,6 @@ def _table(settings: LocalSource, names: dict[str, str], *, numbered: bool) -> L
     places = {place: place for place in names}
     if settings.arrays.ids is not None or numbered:
         places |= {identifier(name) or name: place for place, name in names.items()}
-    rows: dict[str, LabelRow] = {}
-    for record, row in table.rows.items():
-        place = places.get(record) or places.get(identifier(record) or "", record)
-        if place in rows:
-            raise table_error(path, f"{place} in two rows, the second as {record}")
-        rows[place] = row
+    rows = by_place(path, table.rows, places)
     refuse_strangers(path, rows, names, min_matched=settings.min_matched)
     return table._replace(rows=rows)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from lamae.remote.locations import is_inside
 from shards.entries import Entry, Listing
 from shards.settings import LocalSource
-from shards.sources.join import headers_below, is_inside, join
+from shards.sources.join import headers_below, join
 from shards.tables.cells import whole_number
-from shards.tables.label_table import LABELS, NO_TABLE, LabelRow, LabelTable, read_label_table
+from shards.tables.label_row import LabelRow
+from shards.tables.label_table import LABELS, NO_TABLE, LabelTable, read_label_table
 from shards.tables.read_table import read_csv, table_error
 
 DATABASE = "ptbxl_database.csv"

@@ -5,22 +5,23 @@ against the manifest, the samples against the index and against themselves. Dama
 what is found is returned.
 """
 
-import hashlib
 import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 from tqdm import tqdm
 
 from lamae.errors import InputError
+from lamae.files import file_sha256
 from lamae.storage.corpus import FORMAT, INDEX, INDEX_SCHEMA, MANIFEST
 from shards.build.report import (
     MANIFEST_SHA256,
@@ -28,11 +29,12 @@ from shards.build.report import (
     checksum_line,
 )
 from shards.processes import map_tasks
+from shards.repeated import repeated
 from shards.verify.shard import CheckedShard, ExpectedShard, Problem, check_shard
 from shards.verify.side_files import Report, check_rejects, check_summary, unreadable_files
 
 _SHARD_NAME = r"^[A-Za-z0-9_-]+\.tar$"
-_COUNTED = ("key", "patient_id", "split", "labels", "flags", "shard")
+_ROWS_AT_ONCE = 2**12
 
 
 class Verification(NamedTuple):
@@ -163,12 +165,9 @@ def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _I
     """
     path = folder / INDEX
     try:
-        if manifest is not None:
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            if sha256 != manifest.index.sha256:
-                report(Problem(INDEX, "its SHA-256 is not the manifest's"))
-                return None
+        if manifest is not None and file_sha256(path) != manifest.index.sha256:
+            report(Problem(INDEX, "its SHA-256 is not the manifest's"))
+            return None
         if not pq.read_schema(path).equals(INDEX_SCHEMA):
             report(Problem(INDEX, "has other columns than this version writes"))
             return None
@@ -184,23 +183,32 @@ def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _I
 def _read_index(path: Path, report: Report) -> _Indexed:
     """Count the rows of the index, and check what no single shard can tell."""
     counts, shards = Counts(), Counter[str]()
-    patients: dict[str, str] = {}
-    divided: dict[str, list[str]] = defaultdict(list)
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=list(_COUNTED)):
-            rows = batch.to_pylist()
-            counts.add(rows)
-            for row in rows:
-                shards[row["shard"]] += 1
-                if patients.setdefault(row["patient_id"], row["split"]) != row["split"]:
-                    divided[row["patient_id"]].append(row["key"])
-    for patient, keys in divided.items():
+    counts.add(path)
+    for batch in _batches(path, "shard"):
+        shards.update(batch["shard"].to_pylist())
+    for patient, keys in _divided(path, counts.shared_patients()).items():
         report(Problem(INDEX, f"patient {patient!r} is in two splits", tuple(keys)))
-    keys = pq.read_table(path, columns=["key"])["key"].value_counts()
-    doubled = [found["values"].as_py() for found in keys if found["counts"].as_py() > 1]
+    doubled = repeated(lambda: (k for b in _batches(path, "key") for k in b["key"].to_pylist()))
     if doubled:
-        report(Problem(INDEX, "more than one row with the same key", tuple(doubled)))
+        report(Problem(INDEX, "more than one row with the same key", tuple(sorted(doubled))))
     return _Indexed(counts, dict(shards))
+
+
+def _divided(path: Path, patients: Sequence[str]) -> dict[str, list[str]]:
+    """Return for each patient the recordings that are not in the split of the first."""
+    first: dict[str, str] = {}
+    divided: dict[str, list[str]] = defaultdict(list)
+    wanted = pa.array(patients, pa.string())
+    for batch in _batches(path, "key", "patient_id", "split") if patients else ():
+        for row in batch.filter(pc.is_in(batch["patient_id"], wanted)).to_pylist():
+            if first.setdefault(row["patient_id"], row["split"]) != row["split"]:
+                divided[row["patient_id"]].append(row["key"])
+    return divided
+
+
+def _batches(path: Path, *names: str) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(_ROWS_AT_ONCE, columns=list(names))
 
 
 def _check_counts(size: int, indexed: _Indexed, manifest: _Manifest, report: Report) -> None:
@@ -256,8 +264,7 @@ def _check_copies(folder: Path, checked: Iterable[CheckedShard], report: Report)
     for path in sorted(folder.glob("*.tar")):
         if path.name not in found:
             try:
-                with path.open("rb") as file:
-                    found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                found[path.name] = file_sha256(path)
             except OSError as error:
                 report(Problem(path.name, f"cannot be read: {error.strerror or error}"))
     _report_equal(found, report)

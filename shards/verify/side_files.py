@@ -1,10 +1,10 @@
 """Files beside the shards of a corpus: what was rejected, and the summary."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lamae.files import file_sha256
 from lamae.runs.tracking import SUMMARY, read_summary
 from shards.build.report import SUMMARY_SHA256, summary_checksum
 from shards.rejects import REJECTS, by_reason, read_rejects
@@ -32,8 +32,7 @@ def check_rejects(
     if found != rejects:
         report(Problem(REJECTS, f"rejects {found}, where the manifest says {rejects}"))
         return
-    sha256 = hashlib.sha256((folder / REJECTS).read_bytes()).hexdigest()
-    if rejects_sha256 not in (None, sha256):
+    if rejects_sha256 not in (None, file_sha256(folder / REJECTS)):
         report(Problem(REJECTS, "its SHA-256 is not the manifest's"))
 
 
