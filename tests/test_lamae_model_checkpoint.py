@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
@@ -107,6 +108,80 @@ def test_weights_that_do_not_fit_their_configuration_are_named(tmp_path: Path) -
     write_checksums(tmp_path / "deep")
     with pytest.raises(InputError, match=r"encoder\.per_lead\.blocks\.1\.\S+: shape absent"):
         load_encoder(tmp_path / "deep")
+
+
+def test_a_model_that_its_weights_do_not_fill_is_refused_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tmp_path)
+    config = json.loads((folder / CONFIG).read_text())
+    config["model"]["encoder"]["width"] = 2**14
+    (folder / CONFIG).write_text(json.dumps(config))
+    write_checksums(folder)
+    built = set[str]()
+
+    def noted(model: nn.Linear, *sizes: Any, **more: Any) -> None:
+        linear(model, *sizes, **more)
+        built.add(model.weight.device.type)
+
+    linear = nn.Linear.__init__
+    monkeypatch.setattr(nn.Linear, "__init__", noted)
+    with pytest.raises(InputError, match=r"weights .* by config"):
+        load_encoder(folder)
+    assert built == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("encoder", "width", 10**30),
+        ("encoder", "depth", 10**6),
+        ("encoder", "latent_depth", 10**6),
+        ("encoder", "patch_size", 10**9),
+        ("decoder", "depth", 10**6),
+        ("features", "kernels", {"dilations": [1] * 10**5}),
+    ],
+)
+def test_a_model_of_a_stranger_that_cannot_be_is_refused_at_once(
+    tmp_path: Path, section: str, key: str, value: object
+) -> None:
+    folder = save(tmp_path)
+    config = json.loads((folder / CONFIG).read_text())
+    config["model"][section][key] = value
+    (folder / CONFIG).write_text(json.dumps(config))
+    write_checksums(folder)
+    with pytest.raises(InputError, match=rf"a model .*{section}\.{key}") as refused:
+        load_encoder(folder)
+    assert len(str(refused.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a":' * 100_000, "[" * 100_000, '{"model": null}', '{"model": "x"}', "[]", "1"]
+)
+def test_a_configuration_that_is_none_ends_in_a_sentence(tmp_path: Path, content: str) -> None:
+    folder = save(tmp_path)
+    (folder / CONFIG).write_text(content)
+    write_checksums(folder)
+    with pytest.raises(InputError, match=CONFIG):
+        load_encoder(folder)
+
+
+def test_a_window_longer_than_an_hour_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path)
+    config = json.loads((folder / CONFIG).read_text())
+    config["preprocess"]["duration_s"] = 1e9
+    (folder / CONFIG).write_text(json.dumps(config))
+    write_checksums(folder)
+    with pytest.raises(InputError, match=r"duration_s.*less than or equal to 3600"):
+        load_encoder(folder)
+
+
+def test_a_finished_run_whose_step_is_no_number_is_named(tmp_path: Path) -> None:
+    save_model(tmp_path / "model", make_model(), PREPROCESSOR)
+    (tmp_path / "model" / "state.json").write_text('{"step": "x"}')
+    write_checksums(tmp_path / "model")
+    with pytest.raises(InputError, match="step 'x'; expected the number of a step"):
+        load_encoder(tmp_path)
 
 
 def _without(key: str) -> Callable[[dict[str, Any]], object]:

@@ -6,8 +6,8 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Latents
-from lamae.model.lead_alignment import alignment_share, misalignment
 from lamae.model.masking import Mask
+from lamae.model.objective.lead_alignment import alignment_share, misalignment
 from lamae.model.settings import AutoencoderSettings
 
 B, L, T, D = 3, 5, 4, 8

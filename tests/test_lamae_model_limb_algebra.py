@@ -8,8 +8,8 @@ import torch
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
-from lamae.model.limb_algebra import limb_inconsistency, limb_leads, solve_limb_leads
 from lamae.model.masking import Mask, draw_mask, hidden_patches
+from lamae.model.objective.limb_algebra import limb_inconsistency, limb_leads, solve_limb_leads
 from lamae.model.settings import AutoencoderSettings
 
 B, N, P = 3, 6, 10

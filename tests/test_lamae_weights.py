@@ -8,11 +8,15 @@ import pytest
 import torch
 
 import lamae.weights
+from finetune.releasing.check import check
+from finetune.releasing.settings import CheckSettings
 from lamae import load_encoder, record_from
 from lamae.model.checkpoint import LoadedEncoder
 from lamae.model.encoder import Latents
+from lamae.release.description import read_description
 from lamae.runs.checksums import CHECKSUMS
 
+FIGURES = Path(__file__).resolve().parents[1] / "docs" / "results" / "figures.json"
 WEIGHTS = Path(lamae.weights.__file__).parent
 SHIPPED = sorted(path for path in WEIGHTS.iterdir() if (path / CHECKSUMS).exists())
 CPU = WEIGHTS / "lamae-cpu.ptbxl"
@@ -43,14 +47,32 @@ def test_something_is_shipped_and_small() -> None:
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 def test_each_folder_names_the_licence_of_its_data_and_holds_no_recording(folder: Path) -> None:
-    assert "CC BY 4.0" in (folder / "README.md").read_text()
-    names = {path.name for path in folder.iterdir()}
-    assert names - {"README.md", CHECKSUMS} == set(json.loads((folder / CHECKSUMS).read_text()))
+    assert "PTB-XL 1.0.3" in (folder / "NOTICE").read_text()
+    assert "CC-BY-4.0" in (folder / "NOTICE").read_text()
+    assert check(CheckSettings(release=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        ("lamae-cpu.ptbxl", "superclass_probe"),
+        ("lamae-cpu.ptbxl-superclass", "superclass_probe"),
+        ("lamae-cpu.ptbxl-statements", "statements_probe"),
+    ],
+)
+def test_the_results_of_a_shipped_model_are_those_of_the_documents(name: str, run: str) -> None:
+    description = read_description(WEIGHTS / name)
+    assert description is not None
+    measured = json.loads(FIGURES.read_text())[run]
+    found = next(one for one in description.results if one.metric == "auroc")
+    ends = [found.value.estimate, found.value.low, found.value.high]
+    assert [round(value, 5) for value in ends] == measured["measures"]["auroc_macro"]
+    assert (found.recordings, found.patients) == (measured["recordings"], measured["patients"])
 
 
 def test_the_encoder_embeds_as_when_it_was_measured(encoder: LoadedEncoder) -> None:
     found = latents_of(encoder, chirps(8, 1000)).embedding[0, :4]
-    torch.testing.assert_close(found, torch.tensor(EXPECTED), atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(found, torch.tensor(EXPECTED), atol=5e-3, rtol=1e-3)  # 16 bits
 
 
 def test_the_voltage_of_a_recording_shows_beside_its_embedding(encoder: LoadedEncoder) -> None:

@@ -160,6 +160,12 @@ def lead_number(lead: str) -> int:
     return LEADS.index(lead)
 
 
+def leads_given_by(leads: Sequence[str]) -> tuple[str, ...]:
+    """Return the leads that a recording has, or two of its limb leads give, in canonical order."""
+    limbs = LEAD_GROUPS["limb"] if sum(lead in _FROM_I_AND_II for lead in leads) >= 2 else ()
+    return tuple(lead for lead in LEADS if lead in leads or lead in limbs)
+
+
 def derive_limb_lead(wanted: str, signal: np.ndarray, leads: Sequence[str]) -> np.ndarray | None:
     """Compute a limb lead from two others, or return None where fewer than two are known.
 

@@ -3,6 +3,7 @@
 It is saved with the weights, and shards, training and prediction call this one class.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from lamae.config import Settings
 from lamae.ecg.leads import INDEPENDENT_LEADS, LEADS, canonical_lead, select_leads
 from lamae.ecg.record import Record
 from lamae.ecg.signals import bandpass, crop_or_pad, interpolate_missing, resample
+from lamae.ecg.windows import covering_windows
 from lamae.errors import RecordError
 
 SMALLEST_SCALE_MV = 1e-4
@@ -55,7 +57,7 @@ class Preprocessor(Settings):
     """Leads in the order a model sees them: 12, 8 (the independent ones) or a list of names."""
     sampling_rate: int = Field(250, ge=50, le=2000)
     """Samples per second after resampling."""
-    duration_s: float = Field(10.0, gt=0)
+    duration_s: float = Field(10.0, gt=0, le=3600)
     """Seconds that a model sees: a window of a longer recording, zeros behind a shorter one."""
     band_hz: tuple[float, float] | None = (0.67, 40.0)
     """Pass band of the zero-phase filter in Hz; null for none. Default: ST-MEM's."""
@@ -89,8 +91,23 @@ class Preprocessor(Settings):
         reach beyond the recording is moved into it; one of a short recording begins at 0.
         Raises RecordError if there is none of the leads or too many samples are missing.
         """
+        (prepared,) = self.cut(record, [start])
+        return prepared
+
+    def cut(self, record: Record, starts: Iterable[int]) -> list[Prepared]:
+        """Prepare several windows of a recording, which is filtered once; as each by itself."""
         signal, present = self.select(record)
         signal = self.filter(signal, sampling_rate=record.sampling_rate)
+        return [self._window(signal, present, start) for start in starts]
+
+    def cover(self, record: Record) -> list[Prepared]:
+        """Prepare the fewest windows that cover a recording, evenly laid over it."""
+        samples, rate = np.array([record.digital.shape[1]]), np.array([record.sampling_rate])
+        lengths = self.lengths(samples, rate)
+        windows = covering_windows(np.arange(1), lengths, window=self.samples)
+        return self.cut(record, windows.starts.tolist())
+
+    def _window(self, signal: np.ndarray, present: np.ndarray, start: int) -> Prepared:
         start = max(min(start, signal.shape[1] - self.samples), 0)
         signal = signal[:, start : start + self.samples]
         offset_mv, scale_mv = self._statistics(signal, present)
@@ -98,6 +115,23 @@ class Preprocessor(Settings):
         normalised[~present] = 0.0
         whole = crop_or_pad(normalised, self.samples)
         return Prepared(whole, present, offset_mv, scale_mv, samples=signal.shape[1])
+
+    def require_leads(
+        self, record: Record, window: Prepared, least: int, *, remedy: str | None = None
+    ) -> None:
+        """Raise RecordError for a recording that has fewer than `least` of the leads."""
+        if (has := int(window.present.sum())) >= least:
+            return
+        missing = [
+            lead for lead, there in zip(self.leads, window.present, strict=True) if not there
+        ]
+        raise RecordError(
+            f"recording {record.name}",
+            reason="missing_leads",
+            value=f"no {', '.join(missing)}",
+            expected=f"at least {least} of the leads {', '.join(self.leads)}",
+            remedy=remedy or f"Give min_leads={has} to answer all the same, with a caution.",
+        )
 
     def select(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         """Return the wanted leads in mV without gaps, at the recording's own rate, and `present`.

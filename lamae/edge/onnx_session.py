@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from lamae.errors import InputError
+from lamae.packages import import_package
 
-EXTRA = "onnx"
-"""The optional dependencies that hold onnx, onnxruntime and onnxscript."""
+SIGNAL, PRESENT, SAMPLES = "signal", "present", "samples"
+"""Names of a classifier's inputs: float32 (1, leads, samples), bool (1, leads) for the leads that
+there are, and int64 (1,) for the recorded samples, behind which zeros stand."""
+LOGITS, EMBEDDING, LEAD_WEIGHTS = "logits", "embedding", "lead_weights"
+"""Names of its outputs, float32: (1, classes), and (1, width), (1, leads) of one that has them."""
 
 
 def open_session(path: Path, *, threads: int) -> Any:
@@ -15,7 +19,7 @@ def open_session(path: Path, *, threads: int) -> Any:
 
     Raises InputError if there is no such file, it is not ONNX, or onnxruntime is not installed.
     """
-    runtime = import_extra("onnxruntime")
+    runtime = import_package("onnxruntime")
     if not path.is_file():
         raise InputError(
             f"ONNX file {path}",
@@ -35,17 +39,4 @@ def open_session(path: Path, *, threads: int) -> Any:
             value=str(e),
             expected="a network that onnxruntime can read",
             remedy="Export it again, with a version of ONNX that this onnxruntime knows.",
-        ) from None
-
-
-def import_extra(name: str) -> Any:
-    """Import a package of the extra; raises InputError if it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise InputError(
-            f"package {name}",
-            value="not installed",
-            expected="an installation with it",
-            remedy=f"pip install 'lamae[{EXTRA}]', in a checkout pip install -e '.[{EXTRA}]'.",
         ) from None

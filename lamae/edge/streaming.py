@@ -1,10 +1,9 @@
 """A classifier that takes samples as they come; torch is not needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from lamae.ecg.record import Record
 from lamae.edge.stream_windows import StreamWindows
@@ -16,8 +15,8 @@ class Moment(NamedTuple):
 
     end_s: float
     """Seconds from the first sample of the stream to the end of the window."""
-    probabilities: Float[np.ndarray, " classes"] | None
-    """Of each class; None where the window cannot be used."""
+    probabilities: Mapping[str, float] | None
+    """By class; None where the window cannot be used."""
     problem: str | None = None
     """Reason why it cannot be."""
 
@@ -33,7 +32,7 @@ class StreamingClassifier:
 
     def __init__(
         self,
-        classify: Callable[[Record], Float[np.ndarray, " classes"]],
+        classify: Callable[[Record], Mapping[str, float]],
         header: Record,
         *,
         window_s: float,

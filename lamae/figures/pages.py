@@ -10,6 +10,13 @@ from lamae.files import open_whole
 
 def write_page(path: Path, template: Path, **content: Any) -> None:
     """Render a template into a file, which appears whole or not at all."""
+    page = render_page(template, **content)
+    with open_whole(path) as file:
+        file.write(page.encode())
+
+
+def render_page(template: Path, **content: Any) -> str:
+    """Render a template."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,
@@ -17,6 +24,4 @@ def write_page(path: Path, template: Path, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template.name).render(content)
-    with open_whole(path) as file:
-        file.write(page.encode())
+    return environment.get_template(template.name).render(content)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from lamae.model.decoder import Decoded, Decoder
 from lamae.model.encoder import Encoder, Latents
-from lamae.model.feature_targets import FeatureTargets
-from lamae.model.lead_alignment import misalignment
-from lamae.model.limb_algebra import limb_inconsistency
 from lamae.model.masking import Mask, counted_patches, hidden_patches, mean_by_patches
+from lamae.model.objective.feature_targets import FeatureTargets
+from lamae.model.objective.lead_alignment import misalignment
+from lamae.model.objective.limb_algebra import limb_inconsistency
 from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import AutoencoderSettings
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from lamae.config import read_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.files import whole_folder
+from lamae.files import read_json, unreadable, whole_folder
 from lamae.model.autoencoder import LAMAE
 from lamae.model.encoder import Encoder
-from lamae.model.model_folder import load_weights, read_config, read_json, write_folder
+from lamae.model.model_folder import load_model, read_config, write_folder
 from lamae.model.settings import AutoencoderSettings
 from lamae.runs.checksums import verify_checksums
 from lamae.runs.run_folder import (
@@ -57,7 +57,7 @@ def load_autoencoder(folder: Path | str) -> Loaded:
 
     Raises InputError if there is none, it is damaged, or its weights do not fit its architecture.
     """
-    folder = _model_folder(Path(folder))
+    folder = find_model_folder(Path(folder))
     settings, preprocessor = read_config(
         folder,
         _parse,
@@ -65,8 +65,7 @@ def load_autoencoder(folder: Path | str) -> Loaded:
         kind="a model",
         remedy="Use the version that wrote it, or train again.",
     )
-    model = LAMAE(settings)
-    load_weights(model, folder)
+    model = load_model(lambda: LAMAE(settings), folder)
     return Loaded(model.eval(), preprocessor)
 
 
@@ -88,7 +87,7 @@ def current_config(config: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         settings, preprocessor = _parse(config)
-    except (ValidationError, KeyError):
+    except (ValidationError, KeyError, TypeError):
         return config
     return config | _dump(settings, preprocessor)
 
@@ -107,7 +106,14 @@ def _dump(settings: AutoencoderSettings, preprocessor: Preprocessor) -> dict[str
     }
 
 
-def _model_folder(folder: Path) -> Path:
+def _steps(path: Path) -> int:
+    steps = read_json(path).get("step")
+    if type(steps) is not int:
+        raise unreadable(path, f"step {steps!r}", expected="the number of a step")
+    return steps
+
+
+def find_model_folder(folder: Path) -> Path:
     """Return the model of a run that has the most steps, or the folder itself."""
     if (folder / CONFIG).is_file():
         return folder
@@ -115,7 +121,7 @@ def _model_folder(folder: Path) -> Path:
     newest = newest_checkpoint(folder)
     if (of_run / CONFIG).is_file():
         verify_checksums(of_run, needs=MODEL_FILES)
-        steps = int(read_json(of_run / STATE)["step"])
+        steps = _steps(of_run / STATE)
         # A finished run that was made longer and goes on has newer checkpoints.
         newer = newest_intact(folder) if newest and step_of(newest) > steps else None
         return newer if newer and step_of(newer) > steps else of_run

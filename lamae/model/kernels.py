@@ -19,8 +19,8 @@ from lamae.model.settings import ALL_KERNELS, KernelSettings
 LENGTH = 9
 """Samples that a kernel spans at dilation 1."""
 
-_ROWS = 64
-"""Leads whose responses are held at once, few enough for the caches of a core."""
+_ROWS, _ROWS_OF_CPU = 4096, 64
+"""Leads whose responses are held at once; on a CPU few enough for the caches of a core."""
 
 
 class Kernels(nn.Module):
@@ -57,7 +57,8 @@ class Kernels(nn.Module):
     ) -> Float[Tensor, "b l n features"]:
         """Return the shares of samples above each level, in windows of so many samples."""
         rows = rearrange(signal, "b l s -> (b l) s")
-        shares = torch.cat([self._shares(part, window) for part in rows.split(_ROWS)], dim=2)
+        at_once = _ROWS_OF_CPU if signal.device.type == "cpu" else _ROWS
+        shares = torch.cat([self._shares(part, window) for part in rows.split(at_once)], dim=2)
         return rearrange(shares, "t k (b l) n -> b l n (t k)", b=len(signal))
 
     def _shares(

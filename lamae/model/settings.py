@@ -23,6 +23,11 @@ lead the mean over its patches, its CLS token and, where the encoder reads mV, i
 AMPLITUDES = 5
 """Numbers that hold the voltages of a lead."""
 
+MAX_WIDTH = 2**14
+"""Widest token; larger ones are mistakes, or a stranger's, and would be built before they fail."""
+MAX_DEPTH = 512
+"""Most blocks."""
+
 ALL_KERNELS = 84
 """Ways to choose the three places of weight 2."""
 
@@ -30,9 +35,9 @@ ALL_KERNELS = 84
 class TransformerSettings(Settings):
     """Size of a transformer."""
 
-    width: int = Field(gt=0)
+    width: int = Field(gt=0, le=MAX_WIDTH)
     """Width of a token; even, and a multiple of heads."""
-    depth: int = Field(gt=0)
+    depth: int = Field(gt=0, le=MAX_DEPTH)
     """Blocks."""
     heads: int = Field(gt=0)
     """Attention heads."""
@@ -49,15 +54,15 @@ class EncoderSettings(TransformerSettings):
 
     method: Method = "lamae"
     """Meeting of leads in the encoder: independent, alignment, joint or lamae."""
-    patch_size: int = Field(50, gt=0)
+    patch_size: int = Field(50, gt=0, le=2**16)
     """Samples in a patch."""
-    width: int = Field(384, gt=0)
+    width: int = Field(384, gt=0, le=MAX_WIDTH)
     """Width of a token."""
-    depth: int = Field(12, gt=0)
+    depth: int = Field(12, gt=0, le=MAX_DEPTH)
     """Blocks that see one lead at a time, with weights shared by all leads."""
     heads: int = Field(6, gt=0)
     """Attention heads."""
-    latent_depth: int = Field(2, ge=0)
+    latent_depth: int = Field(2, ge=0, le=MAX_DEPTH)
     """Blocks of latent attention across leads; other methods have as many more of their own."""
     stem: Literal["linear", "conv"] = "linear"
     """Way from a patch to a token: one linear layer, or convolutions inside the patch first."""
@@ -103,9 +108,9 @@ class KernelSettings(Settings):
 
     count: int = Field(16, gt=0, le=ALL_KERNELS)
     """Kernels, spread over the 84."""
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    dilations: tuple[int, ...] = Field((1, 2, 4, 8, 16, 32), max_length=64)
     """Samples between the weights of a kernel."""
-    quantiles: tuple[float, ...] = (0.35, 0.9)
+    quantiles: tuple[float, ...] = Field((0.35, 0.9), max_length=64)
     """Quantiles of the responses to which levels are set."""
     every: int = Field(1, gt=0)
     """Count one of so many samples, which must divide a window: the shares are rougher, and cost
@@ -139,9 +144,9 @@ class FeatureTargetSettings(Settings):
 class DecoderSettings(TransformerSettings):
     """Size and reach of the decoder."""
 
-    width: int = Field(256, gt=0)
+    width: int = Field(256, gt=0, le=MAX_WIDTH)
     """Width of a token."""
-    depth: int = Field(4, gt=0)
+    depth: int = Field(4, gt=0, le=MAX_DEPTH)
     """Blocks."""
     heads: int = Field(4, gt=0)
     """Attention heads."""

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.files import fresh_folder
+from lamae.files import fresh_folder, read_json
 from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import current_config, model_config
-from lamae.model.model_folder import load_weights, read_json, read_tensors, write_folder
+from lamae.model.model_folder import load_weights, read_tensors, write_folder
 from lamae.runs.checksums import damage, read_checksums, verify_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
@@ -65,7 +64,7 @@ def save_checkpoint(
             written = read_checksums(partial)
     except FileExistsError:
         _check_same(folder, written)
-    except (OSError, SafetensorError):
+    except OSError:
         attempt.check()  # a later attempt sweeps away what this one was writing
         raise
     return folder
