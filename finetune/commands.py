@@ -9,6 +9,13 @@ VERBS: dict[str, Verb] = {
         summary="Train a classifier and evaluate it beside its baselines.",
         example="configs/finetune/local.yaml encoder=<run> data=<shards> run_dir=<folder>",
     ),
+    "final": Verb(
+        settings="finetune.run_settings:FinalSettings",
+        run="finetune.final:evaluate_finally",
+        summary="Evaluate a finished run on the test split, and log that it was opened.",
+        example="run=<run>",
+        first="run",
+    ),
     "cross_validate": Verb(
         settings="finetune.cross_validation.settings:CrossValidateSettings",
         run="finetune.cross_validation.run:cross_validate_cohort",
@@ -29,16 +36,34 @@ VERBS: dict[str, Verb] = {
         example="encoder=<run> data=<shards> run_dir=<folder>",
     ),
     "predict": Verb(
-        settings="finetune.classifiers.settings:PredictSettings",
-        run="finetune.classifiers.predict:predict",
-        summary="Write what a saved classifier predicts for the recordings of any shards.",
-        example="classifier=<run> data=<shards> output=<file.csv>",
+        settings="finetune.prediction.settings:PredictSettings",
+        run="finetune.prediction.predict:predict",
+        summary="Put a saved model to one recording, a folder of recordings, or shards.",
+        example="model=<run> source=<recording>",
+    ),
+    "embed": Verb(
+        settings="finetune.prediction.settings:EmbedSettings",
+        run="finetune.prediction.embed:embed",
+        summary="Write the embeddings of recordings.",
+        example="model=lamae-cpu.ptbxl source=<folder> output=embeddings.parquet",
+    ),
+    "similar": Verb(
+        settings="finetune.prediction.settings:SimilarSettings",
+        run="finetune.prediction.similar:similar",
+        summary="Find the most similar recordings of a reference.",
+        example="model=lamae-cpu.ptbxl source=<recording> reference=embeddings.parquet",
     ),
     "export": Verb(
         settings="finetune.classifiers.settings:ExportSettings",
         run="finetune.classifiers.export_onnx:export",
         summary="Write a saved classifier as an ONNX file, in float32 or 8 bits.",
         example="classifier=<run> output=<file.onnx> int8=true data=<shards>",
+    ),
+    "recalibrate": Verb(
+        settings="finetune.recalibration.settings:RecalibrateSettings",
+        run="finetune.recalibration.run:recalibrate",
+        summary="Fit a saved classifier's probabilities and thresholds to labelled recordings.",
+        example="model=<run> data=<shards> label_set=superclass output=<folder>",
     ),
     "anomaly": Verb(
         settings="finetune.anomaly.run_settings:AnomalySettings",
@@ -56,8 +81,34 @@ VERBS: dict[str, Verb] = {
     "anomaly_score": Verb(
         settings="finetune.anomaly.run_settings:AnomalyScoreSettings",
         run="finetune.anomaly.score_file:score_file",
-        summary="Write the scores of a saved detector for the recordings of any shards.",
+        summary="Write every score of a saved detector for shards; predict gives the deciding one.",
         example="detector=<run> data=<shards> output=<file.csv>",
+    ),
+    "release": Verb(
+        settings="finetune.releasing.settings:ReleaseSettings",
+        run="finetune.releasing.release:release",
+        summary="Make the folder of a released model: card, licences, results, golden vectors.",
+        example="configs/release/lamae_cpu.yaml model=<run> results=<run> output=<folder>",
+    ),
+    "check": Verb(
+        settings="finetune.releasing.settings:CheckSettings",
+        run="finetune.releasing.check:check",
+        summary="Check a release: complete, of one mind, and giving what it gave when it was made.",
+        example="release=<folder>",
+        first="release",
+    ),
+    "upload": Verb(
+        settings="finetune.releasing.settings:UploadSettings",
+        run="finetune.releasing.upload:upload",
+        summary="Upload a release to the Hugging Face Hub, under the tag of its version.",
+        example="release=<folder> to=hf://<owner>/<name>",
+        first="release",
+    ),
+    "serve": Verb(
+        settings="finetune.serving.settings:ServeSettings",
+        run="finetune.serving.run:serve",
+        summary="Answer recordings on a page in the browser, and by HTTP.",
+        example="model=<run> detector=lamae-cpu.ptbxl port=8400",
     ),
 }
 """Each verb by its name; the first is done where none is named."""

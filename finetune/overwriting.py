@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from accelerate import PartialState
-
 from lamae.errors import InputError
 from lamae.runs.tracking import SUMMARY
 
@@ -57,6 +55,8 @@ def clear_results(run_dir: Path) -> None:
 
     Called once the inputs are known to be right; the main process alone removes.
     """
+    from accelerate import PartialState  # seconds, which a prediction for one file need not wait
+
     if not PartialState().is_main_process:
         return
     (run_dir / SUMMARY).unlink(missing_ok=True)

@@ -14,15 +14,22 @@ from finetune.classifiers.folder import CLASSIFIER_FOLDER
 from finetune.data.audit import audit_leakage
 from finetune.data.tasks import make_task
 from finetune.evaluation.assessment import Assessment, assess, challenge_weights
+from finetune.evaluation.cohort import cohort_summary
+from finetune.evaluation.group_results import group_facts, groups_summary, measure_groups
 from finetune.evaluation.lead_masking import check_lead_masking, find_lead_need
+from finetune.evaluation.operating_points import exclusive_columns
 from finetune.experiment.candidates import make_candidates
 from finetune.experiment.resume import SavedProgress, about_run
 from finetune.experiment.resume_training import PROGRESS
 from finetune.experiment.train_and_score import Experiment
+from finetune.openings import TEST, log_opening
 from finetune.overwriting import check_free, clear_results
 from finetune.processes import from_main, start
 from finetune.reports.assessment_sections import score_sections
+from finetune.reports.checklist import checklist_section
+from finetune.reports.cohort_section import cohort_section, plain_section
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
+from finetune.reports.group_section import group_sections
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.results import keep_predictions, report, saver, warn_of_unusable
 from finetune.settings import FinetuneSettings
@@ -50,8 +57,12 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
     check_free(run_dir, overwrite=settings.overwrite)
 
     # data
-    corpus = Corpus(settings.data)
+    corpus = Corpus(settings.data, **settings.caching)
     task = make_task(corpus, settings)
+    facts = group_facts(corpus, settings.groups)
+    if settings.eval_split == TEST and accelerator.is_main_process:
+        rows = corpus.rows(settings.eval_split)
+        log_opening(run_dir, split=TEST, recordings=len(rows), shards=corpus.digest)
     audit = audit_leakage(
         corpus,
         task.train.rows,
@@ -64,6 +75,7 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
     # candidates
     candidates = make_candidates(settings, task.classes)
     challenge = challenge_weights(settings, task.classes)
+    exclusive_columns(task.classes, settings.exclusive)  # an unknown name is said before training
     about = about_run(settings, corpus, candidates)
     progress = SavedProgress(run_dir / PROGRESS, about, accelerator=accelerator)
     experiment = Experiment(
@@ -72,7 +84,7 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
         candidates,
         settings,
         accelerator=accelerator,
-        cache=settings.cache or run_dir / "embeddings",
+        cache=settings.embeddings or run_dir / "embeddings",
         progress=progress,
     )
     if settings.lead_masking:
@@ -97,6 +109,7 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
         need = find_lead_need(results, corpus, settings, accelerator)
     if not accelerator.is_main_process:  # nobody waits for what the main process does from here on
         return []
+    groups = measure_groups(results, corpus, facts, settings)
 
     # report
     summary = run_summary(
@@ -105,11 +118,13 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
         model=next(iter(results.by_candidate)),
         **assessment.summary,
         counts=counts(results),
+        **cohort_summary(corpus, results, settings),
         unusable=results.unusable,
         audit=audit,
         candidates={name: result.facts for name, result in results.by_candidate.items()},
         **mean_lead_weights(results, candidates.preprocess.leads),
         **lead_need_summary(need),
+        **groups_summary(groups),
         seconds={"training": trained - started, "evaluation": time.monotonic() - trained},
     )
     findings = [
@@ -126,9 +141,12 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
         findings=findings,
         summary=summary,
         device=accelerator.device,
+        opening=[plain_section(summary, settings), cohort_section(summary)],
         sections=[
             *score_sections(assessment, results, candidates, corpus, settings, summary),
+            *group_sections(groups, summary),
             *lead_sections(results, candidates.preprocess.leads, need),
+            checklist_section(),
         ],
     )
     write_json(run_dir / SUMMARY, summary)  # last: it tells that the run is complete
@@ -152,5 +170,5 @@ def interruption(settings: FinetuneSettings, run_dir: Path) -> str:
             f"{run_dir / CLASSIFIER_FOLDER}; the same command with run_dir={run_dir}, and without "
             "overwrite=true, goes on after that epoch"
         )
-    folder = settings.cache or run_dir / "embeddings"
+    folder = settings.embeddings or run_dir / "embeddings"
     return f"interrupted: finished embeddings are kept in {folder}"

@@ -12,11 +12,12 @@ from finetune.networks.settings import (
     HierarchicalTransformerSettings,
     LasanSettings,
 )
-from finetune.run_settings import IntervalSettings, RunSettings
+from finetune.run_settings import EvaluationSettings, IntervalSettings, RunSettings
 from finetune.training.settings import ProbeSettings, TrainingSettings
 from lamae.config import FolderPath
 from lamae.ecg.preprocess import Preprocessor
 from lamae.model.settings import KernelSettings
+from lamae.remote.locations import Location
 
 Baseline = Literal["random", "kernels", "supervised"]
 """random: the same mode with the encoder at random weights, trained as from scratch: its layer
@@ -27,24 +28,27 @@ trained on the same recordings."""
 WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
-        *("allow_overlap", "pretraining_data", "by_mode"),
+        *("allow_overlap", "pretraining_data", "by_mode", "groups", "cache", "cache_gb"),
+        *EvaluationSettings.model_fields,
     }
 )
 """Settings that do not affect any score; a run may resume with other values."""
 
 
-class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings, IntervalSettings):
+class FinetuneSettings(
+    RunSettings, TaskSettings, ProbeSettings, UsableSettings, EvaluationSettings, IntervalSettings
+):
     """One classifier on one task, evaluated beside its baselines."""
 
     encoder: FolderPath | None = None
     """Run of pretrain/main.py, a folder with config.json and model.safetensors, or a YAML file that
     describes another encoder; modes lasan, cnn_attention_bilstm and hierarchical_transformer do
     without."""
-    data: FolderPath
-    """Folder of labelled shards."""
+    data: Location
+    """Labelled shards: a folder, or its URL (s3://, gs://, az://, https://, hf://)."""
     run_dir: FolderPath | None = None
     """Folder for results; by default a new folder in runs/, named by task, mode and time."""
-    cache: FolderPath | None = None
+    embeddings: FolderPath | None = None
     """Folder for embeddings; by default <run_dir>/embeddings."""
     mode: Mode = "probe"
     """Part that is trained: probe, attention_probe, full, probe_then_full, lasan, hybrid,
@@ -80,6 +84,9 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
     """Score the evaluation recordings again without each group of leads, without each lead, with
     each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 31
     times more, one of 8 leads 22 times."""
+    groups: tuple[str, ...] | None = None
+    """Facts about the recordings, such as [sex, site], for results by group; by default age and
+    sex, where the shards have them."""
     seed: int = Field(0, ge=0)
     """Decides random weights, hold-out, order, windows, dropout and resamples."""
 
@@ -106,11 +113,20 @@ class FinetuneSettings(RunSettings, TaskSettings, ProbeSettings, UsableSettings,
         if self.encoder is None and self.mode not in WITHOUT_ENCODER:
             raise ValueError(f"mode {self.mode} needs encoder=<run of pretrain/main.py>")
         wrong = "cross_entropy" if self.multi_label else "bce"
+        unknown = set(self.exclusive) - set(self.classes or self.exclusive)
+        if unknown or (self.exclusive and not self.multi_label):
+            raise ValueError(
+                f"exclusive {list(self.exclusive)} needs multi_label=true and names of classes="
+            )
         for name, training in (("training", self.training), ("supervised", self.supervised)):
             if training.loss == wrong:
                 raise ValueError(
                     f"{name}.loss {wrong} does not fit multi_label={str(self.multi_label).lower()}"
                 )
+        if self.training.visible_share < 1 and self.mode not in ("full", "probe_then_full"):
+            raise ValueError(
+                f"training.visible_share is for modes full and probe_then_full, not {self.mode}"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from finetune.classifiers.predict import PREDICTIONS, write_predictions
+from finetune.classifiers.predictions import PREDICTIONS, write_predictions
 from finetune.comparison.finished_runs import read_run
 from finetune.comparison.label_efficiency import find_methods
 from finetune.comparison.run import compare_runs

@@ -83,7 +83,7 @@ def test_a_killed_cross_validation_goes_on_with_the_fits_that_are_missing_to_the
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if "mode=lasan" not in given:
-        given = (*given, f"encoder={pretrained_run}", f"cache={tmp_path / 'embeddings'}")
+        given = (*given, f"encoder={pretrained_run}", f"embeddings={tmp_path / 'embeddings'}")
     cross_validate(simulated_shards, tmp_path / "whole", *given)
     assert "were done before" not in capsys.readouterr().out
     with monkeypatch.context() as patch:

@@ -189,7 +189,7 @@ def test_the_verb_leaves_the_files_and_says_the_numbers_that_it_names(
     assert f"Results: {run.folder / SUMMARY}" in run.printed
     assert ("random weights" in run.printed) == ("random" in run.models)
     embeddings = {"embeddings"} if run.models[0] == "pretrained" else set()
-    left = {SUMMARY, OUT_OF_FOLD, "report.html", "figures", "tables"}
+    left = {SUMMARY, OUT_OF_FOLD, "report.html", "report.json", "figures", "tables"}
     assert {path.name for path in run.folder.iterdir()} == left | embeddings
     for found in summary["per_class"].values():
         called_or_missed = found["true_positive"] + found["false_negative"]
@@ -215,7 +215,7 @@ def test_a_finished_run_is_refused_and_left_as_it_was(
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     probe: Run, simulated_shards: Path, pretrained_run: Path, tmp_path: Path
 ) -> None:
-    given = (f"encoder={pretrained_run}", *PROBE, f"cache={probe.folder / 'embeddings'}")
+    given = (f"encoder={pretrained_run}", *PROBE, f"embeddings={probe.folder / 'embeddings'}")
     for seed in ("0", "1"):
         cross_validate(simulated_shards, tmp_path / seed, *given, f"seed={seed}")
     same, other = (Run(tmp_path / seed, "", 3, 1, ("pretrained",)).rows for seed in ("0", "1"))

@@ -13,6 +13,7 @@ from finetune.data.settings import AuditSettings
 from finetune.settings import FinetuneSettings
 from lamae.ecg.record import Record
 from lamae.errors import InputError
+from lamae.runs.run_folder import STATE
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
 from lamae.storage.samples import Sample, metadata
 
@@ -148,3 +149,27 @@ def test_shards_that_a_model_has_learnt_and_that_are_gone_or_others_are_told(
         found = audit_elsewhere(own, folder, digest=digest)
         assert "not_audited" in found["training"]
         assert "not audited" in " ".join(found["sentences"])
+
+
+def test_the_run_of_an_encoder_names_all_corpora_of_a_mixture(
+    pretrained_run: Path, corpus: Corpus, other_corpus: Corpus, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(pretrained_run, run)
+    path = run / "checkpoints" / "step-00000008" / STATE
+    state = json.loads(path.read_text())
+    shares = [{"data": str(c.folder), "weight": 0.5, "name": None} for c in (corpus, other_corpus)]
+    state["settings"]["data"] = shares
+    for second, remark in ((other_corpus.digest, ""), ("0" * 64, "changed since")):
+        state["corpus"] = f"0.5 x {corpus.digest}, 0.5 x {second}"
+        path.write_text(json.dumps(state))
+        settings = AuditSettings(allow_overlap=("pretraining_patients", "pretraining_recordings"))
+        rows = other_corpus.rows("train")
+        found = audit_leakage(
+            other_corpus, rows[:0], rows, settings, encoder=run / "model", split="train"
+        )["pretraining"]
+        if remark:
+            assert f"{other_corpus.folder}: {remark}" in found["not_audited"]
+        else:
+            assert found["recordings"] == len(rows)
+            assert found["data"] == [str(corpus.folder), str(other_corpus.folder)]

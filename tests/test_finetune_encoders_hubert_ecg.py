@@ -194,6 +194,7 @@ def test_training_neither_masks_nor_drops_blocks(description: Path) -> None:
     assert not encoder.train().training
 
 
+@pytest.mark.slow
 def test_a_trained_classifier_is_used_without_the_folder(
     folder: Path, description: Path, make_probe: MakeProbe, accelerator: Accelerator
 ) -> None:

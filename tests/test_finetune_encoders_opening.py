@@ -16,9 +16,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.predict import PREDICTIONS, predict
-from finetune.classifiers.settings import PredictSettings
+from finetune.classifiers.predictions import PREDICTIONS
 from finetune.encoders.opening import open_encoder
+from finetune.prediction.predict import predict
+from finetune.prediction.settings import PredictSettings
 from finetune.protocols.published import Division, Rules
 from finetune.protocols.scores import ProtocolScorer
 from finetune.protocols.settings import ProtocolsSettings
@@ -168,11 +169,11 @@ def test_a_probe_of_a_file_is_reported_saved_and_used_without_the_file(
     (tmp_path / "it.onnx").unlink()
     moved = shutil.move(settings.run_dir / "classifier", tmp_path / "moved")
     output = tmp_path / "again.csv"
-    asked = {"classifier": moved, "data": settings.data, "output": output, "splits": ("val",)}
-    predict(PredictSettings.model_validate(asked | {"cpu_threads": 1}))
+    asked = {"model": moved, "source": settings.data, "output": output, "splits": ("val",)}
+    predict(PredictSettings.model_validate(asked | {"cpu_threads": 1, "layout": "wide"}))
     before, after = (
-        np.genfromtxt(file, delimiter=",", skip_header=1, usecols=(1, 2, 3))
-        for file in (settings.run_dir / PREDICTIONS, output)
+        np.genfromtxt(file, delimiter=",", skip_header=1, usecols=columns)
+        for file, columns in ((settings.run_dir / PREDICTIONS, (1, 2, 3)), (output, (2, 3, 4)))
     )
     np.testing.assert_allclose(after, before, atol=2e-6)
 

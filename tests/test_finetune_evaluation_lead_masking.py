@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.classifiers.classifier import Classifier, build_classifier
-from finetune.classifiers.predict import PREDICTIONS
+from finetune.classifiers.predictions import PREDICTIONS
 from finetune.classifiers.scoring import score_recordings
 from finetune.cross_validation.settings import CrossValidateSettings
 from finetune.data.tasks import make_task

@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from finetune.classifiers.scoring import called_positive
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import LabelledRows, Task
-from finetune.evaluation.operating_points import choose_operating_points, decide
+from finetune.evaluation.operating_points import (
+    OperatingPoints,
+    choose_operating_points,
+    decide,
+    exclusive_columns,
+)
+from lamae.errors import InputError
 from lamae.statistics.challenge_metric import SINUS_RHYTHM, ChallengeWeights, challenge_score
 
 CLASSES = ("a", SINUS_RHYTHM, "c")
@@ -89,3 +96,35 @@ def test_without_held_out_patients_only_the_likeliest_class_can_be_called(
     assert found.challenge_decided == (not multi_label)
     known = choose_operating_points(cohort(2)[1], task, challenge=WEIGHTS)
     assert decide(known, probabilities, multi_label=multi_label).challenge_decided
+
+
+NORMAL = np.array([True, False, False])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_recording_is_called_normal_or_something_else_and_never_both(seed: int) -> None:
+    shown = np.random.default_rng(seed).random((60, 3))
+    cuts = np.array([0.5, 0.4, 0.6])
+    plain = called_positive(shown, cuts, multi_label=True)
+    called = called_positive(shown, cuts, multi_label=True, exclusive=NORMAL)
+    for row in range(60):
+        found = set(np.flatnonzero(plain[row]).tolist())
+        if 0 in found and len(found) > 1:
+            found = {0} if shown[row, 0] > max(shown[row, list(found - {0})]) else found - {0}
+        assert set(np.flatnonzero(called[row])) == found
+
+
+def test_thresholds_of_a_fixed_specificity_are_for_one_class_at_a_time() -> None:
+    _, held_out = cohort(3)
+    points = OperatingPoints(np.full(3, 0.2), np.full(3, 0.2), 0.2)
+    found = decide(points, held_out.probabilities, multi_label=True, exclusive=NORMAL)
+    np.testing.assert_array_equal(found.specific, held_out.probabilities >= 0.2)
+    assert not (found.f1[:, 0] & found.f1[:, 1:].any(axis=1)).any()
+    np.testing.assert_array_equal(found.challenge, found.f1)
+
+
+def test_only_classes_of_the_task_can_be_exclusive() -> None:
+    assert exclusive_columns(CLASSES, ("c",)).tolist() == [False, False, True]
+    with pytest.raises(InputError, match="exclusive normal: no class of the task"):
+        exclusive_columns(CLASSES, ("normal",))

@@ -36,6 +36,7 @@ def _damage(folder: Path, to: Path, keys: list[str]) -> Path:
     return to
 
 
+@pytest.mark.slow
 def test_damaged_samples_are_left_out_for_every_encoder_and_named(
     make_probe: MakeProbe,
     corpus: Corpus,

@@ -165,6 +165,7 @@ def test_nothing_is_trained_or_scored_again_where_the_report_fails(
     assert found_in(tmp_path / "run") == found_in(uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_run_of_other_settings_is_refused_and_overwrite_starts_anew(
     make_probe: MakeProbe,
     accelerator: Accelerator,

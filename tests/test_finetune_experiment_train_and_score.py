@@ -13,12 +13,11 @@ import torch
 from accelerate import Accelerator
 
 from finetune.classifiers.folder import load_classifier
-from finetune.classifiers.predict import predict
-from finetune.classifiers.scoring import Scored, score_recordings
-from finetune.classifiers.settings import PredictSettings
-from finetune.data.windows import LoaderOptions
+from finetune.data.windows import Averaged, LoaderOptions, average_over_windows
 from finetune.experiment.candidates import make_candidates
 from finetune.experiment.train_and_score import check_processes
+from finetune.prediction.predict import predict
+from finetune.prediction.settings import PredictSettings
 from finetune.run import finetune
 from finetune.run_settings import RunSettings
 from finetune.settings import FinetuneSettings
@@ -83,6 +82,7 @@ def test_a_mode_with_an_encoder_is_compared_with_random_weights_on_the_same_pati
         assert sum(weights.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_networks_without_an_encoder_need_none_and_lasan_has_the_other_beside_it(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path
 ) -> None:
@@ -106,13 +106,21 @@ def test_a_saved_classifier_predicts_what_the_run_evaluated(
     for mode in ("probe", "full"):
         run, output = tmp_path / mode, tmp_path / f"{mode}.csv"
         finetune(make_probe(mode=mode, run_dir=run, baselines=(), **QUICK))
-        asked = {"classifier": run, "data": corpus.folder, "output": output, "batch_size": 7}
+        asked = {
+            "model": run,
+            "source": corpus.folder,
+            "output": output,
+            "batch_size": 7,
+            "layout": "wide",
+        }
         settings = PredictSettings.model_validate(asked | {"splits": ("val",)})
-        assert f"{len(corpus.rows('val'))} recordings scored" in predict(settings)[0]
+        assert f"{len(corpus.rows('val'))} recordings answered" in predict(settings)[0]
         kept, again = run / "predictions.csv", output
         np.testing.assert_allclose(probabilities(again), probabilities(kept), atol=1e-5)
-        assert [row["key"] for row in read(again)] == [row["key"] for row in read(kept)]
-        assert [row["key"] for row in read(again)] == corpus.keys[corpus.rows("val")].tolist()
+        keys = [row["recording"] for row in read(again)]
+        assert (
+            keys == [row["key"] for row in read(kept)] == corpus.keys[corpus.rows("val")].tolist()
+        )
         labels = corpus.labels("class")
         truth = ["|".join(labels[row] or ()) for row in corpus.rows("val")]
         assert [row["labels"] for row in read(kept)] == truth
@@ -120,6 +128,7 @@ def test_a_saved_classifier_predicts_what_the_run_evaluated(
             predict(settings)
 
 
+@pytest.mark.slow
 def test_a_prediction_reads_and_computes_as_the_run_that_made_the_classifier(
     make_probe: MakeProbe,
     accelerator: Accelerator,
@@ -134,19 +143,19 @@ def test_a_prediction_reads_and_computes_as_the_run_that_made_the_classifier(
         return accelerator
 
     monkeypatch.setattr("finetune.run.start", start)
-    monkeypatch.setattr("finetune.classifiers.predict.start", start)
+    monkeypatch.setattr("finetune.prediction.shards.start", start)
     run = tmp_path / "run"
     changes = {"min_leads": 2, "precision": "bf16", "preprocess": PREPROCESS, "encoder": None}
     finetune(make_probe(mode="lasan", run_dir=run, baselines=(), **changes, **QUICK))
-    asked = {"classifier": run, "data": corpus.folder, "output": tmp_path / "out.csv"}
+    asked = {"model": run, "source": corpus.folder, "output": tmp_path / "out.csv"}
     settings = PredictSettings.model_validate(asked)
     readings: list[LoaderOptions] = []
 
-    def score(*given: Any, **more: Any) -> Scored:
+    def average(*given: Any, **more: Any) -> Averaged:
         readings.append(given[2])
-        return score_recordings(*given, **more)
+        return average_over_windows(*given, **more)
 
-    monkeypatch.setattr("finetune.classifiers.predict.score_recordings", score)
+    monkeypatch.setattr("finetune.prediction.shards.average_over_windows", average)
     predict(settings)
     predict(settings.model_copy(update={"min_leads": 5, "overwrite": True, "precision": "fp32"}))
     assert [reading.min_leads for reading in readings] == [2, 5]

@@ -104,13 +104,14 @@ def test_the_report_shows_the_numbers_and_the_learning_curve(
     assert f"{summary['auroc_macro']['estimate']:.3f}" in page
     assert f"{summary['auroc_macro_random']['estimate']:.3f}" in page
     promised = {SUMMARY, "report.html", "embeddings", "classifier", "predictions.csv"}
-    promised |= {"figures", "tables", "predictions_random.csv"}
+    promised |= {"figures", "tables", "predictions_random.csv", "report.json"}
     assert {path.name for path in probe_run.iterdir()} == promised
     figures = {"intervals", "roc", "precision_recall", "reliability", "confusion"}
     figures |= {"reconstruction", "learning_curve"}
     drawn = {path.name for path in (probe_run / "figures").iterdir()}
     assert {f"{name}.{kind}" for name in figures for kind in ("svg", "png")} <= drawn
     assert page.count("<svg") == len(drawn) / 2
+    assert "groups" not in summary and "by group</h2>" not in page, "the shards hold no facts"
 
 
 @pytest.mark.slow
@@ -132,17 +133,17 @@ def test_embeddings_are_taken_from_another_folder_where_one_is_given(
     make_probe: MakeProbe, accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    finetune(make_probe(cache=cache))
+    finetune(make_probe(embeddings=cache))
     assert len(list(cache.glob("*.safetensors"))) == 4  # two encoders, two splits
     assert not (tmp_path / "probe" / "embeddings").exists()
     monkeypatch.setattr(EmbeddingCache, "_features", None)  # called, it would raise
-    finetune(make_probe(cache=cache, run_dir=tmp_path / "other"))
+    finetune(make_probe(embeddings=cache, run_dir=tmp_path / "other"))
 
 
 def test_an_interruption_promises_only_what_is_true(make_probe: MakeProbe, tmp_path: Path) -> None:
     run = tmp_path / "probe"
     assert f"kept in {run}/embeddings" in interruption(make_probe(), run)
-    assert f"kept in {tmp_path}/c" in interruption(make_probe(cache=tmp_path / "c"), run)
+    assert f"kept in {tmp_path}/c" in interruption(make_probe(embeddings=tmp_path / "c"), run)
     lasan = interruption(make_probe(mode="lasan", encoder=None, baselines=()), run)
     assert f"is in {run}/classifier" in lasan
     assert "embeddings" not in lasan

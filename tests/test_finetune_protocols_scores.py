@@ -27,7 +27,7 @@ from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import INDEX, MANIFEST, Corpus, write_index
 from shards.build.run import build_shards
 from shards.settings import ShardsSettings
-from shards.simulator.data_set import simulate_signals
+from shards.simulator.signals import simulate_signals
 
 PATIENTS = 60
 FIRST = 5941

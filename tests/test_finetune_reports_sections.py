@@ -17,7 +17,7 @@ from finetune.reports.sections import (
     write_sections,
     write_table,
 )
-from lamae.files import printable, read_csv
+from lamae.files import printable, read_csv, read_json
 from lamae.statistics.interval import Interval
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -32,7 +32,10 @@ def test_every_figure_and_table_is_a_file_by_its_name(tmp_path: Path) -> None:
     drawn = write_sections(tmp_path, sections)
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     figures = {f"figures/{name}.{kind}" for name in drawn for kind in ("svg", "png")}
-    assert files == figures | {"tables/numbers.csv"} and list(drawn) == ["left", "right"]
+    assert files == figures | {"tables/numbers.csv", "report.json"} and list(drawn) == [
+        "left",
+        "right",
+    ]
     assert (tmp_path / "figures/left.svg").read_text() == drawn["left"]
     assert (tmp_path / "figures/left.png").read_bytes().startswith(PNG)
 
@@ -73,3 +76,24 @@ def test_a_table_comes_back_from_its_csv(
     assert [row["text"] for row in read] == [printable(text) for text, _, _ in rows]
     assert [float(row["float"]) for row in read] == pytest.approx([v for _, v, _ in rows], 1e-5)
     assert [int(row["integer"]) for row in read] == [number for _, _, number in rows]
+
+
+def test_a_table_of_the_page_is_for_latex_and_json_as_well(tmp_path: Path) -> None:
+    rows: list[list[Cell]] = [
+        ["50 % & more_of #1", 3, Interval(0.5, -0.4, 0.625)],
+        ["none", None, math.nan],
+    ]
+    shown = NamedTable("numbers", "Share of 100 %", ["a", "n", "b"], rows)
+    hidden = shown._replace(name="long", on_page=False)
+    write_sections(tmp_path, [Section("One", ["Said."], tables=[shown, hidden])])
+    text = (tmp_path / "tables/numbers.tex").read_text()
+    assert r"50 \% \& more\_of \#1 & 3 & 0.500 [$-$0.400, 0.625] \\" in text
+    assert r"none &  &  \\" in text and r"\caption{Share of 100 \%}" in text
+    assert not (tmp_path / "tables/long.tex").exists()
+    (section,) = read_json(tmp_path / "report.json")["sections"]
+    assert section["title"] == "One" and section["text"] == ["Said."]
+    assert list(section["tables"]) == ["numbers"]
+    assert section["tables"]["numbers"]["rows"] == [
+        ["50 % & more_of #1", 3, {"estimate": 0.5, "low": -0.4, "high": 0.625}],
+        ["none", None, None],
+    ]

@@ -2,12 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from lamae.errors import InputError
 from lamae.statistics.calibration import (
+    bins_for,
     calibration_error,
+    calibration_line,
     reliability,
     weighted_brier_score,
     weighted_calibration_error,
@@ -130,3 +135,47 @@ def test_other_shapes_and_no_bin_are_refused() -> None:
         calibration_error(labels, probabilities, bins=0)
     with pytest.raises(InputError, match="of one shape"):
         brier_score(labels[:0], probabilities[:0])
+
+
+@pytest.mark.parametrize("records", [1, 3])
+def test_the_calibration_line_is_that_of_a_regression_by_statsmodels(records: int) -> None:
+    generator = np.random.default_rng(records)
+    patient = np.repeat(np.arange(150), records)
+    truth = np.clip(generator.beta(1, 3, 150)[patient], 0.01, 0.99)
+    positive = generator.random(len(truth)) < truth
+    shown = expit(1.6 * logit(truth) + 0.3)  # too extreme, and too high
+    found = calibration_line(positive, shown, patient)
+    assert found is not None
+    cluster = {"groups": patient, "use_correction": False}
+    line = logit(shown)
+    fits = {
+        "intercept": GLM(positive.astype(float), np.ones((len(line), 1)), Binomial(), offset=line),
+        "slope": GLM(
+            positive.astype(float), np.column_stack([np.ones(len(line)), line]), Binomial()
+        ),
+    }
+    for name, model in fits.items():
+        fit = model.fit(cov_type="cluster", cov_kwds=cluster)
+        interval = getattr(found, name)
+        assert interval.estimate == pytest.approx(fit.params[-1], abs=1e-6)
+        error = fit.bse[-1] * np.sqrt(150 / 149)
+        assert interval.high - interval.estimate == pytest.approx(1.959964 * error, rel=1e-4)
+    assert found.slope.high < 1
+
+
+def test_without_errors_or_without_two_kinds_there_is_no_calibration_line() -> None:
+    positive, who = np.arange(20) < 8, np.arange(20)
+    assert calibration_line(positive, np.where(positive, 0.9, 0.1), who) is None
+    assert calibration_line(np.ones(20, dtype=bool), np.full(20, 0.5), who) is None
+
+
+def test_a_class_has_as_many_bins_as_it_bears() -> None:
+    numbers = {3: 2, 29: 2, 30: 3, 95: 9, 400: 10}
+    assert {n: bins_for(np.arange(1000) < n) for n in numbers} == numbers
+    labels, shown = np.zeros((40, 2), dtype=bool), np.random.default_rng(0).random((40, 2))
+    labels[:15] = True
+    once = np.ones((1, 40))
+    both = weighted_calibration_error(labels, shown, once, bins=[2, 5])[0]
+    for column, bins in enumerate((2, 5)):
+        own = weighted_calibration_error(labels, shown, once, bins=bins)[0, column]
+        assert both[column] == own

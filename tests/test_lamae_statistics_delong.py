@@ -4,9 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from lamae.errors import InputError
-from lamae.statistics.delong import auroc_covariance, auroc_difference, auroc_interval
+from lamae.statistics.delong import (
+    auroc_covariance,
+    auroc_difference,
+    auroc_interval,
+    holm,
+)
 from lamae.statistics.interval import Interval
 from lamae.statistics.score_intervals import bootstrap_scores
 
@@ -179,7 +186,9 @@ def test_equal_rankings_do_not_differ_and_opposite_ones_surely_do() -> None:
     same = auroc_difference(positive, score, np.exp(score), names)
     assert same.difference == Interval(0.0, 0.0, 0.0) and same.p_value == 1
     opposite = auroc_difference(positive, positive.astype(float), -positive.astype(float), names)
-    assert opposite.difference == Interval(1.0, 1.0, 1.0) and opposite.p_value == 0
+    assert opposite.difference.estimate == opposite.difference.high == 1 and opposite.p_value == 0
+    exact = proportion_confint(15, 15, method="beta")[0]
+    assert opposite.difference.low == pytest.approx(2 * exact - 1)
 
 
 @given(st.integers(0, 1000), st.floats(0.5, 0.999))
@@ -197,10 +206,13 @@ def test_an_interval_holds_its_estimate_and_stays_in_range(seed: int, level: flo
         assert (low <= 0 <= high) == (found.p_value >= 1 - level)
 
 
-def test_a_perfect_ranking_has_no_width() -> None:
+def test_a_perfect_ranking_is_as_uncertain_as_four_successes_of_four() -> None:
     positive = np.arange(10) < 4
     interval = auroc_interval(positive, positive.astype(float), _own_names(10))
-    assert interval == Interval(1.0, 1.0, 1.0)
+    assert interval == pytest.approx((1.0, *proportion_confint(4, 4, method="beta")))
+    score = positive.astype(float)
+    both = auroc_difference(positive, score, 2 * score, _own_names(10)).difference
+    assert both == pytest.approx((0.0, interval.low - 1, 1 - interval.low))
 
 
 def test_inputs_from_which_no_variance_follows_are_refused() -> None:
@@ -215,3 +227,10 @@ def test_inputs_from_which_no_variance_follows_are_refused() -> None:
         auroc_interval(positive, np.array([0, 1, 2, np.inf]), _own_names(4))
     with pytest.raises(InputError, match=r"level: 95\.0"):
         auroc_difference(positive, score, score, _own_names(4), level=95.0)
+
+
+def test_p_values_of_several_tests_are_those_of_holm_by_statsmodels() -> None:
+    p_values = [0.01, 0.04, 0.03, 0.005, 0.9, 0.04]
+    expected = multipletests(p_values, method="holm")[1]
+    assert holm(p_values) == pytest.approx(expected.tolist())
+    assert holm([0.2]) == [0.2] and holm([]) == []

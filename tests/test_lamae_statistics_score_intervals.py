@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
 
 from lamae.errors import InputError
 from lamae.statistics.interval import Interval, shortfall_interval
@@ -46,6 +47,7 @@ def _width(interval: Interval) -> float:
     return interval.high - interval.low
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_auroc_as_often_as_they_say() -> None:
     generator = np.random.default_rng(1)
     covered = []
@@ -56,16 +58,17 @@ def test_intervals_cover_the_true_auroc_as_often_as_they_say() -> None:
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.slow
 def test_intervals_of_average_precision_cover_it_as_often_as_they_say() -> None:
     generator = np.random.default_rng(3)
-    positive, patients = np.arange(100) < 40, [*map(str, range(100))]
+    positive, patients = np.arange(150) < 60, [*map(str, range(150))]  # over 40: not widened
     threshold = np.linspace(-8, 12, 20_001)
     recall, false_alarms = norm.sf(threshold - SHIFT), norm.sf(threshold)
     precision = 0.4 * recall / (0.4 * recall + 0.6 * false_alarms)
     truth = np.trapezoid(precision[::-1], recall[::-1])
     covered = []
     for _ in range(1500):
-        score = SHIFT * positive + generator.normal(size=100)
+        score = SHIFT * positive + generator.normal(size=150)
         result = _bootstrap(positive[:, None], score[:, None], patients).models["model"]
         covered.append(result.auprc_macro.low <= truth <= result.auprc_macro.high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
@@ -82,16 +85,29 @@ def test_an_interval_reaches_as_far_in_what_is_lacking_as_the_resamples() -> Non
         assert interval == pytest.approx((draws[0], *expected))
 
 
-def test_five_positive_patients_are_too_few_for_an_interval() -> None:
+@pytest.mark.parametrize("positives", [1, 4, 20])
+def test_few_positive_patients_have_an_interval_that_covers(positives: int) -> None:
     generator = np.random.default_rng(2)
     covered = []
-    for _ in range(500):
-        positive = np.arange(60) < 5
+    for _ in range(120):
+        positive = np.arange(60) < positives
         score = SHIFT * positive + generator.normal(size=60)
         drawn = (positive[:, None], score[:, None], [*map(str, range(60))])
-        interval = _bootstrap(*drawn).models["model"].auroc_macro
-        covered.append(interval.low <= TRUE_AUROC <= interval.high)
-    assert 0.8 < np.mean(covered) < 0.93
+        found = _bootstrap(*drawn).models["model"]
+        assert found.auroc_macro == found.auroc["class0"]
+        covered.append(found.auroc_macro.low <= TRUE_AUROC <= found.auroc_macro.high)
+    assert np.mean(covered) > 0.93
+
+
+def test_a_perfect_ranking_of_one_class_or_of_all_is_no_certainty() -> None:
+    labels = np.zeros((60, 2), dtype=bool)
+    labels[:5, 0], labels[5:17, 1] = True, True
+    found = _bootstrap(labels, labels.astype(float), [*map(str, range(60))]).models["model"]
+    exact = [proportion_confint(number, number, method="beta")[0] for number in (5, 12)]
+    assert [found.auroc[name].low for name in ("class0", "class1")] == pytest.approx(exact)
+    assert found.auroc_macro == pytest.approx((1.0, np.mean(exact), 1.0))
+    assert found.auprc_macro.low < found.auprc_macro.estimate == 1.0
+    assert all(interval.low < exact[0] + 1e-9 for interval in [found.auprc["class0"]])
 
 
 def test_drawing_records_of_one_patient_as_if_independent_covers_too_seldom() -> None:

@@ -19,6 +19,7 @@ from finetune.data.windows import loader_options
 from finetune.overwriting import check_apart, check_free, clear_results
 from finetune.processes import start_single
 from lamae.errors import InputError
+from lamae.remote.locations import as_location
 from lamae.runs.tracking import run_summary
 from lamae.statistics.thresholds import Thresholds
 from lamae.storage.corpus import Corpus
@@ -34,7 +35,8 @@ def evaluate_detector(settings: AnomalyEvaluateSettings) -> list[str]:
     check_apart(settings.run_dir, settings.detector, settings.detector.parent)
     loaded = load_detector(settings.detector)
     rule, thresholds = _thresholds(loaded, settings)
-    corpus, detector, decision = Corpus(settings.data), loaded.detector.to(device), loaded.decision
+    corpus = Corpus(settings.data, **settings.caching)
+    detector, decision = loaded.detector.to(device), loaded.decision
     labelled = label_recordings(
         corpus,
         corpus.rows_of(settings.splits),
@@ -108,14 +110,14 @@ def _audit(
 ) -> dict[str, Any]:
     own = loaded.about["settings"]
     pretraining = settings.pretraining_data or own["pretraining_data"]
-    shards = tuple(map(Path, pretraining)) if pretraining else None
+    shards = tuple(map(as_location, pretraining)) if pretraining else None
     return audit_other_shards(
         corpus,
         rows,
         settings.model_copy(update={"pretraining_data": shards}),
         encoder=Path(own["encoder"]) if own["encoder"] else None,
         split=" ".join(settings.splits or ("all",)),
-        learnt_from=Path(own["data"]),
+        learnt_from=as_location(own["data"]),
         learnt_split=own["train_split"],
         digest=loaded.about.get("corpus"),
     )

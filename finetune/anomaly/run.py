@@ -50,7 +50,7 @@ _BAND_HZ = (0.5, 40.0)
 def detect(settings: AnomalySettings) -> list[str]:
     """Do a run, and return what it found as sentences."""
     device, started = start_single(settings).device, time.monotonic()
-    corpus = Corpus(settings.data)
+    corpus = Corpus(settings.data, **settings.caching)
     task = make_anomaly_task(
         corpus,
         label_set=settings.label_set,

@@ -20,6 +20,8 @@ from finetune.run_settings import IntervalSettings, RunSettings
 from lamae.config import FolderPath, Settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.model.settings import Pooling
+from lamae.remote.locations import Location
+from lamae.storage.settings import DataSettings
 
 DEFAULT_SCORE: dict[Kind, ScoreName] = {
     "cae": "mse",
@@ -48,8 +50,8 @@ class NormalSettings(Settings):
 class AnomalySettings(RunSettings, NormalSettings, AuditSettings, UsableSettings, IntervalSettings):
     """One detector of abnormal recordings, trained on normal ones and evaluated on both."""
 
-    data: FolderPath
-    """Folder of labelled shards."""
+    data: Location
+    """Labelled shards: a folder, or its URL (s3://, gs://, az://, https://, hf://)."""
     run_dir: FolderPath | None = None
     """Folder for results; by default a new folder in runs/, named by kind and time."""
     kind: Kind = "vae_bilstm"
@@ -104,13 +106,11 @@ class AnomalySettings(RunSettings, NormalSettings, AuditSettings, UsableSettings
         return self.score or DEFAULT_SCORE[self.kind]
 
 
-class DetectorSettings(RunSettings, ReadingSettings):
+class DetectorSettings(RunSettings, ReadingSettings, DataSettings):
     """A saved detector and the recordings that it is asked about."""
 
     detector: FolderPath
     """Run of finetune/main.py anomaly, or its folder detector."""
-    data: FolderPath
-    """Folder of shards."""
     splits: tuple[str, ...] | None = None
     """Splits of the shards to score; by default all recordings."""
     batch_size: int = Field(32, gt=0)

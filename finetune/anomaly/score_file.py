@@ -16,7 +16,7 @@ def score_file(settings: AnomalyScoreSettings) -> list[str]:
     device = start_single(settings).device
     check_output(settings.output, overwrite=settings.overwrite, holds="other scores")
     detector, decision, _ = load_detector(settings.detector)
-    corpus = Corpus(settings.data)
+    corpus = Corpus(settings.data, **settings.caching)
     rows = corpus.rows_of(settings.splits)
     found = score_recordings(
         detector.to(device),

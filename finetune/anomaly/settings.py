@@ -49,13 +49,13 @@ class VaeSettings(Settings):
 
     hidden: tuple[int, int] = (512, 256)
     """Units of the outer and of the inner BiLSTM, in each direction."""
-    latent: int = Field(32, gt=0)
+    latent: int = Field(32, gt=0, le=2**14)
     """Width of a latent vector; the training script has 32, the evaluation script 64."""
     lead_attention: bool = True
     """Attend across the leads of each sample."""
     sequence_attention: bool = True
     """Attend across the samples of a window."""
-    bottleneck: int | None = Field(None, gt=0)
+    bottleneck: int | None = Field(None, gt=0, le=2**14)
     """Latent vectors of a window; lead context then enters the encoder, and the decoder sees the
     latents alone. null: one for each sample, and lead context added behind them, as released."""
 

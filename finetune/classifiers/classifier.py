@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from pydantic import model_validator
 from torch import nn
 
 from finetune.classifiers.settings import Mode
@@ -27,8 +28,10 @@ from finetune.networks.settings import (
 from lamae.batches.dataset import Batch
 from lamae.config import Settings
 from lamae.ecg.preprocess import Preprocessor
+from lamae.model.masking import Mask
 from lamae.model.pooling import pooled_width
 from lamae.model.settings import Pooling
+from lamae.statistics.probabilities import ClassCalibration
 
 
 class Architecture(Settings):
@@ -52,6 +55,14 @@ class Architecture(Settings):
     """Parts of the supervised network, in its mode."""
     hierarchical_transformer: HierarchicalTransformerSettings = HierarchicalTransformerSettings()
     """Sizes and switches of the hierarchical transformer, in its mode."""
+    calibration: tuple[ClassCalibration, ...] = ()
+    """Calibration of each class on local recordings; none where logits are taken as they are."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Architecture":
+        if self.calibration and len(self.calibration) != len(self.classes):
+            raise ValueError(f"calibration must have {len(self.classes)} parts, one for each class")
+        return self
 
 
 class Classifier(NamedTuple):
@@ -62,11 +73,18 @@ class Classifier(NamedTuple):
     architecture: Architecture
     """Its architecture."""
 
-    def outputs(self, batch: Batch, device: torch.device) -> Outputs:
-        """Classify a batch on the device where the model is."""
+    def outputs(
+        self,
+        batch: Batch,
+        device: torch.device,
+        *,
+        mask: Mask | None = None,
+    ) -> Outputs:
+        """Classify a batch on the device where the model is; a mask hides patches of it."""
         encoder = self.architecture.encoder
         recorded = recorded_of(batch, encoder).to(device)
-        return self.model(batch.signal.to(device, non_blocking=True), recorded)
+        shown = {} if mask is None else {"mask": mask.to(device)}
+        return self.model(batch.signal.to(device, non_blocking=True), recorded, **shown)
 
 
 def build_classifier(architecture: Architecture, encoder: AnyEncoder | None = None) -> Classifier:

@@ -16,21 +16,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.folder import LoadedClassifier, load_classifier
 from finetune.classifiers.settings import ExportSettings
 from finetune.encoders.description import OtherEncoderSettings
-from finetune.encoders.other_encoder import AnyEncoderSettings
+from finetune.encoders.other_encoder import AnyEncoderSettings, present_rows
+from finetune.networks.heads import EncoderClassifier
 from finetune.overwriting import check_output
 from finetune.processes import start_single
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
-from lamae.edge.onnx_classifier import LOGITS, METADATA, SIGNAL, Description
-from lamae.edge.onnx_session import import_extra
+from lamae.edge.onnx_classifier import METADATA, Description
+from lamae.edge.onnx_session import EMBEDDING, LEAD_WEIGHTS, LOGITS, PRESENT, SAMPLES, SIGNAL
 from lamae.errors import InputError
 from lamae.files import open_whole
+from lamae.model.pooling import pool
+from lamae.model.recorded import Recorded, valid_patches
+from lamae.model.settings import EncoderSettings
+from lamae.packages import import_package
 from lamae.storage.corpus import Corpus
 
 STATIC, DYNAMIC = ["Conv", "Gemm", "MatMul", "MaxPool"], ["LSTM"]
@@ -45,7 +51,7 @@ def export(settings: ExportSettings) -> list[str]:
     windows = None
     if settings.int8 and settings.data is not None:
         windows = calibration_windows(
-            Corpus(settings.data),
+            Corpus(settings.data, **settings.caching),
             loaded.classifier.architecture.preprocess,
             split=settings.split,
             recordings=settings.recordings,
@@ -63,10 +69,10 @@ def to_onnx(
 ) -> bytes:
     """Return a classifier as ONNX; with `windows` to measure activations on, in 8 bits.
 
-    It reads one window at a time, all of it recorded, with all leads. Raises InputError for a
-    classifier on an encoder that is a file.
+    It reads one window at a time, beside which it is told which leads are there and how many
+    samples were recorded. Raises InputError for a classifier on an encoder that is a file.
     """
-    onnx = import_extra("onnx")
+    onnx = import_package("onnx")
     architecture = loaded.classifier.architecture
     _check_encoder(architecture.encoder)
     description = Description(
@@ -74,9 +80,12 @@ def to_onnx(
         classes=architecture.classes,
         multi_label=architecture.multi_label,
         thresholds=loaded.thresholds,
+        calibration=architecture.calibration,
         int8=windows is not None,
+        partial=True,
+        min_leads=loaded.about.get("settings", {}).get("min_leads"),
     )
-    model = _network(loaded.classifier.model, architecture.preprocess)
+    model = _network(loaded.classifier)
     if windows is not None:
         model = _quantise(model, windows)
     entry = model.metadata_props.add()
@@ -109,7 +118,7 @@ def calibration_windows(
         if whole.any():
             return batch.signal[whole].numpy()
     raise InputError(
-        f"split {split} of {corpus.folder}",
+        f"split {split} of {corpus.location}",
         value=f"none of {len(drawn)} recordings fills a window with all leads",
         expected=f"recordings of {preprocess.duration_s:g} s with {', '.join(preprocess.leads)}",
         remedy="Give data= the shards that the classifier was trained on.",
@@ -126,31 +135,62 @@ def _check_encoder(encoder: AnyEncoderSettings | None) -> None:
         )
 
 
-class _Logits(nn.Module):
-    """A classifier reduced to what an ONNX file has: a signal in, logits out."""
+class _Graph(nn.Module):
+    """A classifier as an ONNX file has it: a window and what of it was recorded in, tensors out."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.model = model
+        self.model = classifier.model
+        self.architecture = classifier.architecture
 
-    def forward(self, signal: Float[Tensor, "b l samples"]) -> Float[Tensor, "b classes"]:
-        logits: Tensor = self.model(signal).logits
-        return logits
+    def forward(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        present: Bool[Tensor, "b l"],
+        samples: Int[Tensor, " b"],
+    ) -> tuple[Tensor, ...]:
+        return tuple(self.named(signal, present, samples).values())
+
+    def named(self, signal: Tensor, present: Tensor, samples: Tensor) -> dict[str, Tensor]:
+        """Return what the model has of logits, embedding and weights of leads, by name."""
+        recorded = self._recorded(signal, present, samples)
+        embedding = None
+        if isinstance(self.model, EncoderClassifier):
+            latents = self.model.encode(signal, recorded)
+            found = self.model.classify(latents, recorded)
+            rows = present_rows(self.model.encoder, present)
+            embedding = pool(latents, self.architecture.pooling, rows)
+        else:
+            found = self.model(signal, recorded)
+        outputs = {LOGITS: found.logits, EMBEDDING: embedding, LEAD_WEIGHTS: found.lead_weights}
+        return {name: value for name, value in outputs.items() if value is not None}
+
+    def _recorded(self, signal: Tensor, present: Tensor, samples: Tensor) -> Recorded:
+        encoder = self.architecture.encoder
+        if not isinstance(encoder, EncoderSettings):
+            return Recorded(present, samples=samples)
+        patches, size = signal.shape[-1] // encoder.patch_size, encoder.patch_size
+        valid = valid_patches(samples, patches=patches, patch_size=size)
+        return Recorded(present, valid, samples)
 
 
-def _network(model: nn.Module, preprocess: Preprocessor) -> Any:
+def _network(classifier: Classifier) -> Any:
     """Return an onnx.ModelProto of the network, constants folded."""
-    onnx, runtime = import_extra("onnx"), import_extra("onnxruntime")
-    import_extra("onnxscript")
-    example = torch.zeros(1, len(preprocess.leads), preprocess.samples)
+    onnx, runtime = import_package("onnx"), import_package("onnxruntime")
+    import_package("onnxscript")
+    preprocess, graph = classifier.architecture.preprocess, _Graph(classifier).eval()
+    example = _whole(np.zeros((len(preprocess.leads), preprocess.samples), dtype=np.float32))
+    inputs = tuple(torch.from_numpy(value) for value in example.values())
+    with torch.inference_mode():
+        names = list(graph.named(*inputs))
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # the exporter warns of its own tracing, e.g. that an LSTM keeps a list of its weights
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Logits(model).eval(),
-            (example,),
-            input_names=[SIGNAL],
-            output_names=[LOGITS],
+            graph,
+            inputs,
+            input_names=list(example),
+            output_names=names,
             dynamo=True,
             verbose=False,
         )
@@ -164,9 +204,25 @@ def _network(model: nn.Module, preprocess: Preprocessor) -> Any:
         return onnx.load(folded)
 
 
+def _whole(window: Float[np.ndarray, "l samples"]) -> dict[str, np.ndarray]:
+    """Return the inputs of a window that lacks nothing."""
+    leads, samples = window.shape
+    return {
+        SIGNAL: window[None],
+        PRESENT: np.ones((1, leads), dtype=np.bool_),
+        SAMPLES: np.array([samples], dtype=np.int64),
+    }
+
+
+def _fed(model: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return those inputs that a graph has: folding drops one that nothing reads."""
+    names = {each.name for each in model.graph.input}
+    return {name: value for name, value in inputs.items() if name in names}
+
+
 def _quantise(model: Any, windows: Float[np.ndarray, "w l samples"]) -> Any:
     """Return the network in 8 bits."""
-    onnx, tools = import_extra("onnx"), import_extra("onnxruntime.quantization")
+    onnx, tools = import_package("onnx"), import_package("onnxruntime.quantization")
 
     class Windows(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]
         """Windows to measure activations on, one at a time."""
@@ -176,7 +232,7 @@ def _quantise(model: Any, windows: Float[np.ndarray, "w l samples"]) -> Any:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             window = next(self._left, None)
-            return None if window is None else {SIGNAL: window[None]}
+            return None if window is None else _fed(model, _whole(window))
 
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         static, both = Path(folder) / "static.onnx", Path(folder) / "both.onnx"

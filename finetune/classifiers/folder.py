@@ -1,5 +1,6 @@
 """Classifiers on disk: a folder of safetensors and JSON, with checksums."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from finetune.classifiers.run_model import NEEDS, find_run_model, write_run_mode
 from finetune.encoders.opening import found_in, kept_in
 from lamae.config import read_settings
 from lamae.files import whole_folder
-from lamae.model.model_folder import load_weights, read_config
+from lamae.model.model_folder import load_model, load_weights, read_config
+from lamae.model.settings import EncoderSettings
 
 CLASSIFIER_FOLDER = "classifier"
 """Folder of a run with its classifier."""
@@ -28,13 +30,21 @@ class LoadedClassifier(NamedTuple):
 
 
 def save_classifier(
-    folder: Path, classifier: Classifier, *, thresholds: dict[str, float], about: dict[str, Any]
+    folder: Path,
+    classifier: Classifier,
+    *,
+    thresholds: dict[str, float],
+    about: dict[str, Any],
+    add: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the folder of a classifier; it appears whole or not at all.
 
-    A threshold that is not finite is left out: its class is never called positive.
+    A threshold that is not finite is left out: its class is never called positive. `add` writes
+    other files into it.
     """
     with whole_folder(folder) as partial:
+        if add is not None:
+            add(partial)
         encoder = kept_in(partial, classifier.architecture.encoder)
         architecture = classifier.architecture.model_copy(update={"encoder": encoder})
         config = {
@@ -63,7 +73,10 @@ def load_classifier(folder: Path) -> LoadedClassifier:
         remedy="Give the folder classifier/ of a run of finetune/main.py, not an encoder's.",
     )
     encoder = found_in(folder, architecture.encoder)
-    classifier = build_classifier(architecture.model_copy(update={"encoder": encoder}))
-    load_weights(classifier.model, folder)
-    classifier.model.eval()
-    return LoadedClassifier(classifier, thresholds, about)
+    built = architecture.model_copy(update={"encoder": encoder})
+    if isinstance(encoder, EncoderSettings | None):
+        model = load_model(lambda: build_classifier(built).model, folder)
+    else:  # weights of others may be in their own files
+        model = build_classifier(built).model
+        load_weights(model, folder)
+    return LoadedClassifier(Classifier(model.eval(), built), thresholds, about)

@@ -68,7 +68,11 @@ def score_recordings(
     logits, lead_weights, gate = np.split(values, [classes, classes + leads], axis=1)
     return Scored(
         averaged.positions,
-        probabilities(logits, multi_label=architecture.multi_label),
+        probabilities(
+            logits,
+            multi_label=architecture.multi_label,
+            calibration=architecture.calibration,
+        ),
         None if np.isnan(lead_weights).all() else lead_weights,
         None if np.isnan(gate).all() else gate[:, 0],
         averaged.unusable,
@@ -80,8 +84,19 @@ def called_positive(
     thresholds: Float[np.ndarray, " classes"],
     *,
     multi_label: bool,
+    exclusive: Bool[np.ndarray, " classes"] | None = None,
 ) -> Bool[np.ndarray, "recordings classes"]:
-    """Return the classes at or above their thresholds, or the likeliest where there is one."""
-    if multi_label:
-        return probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
-    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+    """Return the classes at or above their thresholds, or the likeliest where there is one.
+
+    `exclusive` is True for classes that exclude all others, such as normal: of those that are
+    called with others the likeliest stays if it is likelier than each of them, and else none.
+    """
+    if not multi_label:
+        return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+    called = probabilities >= np.where(np.isnan(thresholds), np.inf, thresholds)
+    if exclusive is None or not exclusive.any():
+        return called
+    likeliest = np.where(called, probabilities, -1.0).argmax(axis=1)
+    is_alone = exclusive[likeliest] & called.any(axis=1)
+    only = np.arange(called.shape[1]) == likeliest[:, None]
+    return np.where(is_alone[:, None], only, called & ~exclusive)

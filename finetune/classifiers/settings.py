@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from finetune.data.settings import ReadingSettings
 from finetune.run_settings import RunSettings
 from lamae.config import FolderPath
+from lamae.remote.locations import Location
+from lamae.storage.settings import CacheSettings
 
 Mode = Literal[
     "probe",
@@ -28,25 +29,7 @@ WITHOUT_ENCODER = ("lasan", "cnn_attention_bilstm", "hierarchical_transformer")
 """Modes that need no encoder."""
 
 
-class PredictSettings(RunSettings, ReadingSettings):
-    """A saved classifier, recordings, and the file for its predictions."""
-
-    classifier: FolderPath
-    """Run of finetune/main.py, or its folder classifier."""
-    data: FolderPath
-    """Folder of shards; labels are not needed."""
-    output: FolderPath
-    """CSV file to write: key, probability of each class, classes called positive, problem."""
-    splits: tuple[str, ...] | None = None
-    """Splits of the shards to predict; by default all recordings."""
-    min_leads: int | None = Field(None, gt=0)
-    """Leads of the classifier that a recording must have to be scored; by default as many as in
-    the run that made the classifier."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the model; by default that of the run that made the classifier."""
-
-
-class ExportSettings(RunSettings):
+class ExportSettings(RunSettings, CacheSettings):
     """A saved classifier, and the ONNX file to make of it."""
 
     classifier: FolderPath
@@ -55,7 +38,7 @@ class ExportSettings(RunSettings):
     """File to write."""
     int8: bool = False
     """8-bit weights and activations; needs data."""
-    data: FolderPath | None = None
+    data: Location | None = None
     """Shards whose recordings give the ranges of activations."""
     split: str = "train"
     """Split of the shards that these are taken from: not one that is evaluated."""

@@ -82,7 +82,7 @@ def patients_of(corpus: Corpus, keys: Sequence[str]) -> list[str]:
     lacking = [key for key in keys if key not in rows]
     if lacking:
         raise InputError(
-            f"shards {corpus.folder}",
+            f"shards {corpus.location}",
             value=f"{len(lacking)} evaluated recordings are not in them: {_some(lacking)}",
             expected="the recordings that the runs evaluated",
             remedy="Name their shards with data=.",

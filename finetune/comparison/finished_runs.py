@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from finetune.anomaly.evaluation.score_table import SCORES_FILE
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
-from finetune.classifiers.predict import PREDICTIONS
+from finetune.classifiers.predictions import PREDICTIONS
 from finetune.cross_validation.results import OUT_OF_FOLD
 from finetune.reports.results import baseline_predictions
 from lamae.errors import InputError

@@ -1,7 +1,6 @@
 """A comparison: finished runs on the recordings that all evaluated, with paired differences."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from finetune.comparison.common_recordings import Common, align, measure_models, patients_of
@@ -20,9 +19,11 @@ from finetune.processes import start_single
 from finetune.reports.page import write_report
 from lamae.errors import InputError
 from lamae.files import write_json
+from lamae.remote.locations import as_location
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.statistics.interval import Interval
-from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
+from lamae.statistics.ranking_of_few import ScoreIntervals
+from lamae.statistics.score_intervals import BootstrapScores
 from lamae.storage.corpus import Corpus
 
 
@@ -47,8 +48,9 @@ def compare_runs(settings: CompareSettings) -> list[str]:
         )
     check_free(settings.run_dir, overwrite=settings.overwrite)
     check_apart(settings.run_dir, *(run for runs in settings.runs.values() for run in runs))
-    data = settings.data or Path(arms[first][0].summary["config"]["data"])
-    patients = patients_of(Corpus(data), common.keys)
+    data = settings.data or as_location(arms[first][0].summary["config"]["data"])
+    corpus = Corpus(data, **settings.caching)
+    patients = patients_of(corpus, common.keys)
     measured = measure_models(common, patients, resamples=settings.resamples, seed=settings.seed)
     summary = _summary(settings, common, measured)
     findings = _findings(common, measured)

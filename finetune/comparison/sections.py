@@ -11,9 +11,9 @@ from finetune.comparison.finished_runs import FinishedRun
 from finetune.reports.score_sections import curve_section
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.figures.plots import COLOURS, MUTED, interval_plot
-from lamae.statistics.delong import auroc_difference
-from lamae.statistics.interval import Interval
-from lamae.statistics.score_intervals import BootstrapScores, ScoreIntervals
+from lamae.statistics.delong import AurocDifference, auroc_difference, holm
+from lamae.statistics.ranking_of_few import ScoreIntervals
+from lamae.statistics.score_intervals import BootstrapScores
 
 _MOST_CLASSES = 24
 _MOST_DRAWN = len(COLOURS)
@@ -122,27 +122,32 @@ def _difference_table(
     common: Common, measured: BootstrapScores, patients: Sequence[str], names: Sequence[str]
 ) -> NamedTable:
     first = next(iter(measured.models))
-    columns = [f"{first} minus", "Class", "Difference", "DeLong", "p (DeLong)"]
-    rows: list[list[Cell]] = [
-        [
-            other,
-            name,
-            found.auroc[name],
-            *_delong(common, other, name, patients),
-        ]
+    columns = [f"{first} minus", "Class", "Difference", "DeLong", "p (DeLong)", "p (Holm)"]
+    pairs = [
+        (other, name, found.auroc[name])
         for other, found in measured.differences.items()
         for name in names
     ]
+    tested = [_delong(common, other, name, patients) for other, name, _ in pairs]
+    corrected = iter(holm([test.p_value for test in tested if test]))
+    rows: list[list[Cell]] = [
+        [*pair, test.difference, f"{test.p_value:.2g}", f"{next(corrected):.2g}"]
+        if test
+        else [*pair, None, None, None]
+        for pair, test in zip(pairs, tested, strict=True)
+    ]
+    number = sum(test is not None for test in tested)
     caption = (
         "Differences of AUROC by class: intervals by bootstrap, and by DeLong's variance summed "
-        "by patient where each model has one seed and one evaluation"
+        "by patient where each model has one seed and one evaluation. p (Holm) is corrected for "
+        f"the {number} tests of this table; no interval is"
     )
     return NamedTable("class_differences", caption, columns, rows)
 
 
 def _delong(
     common: Common, other: str, name: str, patients: Sequence[str]
-) -> tuple[Interval | None, str | None]:
+) -> AurocDifference | None:
     own = next(iter(common.models))
     column = common.classes.index(name)
     positive = common.labels[:, column]
@@ -150,10 +155,9 @@ def _delong(
     fewest = min(len(np.unique(who[positive])), len(np.unique(who[~positive])))
     single = all(len(common.models[model]) == 1 for model in (own, other))
     if common.is_cross_validated or not single or fewest < _FEWEST_PATIENTS:
-        return None, None
+        return None
     scores = [common.models[model][0].scores[0, :, column] for model in (own, other)]
-    found = auroc_difference(positive, scores[0], scores[1], patients)
-    return found.difference, f"{found.p_value:.2g}"
+    return auroc_difference(positive, scores[0], scores[1], patients)
 
 
 def _written(value: object) -> Cell:

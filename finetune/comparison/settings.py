@@ -7,6 +7,8 @@ from pydantic import BeforeValidator
 
 from finetune.run_settings import IntervalSettings, RunSettings
 from lamae.config import FolderPath
+from lamae.remote.locations import Location
+from lamae.storage.settings import CacheSettings
 
 
 def _by_name(value: Any) -> Any:
@@ -30,7 +32,7 @@ def _by_name(value: Any) -> Any:
     return found
 
 
-class CompareSettings(RunSettings, IntervalSettings):
+class CompareSettings(RunSettings, IntervalSettings, CacheSettings):
     """Finished runs, and the folder for the report of their comparison."""
 
     runs: Annotated[dict[str, tuple[FolderPath, ...]], BeforeValidator(_by_name)]
@@ -39,6 +41,6 @@ class CompareSettings(RunSettings, IntervalSettings):
     measures are means."""
     run_dir: FolderPath
     """Folder for the report."""
-    data: FolderPath | None = None
+    data: Location | None = None
     """Shards of the recordings that were evaluated, for their patients; by default those of the
     first run."""

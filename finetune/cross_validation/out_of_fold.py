@@ -74,6 +74,7 @@ def fold_scores(
     generator: np.random.Generator,
     resamples: int = 1000,
     level: float = 0.95,
+    min_patients: int = 1,
 ) -> BootstrapScores:
     """Score models on the same folds, with intervals for them and for their differences.
 
@@ -95,7 +96,13 @@ def fold_scores(
     )
     values = _whole(drawn.values, next(iter(drawn.values)))
     return score_intervals(
-        values, labels, strata, classes=classes, level=level, redrawn=drawn.redrawn
+        values,
+        labels,
+        strata,
+        classes=classes,
+        level=level,
+        redrawn=drawn.redrawn,
+        min_patients=min_patients,
     )
 
 

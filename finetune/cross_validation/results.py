@@ -58,6 +58,7 @@ def write_results(
             classes=cohort.classes,
             generator=np.random.default_rng([settings.seed, 1]),
             resamples=settings.resamples,
+            min_patients=settings.min_positive_patients,
         )
 
     measured = with_added(found.scores, score)

@@ -23,7 +23,11 @@ from finetune.data.tasks import Cohort, Task, make_cohort
 from finetune.data.usable import usable_task
 from finetune.data.windows import loader_options
 from finetune.evaluation.assessment import challenge_weights
-from finetune.evaluation.operating_points import choose_operating_points, decide
+from finetune.evaluation.operating_points import (
+    choose_operating_points,
+    decide,
+    exclusive_columns,
+)
 from finetune.experiment.candidates import KERNELS, SUPERVISED, make_candidates
 from finetune.experiment.kernel_baseline import KernelBaseline
 from finetune.experiment.resume import SavedProgress, about_run, digest, digest_recordings
@@ -37,7 +41,7 @@ from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.runs.tracking import SUMMARY
 from lamae.statistics.challenge_metric import ChallengeWeights
-from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.corpus import Corpus
 from lamae.storage.index import Index
 
 
@@ -48,8 +52,8 @@ def cross_validate_cohort(settings: CrossValidateSettings) -> list[str]:
     """
     accelerator = start(settings, precision=settings.precision)
     check_free(settings.run_dir, overwrite=settings.overwrite)
-    corpus = Corpus(settings.data)
-    splits = settings.splits or Index(corpus.folder / INDEX).categories("split").names
+    corpus = Corpus(settings.data, **settings.caching)
+    splits = settings.splits or Index(corpus.index_path).categories("split").names
     cohort = make_cohort(corpus, settings, splits)
     nobody = cohort.part.rows[:0]
     audit = audit_leakage(
@@ -62,6 +66,7 @@ def cross_validate_cohort(settings: CrossValidateSettings) -> list[str]:
     )
     audit["sentences"] = audit["sentences"][1:]  # of training: folds are checked for copies
     challenge = challenge_weights(settings, cohort.classes)
+    exclusive_columns(cohort.classes, settings.exclusive)  # an unknown name is said before training
     runner = _Runner(corpus, cohort.classes, settings, accelerator, challenge)
     cohort, unusable = runner.usable(cohort)
     drawing = {"folds": settings.folds, "repeats": settings.repeats, "seed": settings.seed}
@@ -104,7 +109,7 @@ class _Runner:
         update = {"absent_classes": "leave_out", "label_fraction": 1.0}
         self._settings = settings.model_copy(update=update)
         self._corpus, self._accelerator, self._challenge = corpus, accelerator, challenge
-        self._cache = settings.cache or settings.run_dir / "embeddings"
+        self._cache = settings.embeddings or settings.run_dir / "embeddings"
         self._candidates = make_candidates(self._settings, classes)
 
     @property
@@ -243,5 +248,10 @@ class _Runner:
         self, probabilities: np.ndarray, held_out: HeldOut | None, task: Task
     ) -> FoldScores:
         points = choose_operating_points(held_out, task, challenge=self._challenge)
-        multi_label = self._settings.multi_label
-        return FoldScores(probabilities, decide(points, probabilities, multi_label=multi_label))
+        decisions = decide(
+            points,
+            probabilities,
+            multi_label=self._settings.multi_label,
+            exclusive=exclusive_columns(task.classes, self._settings.exclusive),
+        )
+        return FoldScores(probabilities, decisions)

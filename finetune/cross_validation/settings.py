@@ -39,4 +39,6 @@ class CrossValidateSettings(FinetuneSettings):
             )
         if self.lead_masking:
             raise ValueError("lead_masking asks one classifier; a cross-validation has many")
+        if self.groups:
+            raise ValueError("groups are of one classifier; a cross-validation has many")
         return self

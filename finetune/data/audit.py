@@ -14,10 +14,11 @@ import numpy as np
 
 from finetune.data.settings import AuditSettings, Overlap
 from lamae.errors import InputError
-from lamae.model.model_folder import read_json
+from lamae.files import read_json
+from lamae.remote.locations import as_location
 from lamae.runs.run_folder import STATE, newest_checkpoint
 from lamae.runs.tracking import SUMMARY, read_summary
-from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.corpus import Corpus
 from lamae.storage.index import Index
 
 _PRETRAINING_SPLIT = "train"
@@ -77,7 +78,7 @@ def audit_leakage(
         encoder: the pretrained encoder; None without one.
         split: name of the recordings that are evaluated, for errors.
     """
-    part = _Evaluated(corpus, Index(corpus.folder / INDEX), evaluation, split)
+    part = _Evaluated(corpus, Index(corpus.index_path), evaluation, split)
     known = _known(corpus, train, ids=True)
     training, sentence = _audit_training(part, known, settings)
     return _with_pretraining(part, settings, encoder, training, sentence)
@@ -90,7 +91,7 @@ def audit_other_shards(
     *,
     encoder: Path | None,
     split: str,
-    learnt_from: Path,
+    learnt_from: Path | str,
     learnt_split: str,
     digest: str | None,
 ) -> dict[str, Any]:
@@ -98,9 +99,9 @@ def audit_other_shards(
 
     Where these are no longer at hand, or have another digest, the sentences say so.
     """
-    part = _Evaluated(corpus, Index(corpus.folder / INDEX), evaluation, split)
+    part = _Evaluated(corpus, Index(corpus.index_path), evaluation, split)
     try:
-        known = _known_in(corpus, (learnt_from,), split=learnt_split, digest=digest)
+        known = _known_in(corpus, (learnt_from,), settings, split=learnt_split, digest=digest)
     except InputError as error:
         training: dict[str, Any] = {"not_audited": str(error)}
         sentence = f"Leakage from training was not audited: {error}"
@@ -136,7 +137,7 @@ def _with_pretraining(
 
 def check_copies(corpus: Corpus, rows: np.ndarray, fold: np.ndarray) -> None:
     """Raise InputError where the same recording is in two folds."""
-    index = Index(corpus.folder / INDEX)
+    index = Index(corpus.index_path)
     first: dict[str, int] = {}
     for name in ("content", "origin"):
         for place, mark in enumerate(_texts(index, name, rows)):
@@ -144,7 +145,7 @@ def check_copies(corpus: Corpus, rows: np.ndarray, fold: np.ndarray) -> None:
             if mark and fold[other] != fold[place]:
                 keys = corpus.keys[rows[[other, place]]]
                 raise InputError(
-                    f"folds of {corpus.folder}",
+                    f"folds of {corpus.location}",
                     value=f"the same recording in two, as {keys[0]} and as {keys[1]}",
                     expected="each recording once",
                     remedy="Build the shards with duplicates=reject.",
@@ -155,41 +156,46 @@ def _audit_pretraining(
     part: _Evaluated, settings: AuditSettings, encoder: Path
 ) -> tuple[dict[str, Any], str]:
     try:
-        known, folders = _pretraining(part.corpus, settings, encoder)
+        known, places = _pretraining(part.corpus, settings, encoder)
     except InputError as error:
         if settings.pretraining_data is not None:
             raise
         return {"not_audited": str(error)}, f"Leakage from pretraining was not audited: {error}"
     shared = _shared(part, known)
     _refuse("pretraining", shared, part.split, settings)
-    found = {**shared._asdict(), "data": [str(folder) for folder in folders]}
+    found = {**shared._asdict(), "data": [str(place) for place in places]}
     return found, _sentence("the recordings of pretraining", shared)
 
 
 def _pretraining(
     corpus: Corpus, settings: AuditSettings, encoder: Path
-) -> tuple[_Known, tuple[Path, ...]]:
+) -> tuple[_Known, tuple[Path | str, ...]]:
     """Return what pretraining has seen, and where; raises InputError where that is not at hand."""
-    folders, digest = settings.pretraining_data, None
-    if folders is None:
-        folder, digest = _shards_of_run(encoder)
-        folders = (folder,)
-    return _known_in(corpus, folders, split=_PRETRAINING_SPLIT, digest=digest), folders
+    places, digest = settings.pretraining_data, None
+    if places is None:
+        places, digest = _shards_of_run(encoder)
+    return _known_in(corpus, places, settings, split=_PRETRAINING_SPLIT, digest=digest), places
 
 
 def _known_in(
-    corpus: Corpus, folders: tuple[Path, ...], *, split: str, digest: str | None
+    corpus: Corpus,
+    places: tuple[Path | str, ...],
+    settings: AuditSettings,
+    *,
+    split: str,
+    digest: str | None,
 ) -> _Known:
     """Return what a split of shards holds, with ids that compare to a corpus's.
 
-    Raises InputError where they cannot be read, or are no longer those of `digest`.
+    Raises InputError where they cannot be read, or are no longer those of `digest`, which of
+    several shards names each.
     """
     known = _Known(set(), set(), set())
-    for folder in folders:
-        seen = Corpus(folder)
-        if digest is not None and seen.digest != digest:
+    for place in places:
+        seen = Corpus(place, **settings.caching)
+        if digest is not None and seen.digest not in digest:
             raise InputError(
-                f"shards {folder}",
+                f"shards {place}",
                 value="changed since a model was trained on them",
                 expected="the shards that it was trained on",
                 remedy="Name those of pretraining in pretraining_data=.",
@@ -202,8 +208,8 @@ def _known_in(
     return known
 
 
-def _shards_of_run(encoder: Path) -> tuple[Path, str | None]:
-    """Return the shards that a run names, and their digest where it holds that."""
+def _shards_of_run(encoder: Path) -> tuple[tuple[Path | str, ...], str | None]:
+    """Return the places of the shards that a run names, and their digest where it holds that."""
     if encoder.is_file():
         raise InputError(
             f"encoder {encoder}",
@@ -217,9 +223,9 @@ def _shards_of_run(encoder: Path) -> tuple[Path, str | None]:
         newest = newest_checkpoint(folder)
         if newest is not None:
             state = read_json(newest / STATE)
-            return Path(state["settings"]["data"]), state.get("corpus")
+            return _places(state["settings"]["data"]), state.get("corpus")
         if (folder / SUMMARY).is_file() and "data" in read_summary(folder).get("config", {}):
-            return Path(read_summary(folder)["config"]["data"]), None
+            return _places(read_summary(folder)["config"]["data"]), None
     raise InputError(
         f"encoder {encoder}",
         value="nothing tells on which shards it was pretrained",
@@ -228,13 +234,19 @@ def _shards_of_run(encoder: Path) -> tuple[Path, str | None]:
     )
 
 
+def _places(data: Any) -> tuple[Path | str, ...]:
+    """Return the places in a saved setting: one, or a list of them or of shares of a mixture."""
+    listed = data if isinstance(data, list) else [data]
+    return tuple(as_location(each["data"] if isinstance(each, dict) else each) for each in listed)
+
+
 def _kind(corpus: Corpus) -> tuple[Any, Any]:
     config = corpus.manifest.get("config", {})
     return config.get("source_kind"), config.get("hash_ids")
 
 
 def _known(corpus: Corpus, rows: np.ndarray, *, ids: bool) -> _Known:
-    index = Index(corpus.folder / INDEX)
+    index = Index(corpus.index_path)
     patients = set(corpus.patients[rows].tolist()) if ids else None
     return _Known(patients, set(_texts(index, "content", rows)), set(_texts(index, "origin", rows)))
 

@@ -21,7 +21,8 @@ Classes = Sequence[tuple[str, ...] | None]
 EQUIVALENT = "|"
 """Between codes that are one class."""
 
-_MISSING = frozenset({"na", "n/a", "nan", "none", "null", "?", "-"})
+MISSING = frozenset({"na", "n/a", "nan", "none", "null", "?", "-"})
+"""Texts that stand for nothing, in lower case."""
 
 
 def icd10_classes(labels: Classes, rules: Icd10Settings) -> list[tuple[str, ...] | None]:
@@ -82,7 +83,7 @@ def check_names(corpus: Corpus, rows: np.ndarray, labels: Classes, label_set: st
     """Raise InputError where classes are not what they seem: a gap, or words among numbers."""
     for row in rows:
         for name in labels[row] or ():
-            if name.lower() in _MISSING:
+            if name.lower() in MISSING:
                 raise _name_error(corpus, row, label_set, name, "no sign for a missing label")
     first = {name: row for row in rows[::-1] for name in labels[row] or ()}
     words = [name for name in first if not _is_number(name)]

@@ -5,7 +5,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from lamae.config import FolderPath, Settings
+from lamae.config import Settings
+from lamae.remote.locations import Location
+from lamae.storage.settings import CacheSettings
 
 HOLD_OUT = 0.15
 """Share of the training patients that is held out where nothing else is asked for."""
@@ -46,12 +48,12 @@ class Icd10Settings(Settings):
     """Number of classes, the most frequent ones; by default all that are frequent enough."""
 
 
-class AuditSettings(Settings):
+class AuditSettings(CacheSettings):
     """Things that evaluated recordings may share with those that a model has learnt from."""
 
-    pretraining_data: tuple[FolderPath, ...] | None = None
-    """Shards that the encoder was pretrained on, to audit for leakage; by default those that its
-    run names."""
+    pretraining_data: tuple[Location, ...] | None = None
+    """Folders or URLs of the shards that the encoder was pretrained on, to audit for leakage; by
+    default those that its run names."""
     allow_overlap: tuple[Overlap, ...] = ()
     """Things that the evaluation recordings may share with those of training and pretraining."""
 

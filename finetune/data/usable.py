@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from finetune.data.tasks import LabelledRows, Task
-from finetune.data.windows import usable_windows
+from finetune.data.windows import reading_ahead, usable_windows
 from lamae.batches.dataset import Split, Usable, prefetch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
@@ -119,7 +119,10 @@ def _read_all(
     shares = np.array_split(np.arange(len(data)), accelerator.num_processes)
     own = shares[accelerator.process_index]
 
+    expect = reading_ahead(data, own)
+
     def read(number: int) -> Usable:
+        expect(number * _READ_AT_ONCE)
         some = own[number * _READ_AT_ONCE : (number + 1) * _READ_AT_ONCE]
         return usable_windows(data, some, None, min_leads)._replace(batch=None)
 

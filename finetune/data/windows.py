@@ -19,6 +19,7 @@ from lamae.batches.dataset import Batch, Split, Usable, prefetch
 from lamae.ecg.preprocess import Preprocessor
 from lamae.ecg.windows import Windows, covering_windows
 
+_SHARDS_AHEAD = 8
 MISSING_LEADS = "missing_leads"
 """Reason for which a recording with too few leads is not used."""
 
@@ -85,8 +86,10 @@ def read_windows(
 ) -> Iterator[Usable]:
     """Read windows in batches, ahead; `name` is for a progress bar."""
     size = reading.batch_size
+    expect = reading_ahead(data, windows.positions)
 
     def read(number: int) -> Usable:
+        expect(number * size)
         some = slice(number * size, (number + 1) * size)
         return usable_windows(
             data, windows.positions[some], windows.starts[some], reading.min_leads
@@ -95,6 +98,19 @@ def read_windows(
     batches = -(-len(windows.positions) // size)
     ahead = prefetch(read, start=0, stop=batches, workers=reading.workers)
     yield from tqdm(ahead, total=batches, desc=name, unit="batch", disable=name is None)
+
+
+def reading_ahead(data: Split, positions: np.ndarray) -> Callable[[int], None]:
+    """Return a function that has the shards fetched that are read from a place in positions on."""
+    shards = data.corpus.shard_codes()[0][data.rows[positions]].tolist()
+    order = list(dict.fromkeys(shards))
+    places = {shard: place for place, shard in enumerate(order)}
+
+    def expect(first: int) -> None:
+        place = places[shards[first]]
+        data.corpus.expect(order[place : place + _SHARDS_AHEAD])
+
+    return expect
 
 
 def usable_windows(

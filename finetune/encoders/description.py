@@ -5,7 +5,6 @@ A TorchScript file is a program in a language of its own, which can read and wri
 only from whom you would take a program.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from pydantic import Field, model_validator
 from lamae.config import ConfigError, FolderPath, Settings, load_settings
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.model.model_folder import read_json
+from lamae.files import file_sha256, read_json
 from lamae.runs.run_folder import CONFIG, WEIGHTS
 
 HUBERT_SIZES = (
@@ -137,8 +136,7 @@ def located(settings: OtherEncoderSettings, folder: Path, *, whose: str) -> Othe
             expected=f"{CONFIG} and {WEIGHTS}" if settings.kind == "hubert" else "a file",
             remedy="Correct file:, which is a path from the folder of the description.",
         )
-    with weights.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digest = file_sha256(weights)
     if settings.sha256 not in (None, digest):
         raise InputError(
             f"{whose}, sha256 of {weights.name}",

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from finetune.encoders.other_encoder import Network
-from lamae.edge.onnx_session import import_extra, open_session
+from lamae.edge.onnx_session import open_session
 from lamae.errors import InputError
+from lamae.packages import import_package
 
 _ELSEWHERE = b"\n\x08location\x12"
 """Beginning of an entry of TensorProto.external_data that names another file (onnx.proto)."""
@@ -32,7 +33,7 @@ class OnnxNetwork(Network):
                 remedy="Export it with external_data=False.",
             )
         self._session = open_session(file, threads=torch.get_num_threads())
-        state = import_extra("onnxruntime.capi.onnxruntime_pybind11_state")
+        state = import_package("onnxruntime.capi.onnxruntime_pybind11_state")
         self.errors = (state.Fail, state.InvalidArgument, state.RuntimeException)
         inputs = [argument.name for argument in self._session.get_inputs()]
         if len(inputs) != 1:

@@ -16,8 +16,11 @@ from finetune.evaluation.operating_points import (
     OperatingPoints,
     choose_operating_points,
     decide,
+    exclusive_columns,
 )
+from finetune.evaluation.probability_measures import calibration_lines
 from finetune.evaluation.ranking_measures import measure, summarise
+from finetune.evaluation.rule_results import RuleResult, rule_results, rules_summary
 from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
@@ -39,6 +42,8 @@ class Assessment(NamedTuple):
     """For summary.json: ranking, decisions and probabilities, means and by class."""
     predictions: dict[str, ClassifierPredictions]
     """By classifier, the one in question first."""
+    rules: dict[str, list[RuleResult]]
+    """Of the classifier in question, by class, thresholds by stated rules."""
 
 
 def challenge_weights(
@@ -80,7 +85,7 @@ def assess(
         for name, result in results.by_candidate.items()
     }
     predictions = {
-        name: decided_predictions([result], [points[name]], settings)
+        name: decided_predictions([result], [points[name]], settings, task.classes)
         for name, result in results.by_candidate.items()
     }
     found = measure_decisions(
@@ -91,12 +96,15 @@ def assess(
         settings=settings,
         challenge=challenge,
     )
+    own = next(iter(results.by_candidate.values()))
+    rules = rule_results(own.probabilities, own.held_out, task, settings)
     summary = merge_measures(
         summarise(measure(scores, task, settings)),
         summarise_decisions(found, task.classes),
         {"per_class": _thresholds(next(iter(points.values())), task.classes, settings)},
+        calibration_lines(part.labels, own.probabilities, part.patients, task.classes),
     )
-    return Assessment(summary, predictions)
+    return Assessment(summary | rules_summary(rules), predictions, rules)
 
 
 def merge_measures(*parts: dict[str, Any]) -> dict[str, Any]:
@@ -112,11 +120,15 @@ def merge_measures(*parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def decided_predictions(
-    by_candidate: list[CandidateResult], points: list[OperatingPoints], settings: FinetuneSettings
+    by_candidate: list[CandidateResult],
+    points: list[OperatingPoints],
+    settings: FinetuneSettings,
+    classes: tuple[str, ...],
 ) -> ClassifierPredictions:
     """Put together what one classifier says in one run or several."""
+    exclusive = exclusive_columns(classes, settings.exclusive)
     runs = [
-        decide(own, result.probabilities, multi_label=settings.multi_label)
+        decide(own, result.probabilities, multi_label=settings.multi_label, exclusive=exclusive)
         for result, own in zip(by_candidate, points, strict=True)
     ]
     probabilities = np.stack([result.probabilities for result in by_candidate])

@@ -1,5 +1,7 @@
 """Measures of decisions and of probabilities, each with its interval by patient.
 
+Sensitivity, specificity and predictive values of a class have exact intervals
+(finetune/evaluation/proportion_measures.py), all else and all differences resampled ones.
 Decisions are those of finetune/evaluation/operating_points.py. F2 and G2 share a recording between
 its labels as in Challenge 2020, with a beta of 2; equivalent classes are not merged. Means are over
 the classes that every compared classifier has a threshold for in all of its runs and folds. With
@@ -7,26 +9,32 @@ the Challenge's weights the means of F2 and G2 are the Challenge's own: over its
 equivalent ones merged, and 0 for a class without a positive recording that is called.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from finetune.evaluation.challenge_measures import (
+    CHALLENGE,
+    challenge_means,
+    challenge_statistics,
+)
 from finetune.evaluation.operating_points import Decisions
+from finetune.evaluation.proportion_measures import measure_proportions, with_proportions
 from finetune.evaluation.ranking_measures import by_suffix, interval_as_dict
 from finetune.settings import FinetuneSettings
-from lamae.statistics.calibration import weighted_brier_score, weighted_calibration_error
-from lamae.statistics.challenge_metric import (
-    ChallengeWeights,
-    official_values,
-    scored_decisions,
-    weighted_challenge_score,
+from lamae.statistics.calibration import (
+    bins_for,
+    weighted_brier_score,
+    weighted_calibration_error,
 )
+from lamae.statistics.challenge_metric import ChallengeWeights
 from lamae.statistics.interval import Interval
 from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import defined_classes, macro
 from lamae.statistics.patient_resampling import Statistic
+from lamae.statistics.ranking_of_few import effective_patients
 from lamae.statistics.thresholds import (
     Confusion,
     confusion,
@@ -52,8 +60,6 @@ AT_SPECIFICITY = {
 """The same at the thresholds of a specificity of 90 % on the held-out patients."""
 CALIBRATION = {"calibration_error": "Calibration error", "brier": "Brier score"}
 """The same of probabilities, where less is better."""
-CHALLENGE = "challenge_score"
-"""Key of the Challenge score, which is one number for all classes."""
 
 
 class ClassifierPredictions(NamedTuple):
@@ -114,13 +120,16 @@ def measure_decisions(
         name: own for name, own in predictions.items() if own.decisions.challenge_decided.all()
     }
     if challenge is not None and next(iter(predictions)) in scored:
-        families.append(_challenge_family(scored, labels, classes, challenge))
+        decisions = {name: own.decisions for name, own in scored.items()}
+        statistics = challenge_statistics(decisions, labels, classes, challenge)
+        families.append(_Family(((CHALLENGE, None),), statistics, {"highest": 1.0}))
     found = Measured(
         {name: {} for name in predictions},
         {name: {} for name in list(predictions)[1:]},
         _counts(next(iter(predictions.values())), labels),
         tuple(np.array(classes)[~has_threshold].tolist()),
     )
+    fewest = _fewest_patients(labels, patients, classes)
     for family in families:
         names = {f"{key} of {name}": (key, name) for key, name in family.keys}
         intervals = measure_intervals(
@@ -131,11 +140,22 @@ def measure_decisions(
             classes=classes,
             generator=np.random.default_rng([settings.seed, 1]),
             resamples=settings.resamples,
+            fewest=[fewest[name] for _, name in family.keys],
             **family.bounds,
         )
-        for part, own in zip(found[:2], intervals[:2], strict=True):
-            for model, values in own.items():
+        for part, measured in zip(found[:2], intervals[:2], strict=True):
+            for model, values in measured.items():
                 part[model].update({names[name]: value for name, value in values.items()})
+    for name, own in predictions.items():
+        exact = measure_proportions(
+            own.decisions,
+            labels,
+            patients,
+            classes=classes,
+            decided=has_threshold | (not settings.multi_label),
+            has_threshold=has_threshold,
+        )
+        with_proportions(found.models[name], exact)
     return found
 
 
@@ -164,6 +184,21 @@ def summarise_decisions(found: Measured, classes: Sequence[str]) -> dict[str, An
     }
 
 
+def _fewest_patients(
+    labels: np.ndarray, patients: Sequence[str], classes: Sequence[str]
+) -> dict[str | None, float]:
+    """Return, of each class and under None of all, how many patients have it, or lack it."""
+    _, number = np.unique(np.asarray(patients), return_inverse=True)
+    of_class = {
+        name: effective_patients(labels[:, column], number).fewer
+        for column, name in enumerate(classes)
+    }
+    known = [patients for patients in of_class.values() if patients]
+    fewest: dict[str | None, float] = {None: min(known, default=1.0)}
+    fewest.update(of_class)
+    return fewest
+
+
 def _keys(names: Sequence[str], classes: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
     return tuple((key, name) for key in names for name in (*classes, None))
 
@@ -187,7 +222,7 @@ def _decision_family(
     defined = defined_classes(labels)
     at_f1 = defined & has_threshold if multi_label else defined
     share = 1 / np.maximum(labels.sum(axis=1), 1)
-    means_of = _challenge_means(
+    means_of = challenge_means(
         labels, classes, has_threshold if multi_label else np.ones_like(has_threshold), challenge
     )
 
@@ -214,37 +249,13 @@ def _decision_family(
     )
 
 
-def _challenge_means(
-    labels: np.ndarray,
-    classes: Sequence[str],
-    decided: np.ndarray,
-    challenge: ChallengeWeights | None,
-) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
-    """Return what takes the Challenge's means from decisions and weights; nothing without one."""
-    if challenge is None:
-        return lambda called, weights: {}
-    truth = scored_decisions(labels, classes, challenge)
-    share = 1 / np.maximum(truth.sum(axis=1), 1)
-    (kept,) = scored_decisions(decided[None], classes, challenge)
-    kept &= truth[:, kept].any()  # without a positive recording a resample may have no value
-
-    def means(called: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-        scored = scored_decisions(called, classes, challenge)
-        counts = weighted_confusion(truth, scored, weights * share)
-        found = {"f2": f_beta(counts, beta=2.0), "g2": g_beta(counts, beta=2.0)}
-        return {
-            key: macro(np.where(kept, official_values(value, counts), np.nan))
-            for key, value in found.items()
-        }
-
-    return means
-
-
 def _calibration_family(
     predictions: Mapping[str, ClassifierPredictions], labels: np.ndarray, classes: Sequence[str]
 ) -> _Family:
+    bins = [bins_for(positive) for positive in labels.T]
+
     def of_run(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        error = weighted_calibration_error(labels, probabilities, weights)
+        error = weighted_calibration_error(labels, probabilities, weights, bins=bins)
         brier = weighted_brier_score(labels, probabilities, weights)
         return _with_means(dict(zip(CALIBRATION, (error, brier), strict=True)))
 
@@ -255,27 +266,6 @@ def _calibration_family(
         _keys(list(CALIBRATION), classes),
         {name: statistic(own.probabilities) for name, own in predictions.items()},
         {"lowest": 0.0},
-    )
-
-
-def _challenge_family(
-    predictions: Mapping[str, ClassifierPredictions],
-    labels: np.ndarray,
-    classes: Sequence[str],
-    challenge: ChallengeWeights,
-) -> _Family:
-    truth = scored_decisions(labels, classes, challenge)
-
-    def statistic(runs: np.ndarray) -> Statistic:
-        scored = [scored_decisions(run, classes, challenge) for run in runs]
-        return lambda weights: np.mean(
-            [weighted_challenge_score(truth, own, challenge, weights) for own in scored], axis=0
-        )[:, None]
-
-    return _Family(
-        ((CHALLENGE, None),),
-        {name: statistic(own.decisions.challenge) for name, own in predictions.items()},
-        {"highest": 1.0},
     )
 
 

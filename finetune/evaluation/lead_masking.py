@@ -176,7 +176,11 @@ def score_lead_sets(
     return LeadScores(
         averaged.positions,
         {
-            some: probabilities(values, multi_label=architecture.multi_label)
+            some: probabilities(
+                values,
+                multi_label=architecture.multi_label,
+                calibration=architecture.calibration,
+            )
             for some, values in zip(shown, of_set, strict=True)
         },
     )

@@ -5,6 +5,7 @@ apart has no threshold (NaN) and is never called positive. Where each recording 
 class, the likeliest is called, and thresholds are for a fixed specificity alone.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float
 from finetune.classifiers.scoring import called_positive
 from finetune.data.hold_out import HeldOut
 from finetune.data.tasks import Task
+from lamae.errors import InputError
 from lamae.statistics.challenge_metric import ChallengeWeights, challenge_score, scored_decisions
 from lamae.statistics.thresholds import (
     choose_common_threshold,
@@ -24,6 +26,7 @@ from lamae.statistics.thresholds import (
 SPECIFICITY = 0.9
 """The specificity at which sensitivity is asked for."""
 
+_NAMED = 5
 _COMMON = np.linspace(0.01, 0.99, 99).tolist()
 """Candidates for one threshold of all classes."""
 
@@ -52,6 +55,21 @@ class Decisions(NamedTuple):
     """True where the held-out patients tell a class apart."""
     challenge_decided: Bool[np.ndarray, "*runs"]
     """True where `challenge` has a threshold, or is the likeliest class; else nothing is called."""
+
+
+def exclusive_columns(
+    classes: tuple[str, ...], exclusive: tuple[str, ...]
+) -> Bool[np.ndarray, " classes"]:
+    """Return True for the classes that exclude all others; raises InputError for another name."""
+    unknown = sorted(set(exclusive) - set(classes))
+    if unknown:
+        raise InputError(
+            f"exclusive {', '.join(unknown)}",
+            value="no class of the task",
+            expected=f"some of {', '.join(classes[:_NAMED])}" + ", ..." * (len(classes) > _NAMED),
+            remedy="Change exclusive=, classes= or label_set=.",
+        )
+    return np.array([name in exclusive for name in classes])
 
 
 def choose_operating_points(
@@ -92,13 +110,19 @@ def decide(
     probabilities: Float[np.ndarray, "records classes"],
     *,
     multi_label: bool,
+    exclusive: Bool[np.ndarray, " classes"] | None = None,
 ) -> Decisions:
-    """Call recordings positive at each of the operating points."""
+    """Call recordings positive at each of the operating points.
+
+    Classes that are `exclusive` are called by themselves, but for the points of a fixed
+    specificity, where each class is decided as if it were the only one.
+    """
     common = np.full(probabilities.shape[1], points.challenge)
+    call = partial(called_positive, probabilities, multi_label=multi_label, exclusive=exclusive)
     return Decisions(
-        called_positive(probabilities, points.f1, multi_label=multi_label),
+        call(points.f1),
         called_positive(probabilities, points.specific, multi_label=True),
-        called_positive(probabilities, common, multi_label=multi_label),
+        call(common),
         ~np.isnan(points.specific),
         np.array(not (multi_label and np.isnan(points.challenge))),
     )

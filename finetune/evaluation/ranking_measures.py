@@ -20,6 +20,9 @@ DIFFERENCES = {
 }
 """By baseline, what the summary appends to a measure for the paired difference over it."""
 
+FREQUENT = "_macro_frequent"
+"""Suffix of a measure in the summary for its mean without the classes of few patients."""
+
 ADDED = "added"
 """Name of the difference of encoder and kernels together over kernels by themselves."""
 
@@ -40,6 +43,7 @@ def measure(
             classes=task.classes,
             generator=np.random.default_rng([settings.seed, 1]),
             resamples=settings.resamples,
+            min_patients=settings.min_positive_patients,
         )
 
     return with_added(scores, score)
@@ -66,7 +70,9 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
     `auroc_macro` is the classifier's, `auroc_macro_random` and `auroc_macro_supervised` are those
     of the baselines, `auroc_macro_difference` is over random weights and
     `auroc_macro_supervised_difference` over the supervised network; `auroc_macro_added` is what
-    encoder and kernels together have over kernels; likewise for each class.
+    encoder and kernels together have over kernels; likewise for each class. `auroc_macro` is over
+    all classes; where some are of few patients, `classes_of_few_patients`, the headline is
+    `auroc_macro_frequent`, over the others.
     """
     parts = by_suffix(measured.models, measured.differences)
     macros = {
@@ -74,8 +80,12 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
         for suffix, part in parts.items()
         for metric in ("auroc", "auprc")
     }
+    for suffix, part in parts.items():
+        for metric, mean in (("auroc", part.auroc_frequent), ("auprc", part.auprc_frequent)):
+            if mean is not None:
+                macros[f"{metric}{FREQUENT}{suffix}"] = interval_as_dict(mean)
     per_class = {
-        name: {"positives": positives}
+        name: {"positives": positives, "positive_patients": measured.positive_patients[name]}
         | {
             f"{metric}{suffix}": interval_as_dict(getattr(part, metric)[name])
             for suffix, part in parts.items()
@@ -88,6 +98,7 @@ def summarise(measured: BootstrapScores) -> dict[str, Any]:
         **macros,
         "per_class": per_class,
         "classes_left_out": list(measured.left_out),
+        "classes_of_few_patients": list(measured.few),
         "resamples": measured.resamples,
         "level": measured.level,
     }

@@ -23,8 +23,8 @@ from finetune.processes import from_main
 from finetune.settings import WITHOUT_EFFECT_ON_SCORES, FinetuneSettings
 from lamae.config import with_present_names
 from lamae.errors import InputError
-from lamae.files import whole_folder
-from lamae.model.model_folder import read_json, read_tensors, write_folder
+from lamae.files import read_json, whole_folder
+from lamae.model.model_folder import read_tensors, write_folder
 from lamae.runs.checksums import damage
 from lamae.runs.run_folder import STATE
 from lamae.runs.tracking import versions
@@ -34,7 +34,7 @@ from lamae.training.training_state import first_difference
 _log = logging.getLogger(__name__)
 _TENSORS = "tensors.safetensors"
 _ABOUT = "about"
-_PLACES = {"data", "encoder", "run_dir", "cache", "challenge_weights"}
+_PLACES = {"data", "encoder", "run_dir", "embeddings", "challenge_weights"}
 
 
 class Piece(NamedTuple):

@@ -15,7 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from finetune.networks.convolution import Convolution, check_rows, mean_over_recorded, steps_left
+from finetune.networks.convolution import (
+    Convolution,
+    check_rows,
+    mean_over_recorded,
+    recorded_steps,
+    steps_left,
+)
 from finetune.networks.outputs import LogitLayer, Outputs
 from finetune.networks.settings import CnnAttentionBilstmSettings
 from lamae.model.recorded import WHOLE, Recorded
@@ -58,10 +64,34 @@ class BiLstm(nn.Module):
         steps = F.pad(steps, (0, 1), value=1.0)
         if recorded is None:
             return self.lstm(steps)[0]
+        if torch.compiler.is_exporting():  # to a graph, which knows no packed sequences
+            return self._each_way(steps, recorded)
         packed = pack_padded_sequence(steps, recorded.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(
             self.lstm(packed)[0], batch_first=True, total_length=steps.shape[1]
         )
+        return states
+
+    def _each_way(
+        self, steps: Float[Tensor, "b t _"], recorded: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b t both"]:
+        """Return the same from an LSTM for each direction, the second on the steps turned round."""
+        is_recorded = recorded_steps(recorded, steps.shape[1])
+        number = torch.arange(steps.shape[1], device=steps.device)
+        turned = torch.where(is_recorded, recorded[:, None] - 1 - number, number)[..., None]
+        there, back = (tuple(weights) for weights in self.lstm.all_weights)
+        onward = self._one_way(steps, there)
+        other = self._one_way(steps.gather(1, turned.expand_as(steps)), back)
+        other = other.gather(1, turned.expand_as(other))
+        return torch.cat([onward, other], dim=2).masked_fill(~is_recorded[..., None], 0.0)
+
+    def _one_way(
+        self, steps: Float[Tensor, "b t _"], weights: tuple[Tensor, ...]
+    ) -> Float[Tensor, "b t d"]:
+        zeros = steps.new_zeros(1, len(steps), self.lstm.hidden_size)
+        states: Tensor = torch.lstm(
+            steps, (zeros, zeros), weights, False, 1, 0.0, False, False, True
+        )[0]  # no biases, one layer, no dropout, not training, one direction, batch first
         return states
 
 

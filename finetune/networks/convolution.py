@@ -57,6 +57,8 @@ def rectified(
     if recorded is None:
         return norm(features).relu()
     is_recorded = recorded_steps(recorded, features.shape[2])
+    if torch.compiler.is_exporting():  # to a graph of fixed shapes, whose statistics are fixed too
+        return norm(features).relu().masked_fill(~is_recorded[:, None], 0.0)
     steps = rearrange(features, "b d t -> b t d")
     normalised = norm(steps[is_recorded]).relu()
     placed = normalised.new_zeros(steps.shape)

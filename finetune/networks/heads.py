@@ -16,6 +16,7 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.model.encoder import Latents
 from lamae.model.layers import initialise, rows_of_leads
+from lamae.model.masking import Mask
 from lamae.model.pooling import pool
 from lamae.model.recorded import WHOLE, Recorded
 from lamae.model.settings import Pooling
@@ -44,9 +45,29 @@ class EncoderClassifier(nn.Module):
         self,
         signal: Float[Tensor, "b l samples"],
         recorded: Recorded = WHOLE,
+        *,
+        mask: Mask | None = None,
     ) -> Outputs:
-        """Classify; raises InputError for a signal of other leads, or of broken patches."""
-        latents = self.encoder(signal, self.leads, recorded=recorded)
+        """Classify what the encoder sees, which is everything without a mask.
+
+        Raises InputError for a signal of other leads, or of broken patches.
+        """
+        return self.classify(self.encode(signal, recorded, mask=mask), recorded)
+
+    def encode(
+        self,
+        signal: Float[Tensor, "b l samples"],
+        recorded: Recorded,
+        *,
+        mask: Mask | None = None,
+    ) -> Latents:
+        """Return the latents that `classify` takes."""
+        shown = {} if mask is None else {"mask": mask}
+        latents: Latents = self.encoder(signal, self.leads, recorded=recorded, **shown)
+        return latents
+
+    def classify(self, latents: Latents, recorded: Recorded) -> Outputs:
+        """Return the outputs for latents of `encode`."""
         found = self.head(latents, present_rows(self.encoder, recorded.present))
         knows_leads = not isinstance(self.encoder, OtherEncoder)
         return found if knows_leads else found._replace(lead_weights=None)

@@ -129,10 +129,13 @@ class LasanBranch(nn.Module):
         present, samples = recorded.present, recorded.samples
         if samples is not None:
             samples = repeat(samples.clamp(min=1), "b -> b l", l=len(self.leads))
-        if present is None:
+        is_graph = torch.compiler.is_exporting()  # of fixed shapes, whose statistics are fixed too
+        if present is None or is_graph:
             rows = rearrange(signal, "b l n -> (b l) n")
             vectors = self.temporal(rows, None if samples is None else samples.flatten())
             vectors = rearrange(vectors, "(b l) d -> b l d", b=len(signal))
+            if present is not None:
+                vectors = vectors.masked_fill(~present[..., None], 0.0)
         else:
             found = self.temporal(signal[present], None if samples is None else samples[present])
             vectors = found.new_zeros((*present.shape, found.shape[1]))

@@ -10,15 +10,15 @@ from lamae.config import Settings
 class LasanSettings(Settings):
     """Sizes of LASAN; the defaults are the paper's, or proposed where it states none."""
 
-    channels: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
+    channels: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1, max_length=16)
     """Channels of each block of the temporal CNN; the last is the width of a lead's vector."""
-    kernel_size: int = Field(15, gt=0)
+    kernel_size: int = Field(15, gt=0, le=16384)
     """Samples that a convolution spans."""
-    depth: int = Field(3, gt=0)
+    depth: int = Field(3, gt=0, le=512)
     """Layers of the transformer between leads."""
-    heads: int = Field(4, gt=0)
+    heads: int = Field(4, gt=0, le=16384)
     """Attention heads of each layer."""
-    hidden: int = Field(128, gt=0)
+    hidden: int = Field(128, gt=0, le=16384)
     """Width of the classifier's hidden layer."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of values dropped in CNN, transformer and classifier; proposed."""
@@ -53,14 +53,14 @@ class CnnAttentionBilstmSettings(Settings):
 class HierarchicalTransformerSettings(Settings):
     """Sizes, which are the released ones by default, and the switches of an ablation."""
 
-    width: int = Field(288, gt=0)
+    width: int = Field(288, gt=0, le=16384)
     """Channels of a token: a multiple of heads, of twice the heads with differential attention,
     and with grouped convolutions of the leads."""
-    depth: int = Field(12, gt=0)
+    depth: int = Field(12, gt=0, le=512)
     """Layers over all stages, a multiple of them."""
-    heads: int = Field(8, gt=0)
+    heads: int = Field(8, gt=0, le=16384)
     """Attention heads of each layer."""
-    hidden: int = Field(2048, gt=0)
+    hidden: int = Field(2048, gt=0, le=16384)
     """Width of the hidden layer of each MLP."""
     groups: Literal["leads", "one"] = "leads"
     """leads: each lead has convolutions of its own. one: each convolution sees all leads."""

@@ -20,7 +20,7 @@ from finetune.training.embeddings import EmbeddingCache
 from finetune.training.linear_probe import fit_linear_probe
 from lamae.errors import InputError
 from lamae.statistics.score_intervals import BootstrapScores
-from lamae.storage.corpus import INDEX, Corpus
+from lamae.storage.corpus import Corpus
 from lamae.storage.index import Index
 
 PROBE = "probe"
@@ -73,8 +73,8 @@ class ProtocolScorer:
     def __init__(self, settings: ProtocolsSettings, accelerator: Accelerator) -> None:
         """Open the shards and load the encoder."""
         self._settings, self._accelerator = settings, accelerator
-        self.corpus = Corpus(settings.data)
-        self._index = Index(settings.data / INDEX)
+        self.corpus = Corpus(settings.data, **settings.caching)
+        self._index = Index(self.corpus.index_path)
         self._opened = open_encoder(settings.encoder)
         self._scored: dict[str, Scored] = {}
 
@@ -205,7 +205,7 @@ class ProtocolScorer:
             train, evaluated = numbers <= division.number, numbers > division.number
         if not train.any() or not evaluated.any():
             raise InputError(
-                f"shards {self.corpus.folder}",
+                f"shards {self.corpus.location}",
                 value=f"{train.sum()} training and {evaluated.sum()} evaluation recordings",
                 expected=f"{division}",
                 remedy="Build shards of the whole data set, folds and all.",
@@ -220,7 +220,7 @@ class ProtocolScorer:
         foreign = [key for key, name in found if name is None]
         if foreign:
             raise InputError(
-                f"shards {self.corpus.folder}",
+                f"shards {self.corpus.location}",
                 value=f"{len(foreign)} keys that are no names of CPSC 2018, e.g. {foreign[0]}",
                 expected="names such as A0001, whose numbers divide the recordings",
                 remedy="Build shards of CPSC 2018 alone, with hash_ids=false.",

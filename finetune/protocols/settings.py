@@ -6,6 +6,7 @@ from finetune.data.settings import AuditSettings, UsableSettings
 from finetune.run_settings import IntervalSettings, RunSettings
 from finetune.training.settings import ProbeSettings
 from lamae.config import FolderPath
+from lamae.remote.locations import Location
 
 
 class ProtocolsSettings(
@@ -15,8 +16,8 @@ class ProtocolsSettings(
 
     encoder: FolderPath
     """As in a run of finetune/main.py."""
-    data: FolderPath
-    """Folder of labelled shards."""
+    data: Location
+    """Labelled shards: a folder, or its URL (s3://, gs://, az://, https://, hf://)."""
     run_dir: FolderPath
     """Folder for the tables, and for embeddings."""
     protocols: tuple[str, ...] | None = None

@@ -10,7 +10,7 @@ from finetune.evaluation.decision_measures import ClassifierPredictions
 from finetune.experiment.candidate_results import ExperimentResults
 from finetune.experiment.candidates import Candidates
 from finetune.reports.error_examples import error_section
-from finetune.reports.page import SHOWN_AS
+from finetune.reports.page import SHOWN_AS, by_frequency
 from finetune.reports.score_sections import (
     audit_section,
     calibration_section,
@@ -19,6 +19,7 @@ from finetune.reports.score_sections import (
     decision_section,
 )
 from finetune.reports.sections import Section
+from finetune.reports.use_sections import benefit_section, rule_section
 from finetune.settings import FinetuneSettings
 from lamae.batches.dataset import Split
 from lamae.storage.corpus import Corpus
@@ -36,10 +37,20 @@ def score_sections(
     classes, labels = results.task.classes, results.task.evaluation.labels
     data = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
     shown = as_shown(assessment.predictions)
+    own = next(iter(assessment.predictions.values()))
+    called = np.stack([own.decisions.f1[0], own.decisions.specific[0]])
     return [
-        curve_section(labels, shown, classes),
+        curve_section(labels, shown, classes, called),
+        *([rule_section(assessment.rules, _apart(summary))] if assessment.rules else []),
+        benefit_section(labels, own.probabilities[0], classes),
         *decided_sections(assessment.predictions, labels, classes, data, settings, summary),
     ]
+
+
+def _apart(summary: Mapping[str, Any]) -> list[str]:
+    """Return the classes from the most to the least frequent, those of few patients last."""
+    few = summary["classes_of_few_patients"]
+    return sorted(by_frequency(summary), key=lambda name: name in few)
 
 
 def decided_sections(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from finetune.evaluation.ranking_measures import DIFFERENCES
+from finetune.evaluation.ranking_measures import DIFFERENCES, FREQUENT
 from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.reports.page import interval_of
 from finetune.settings import FinetuneSettings
@@ -23,6 +23,7 @@ MODES = {
 }
 """Name of the classifier of each mode in a sentence."""
 
+_NAMED = 6
 _BASELINES = {
     "random": "The same with the encoder at random weights",
     "kernels": "A probe of fixed kernels and amplitudes, for which nothing was trained",
@@ -73,34 +74,48 @@ def mean_lead_weights(results: ExperimentResults, leads: Sequence[str]) -> dict[
 
 def sentences(summary: Mapping[str, Any], settings: FinetuneSettings) -> list[str]:
     """Say what was found, the most important first."""
+    few, number = summary.get("classes_of_few_patients", []), len(summary["per_class"])
+    mean = f"auroc{FREQUENT}" if f"auroc{FREQUENT}" in summary else "auroc_macro"
 
     def written(key: str) -> str:
         return str(interval_of(summary[key]))
 
+    over = f", mean of {number - len(few)} of {number} classes" if mean != "auroc_macro" else ""
     found = [
         f"Macro AUROC of {MODES[settings.mode]} on {settings.label_set} "
-        f"({settings.eval_split} split): {written('auroc_macro')}."
+        f"({settings.eval_split} split{over}): {written(mean)}."
     ]
     for baseline, difference in DIFFERENCES.items():
-        if f"auroc_macro_{baseline}" in summary:
+        if f"{mean}_{baseline}" in summary:
             found.append(
-                f"{_BASELINES[baseline]}: {written(f'auroc_macro_{baseline}')}; "
-                f"paired difference {written(f'auroc_macro{difference}')}."
+                f"{_BASELINES[baseline]}: {written(f'{mean}_{baseline}')}; "
+                f"paired difference {written(f'{mean}{difference}')}."
             )
         elif baseline in settings.compared_with:
             found.append(
                 f"Not compared with {baseline} weights: this encoder is a file that holds its "
                 "weights together with the network, so that none can be drawn for it."
             )
-    if "auroc_macro_added" in summary:
+    if f"{mean}_added" in summary:
         found.append(
-            f"Those and the encoder's together: {written('auroc_macro_kernels_and_encoder')}; "
-            f"the encoder adds {written('auroc_macro_added')}."
+            f"Those and the encoder's together: {written(f'{mean}_kernels_and_encoder')}; "
+            f"the encoder adds {written(f'{mean}_added')}."
         )
+    if few:
+        found.append(_few_sentence(few, written("auroc_macro"), settings, mean))
     left_out = summary["classes_left_out"]
     if left_out:
         found.append(f"Classes that no mean holds, for want of recordings: {', '.join(left_out)}.")
     return found
+
+
+def _few_sentence(few: Sequence[str], of_all: str, settings: FinetuneSettings, mean: str) -> str:
+    named = ", ".join(few[:_NAMED]) + (f" and {len(few) - _NAMED} more" * (len(few) > _NAMED))
+    bound = f"Fewer than {settings.min_positive_patients} patients have, or lack"
+    if mean == "auroc_macro":
+        return f"{bound}, any of the classes: read the mean beside the tables."
+    every = f"With these, over all classes, the mean is {of_all}, by resampling alone."
+    return f"{bound}: {named}. {every}"
 
 
 def doubts(by_candidate: Mapping[str, CandidateResult]) -> list[str]:

@@ -18,7 +18,7 @@ from finetune.reports.lead_figures import (
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.ecg.leads import LEAD_GROUPS
 from lamae.statistics.interval import Interval
-from lamae.statistics.score_intervals import ScoreIntervals
+from lamae.statistics.ranking_of_few import ScoreIntervals
 
 MACRO = "Macro average"
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from finetune.evaluation.ranking_measures import FREQUENT
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section, write_sections
 from lamae.figures.pages import write_page
 from lamae.figures.plots import interval_plot, learning_curve
@@ -41,6 +42,8 @@ _SUFFIXES = {
 _DIFFERENCES = (DIFFERENCE, SUPERVISED_DIFFERENCE, KERNELS_DIFFERENCE, ADDED)
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _MOST_CLASSES = 24
+_NO_MODELS = ("Class", "Positives", "Patients")
+_OF_ALL = "Macro average, all classes"
 
 
 def write_report(
@@ -84,8 +87,27 @@ def diagnosis_section(summary: Mapping[str, Any]) -> Section:
     tables = metric_tables(summary)
     text = [
         f"Each estimate is followed by its {interval_name(summary)}, from "
-        f"{intervals_from(summary)}."
+        f"{intervals_from(summary)}; for few patients and for a perfect ranking it is widened."
     ]
+    differences = [
+        interval
+        for table in tables
+        for column, name in enumerate(table.columns)
+        if name in map(capitalised, _DIFFERENCES)
+        for interval in (row[column] for row in table.rows[table.leading :])
+        if isinstance(interval, Interval) and not math.isnan(interval.estimate)
+    ]
+    if len(differences) > 1:
+        chance = (1 - summary.get("level", 0.95)) * len(differences)
+        text.append(
+            f"{len(differences)} differences by class are shown, and none is corrected for their "
+            f"number: if no classifiers differed, about {chance:.2g} would exclude 0 by chance."
+        )
+    if summary.get("classes_of_few_patients"):
+        text.append(
+            "Classes that fewer patients have, or lack, than min_positive_patients= are in tables "
+            "of their own and in no headline: chance moves them most."
+        )
     figures = [_forest(table, summary) for table in tables[:1]]
     return Section("Diagnosis, beside its baselines", text, figures, tables)
 
@@ -105,21 +127,53 @@ def metric_tables(summary: Mapping[str, Any]) -> list[NamedTable]:
     `auroc_macro_supervised` and `auroc_macro_supervised_difference`, for each class from
     `per_class[name]` with `positives`, `auroc`, `auroc_random` and so on, and from the same for
     `auprc`; each is `{estimate, low, high}`, and all but the first optional. The macro average
-    comes first, then the classes from the most to the least frequent.
+    comes first, then the classes from the most to the least frequent. Classes of few patients are
+    in a table of their own, and the headline's average, `auroc_macro_frequent`, is without them.
     """
-    classes = summary.get("per_class", {})
-    names = by_frequency(summary)
     tables = []
+    few = summary.get("classes_of_few_patients", [])
+    names = [name for name in by_frequency(summary) if name not in few]
     for key, metric in _METRICS.items():
         if f"{key}_macro" not in summary:
             continue
-        rows = [("Macro average", None, intervals_by_column(summary, f"{key}_macro"))]
-        rows += [(n, classes[n]["positives"], intervals_by_column(classes[n], key)) for n in names]
-        known = [c for c in _SUFFIXES if any(not math.isnan(row[2][c].estimate) for row in rows)]
-        cells = [(name, positives, *(found[c] for c in known)) for name, positives, found in rows]
-        columns = ["Class", "Positives", *map(capitalised, known)]
-        tables.append(NamedTable(key, metric, columns, cells, leading=1))
+        means = {"Macro average": f"{key}_macro"}
+        if f"{key}{FREQUENT}" in summary:
+            every = len(summary["per_class"])
+            mean = f"Macro average, {len(names)} of {every} classes"
+            means = {mean: f"{key}{FREQUENT}", _OF_ALL: f"{key}_macro"}
+        rows: list[_Row] = [
+            (n, None, None, intervals_by_column(summary, mean)) for n, mean in means.items()
+        ]
+        rows += _class_rows(summary, names, key)
+        tables.append(_metric_table(key, metric, rows, leading=len(means)))
+    for key, metric in _METRICS.items():
+        if few and f"{key}_macro" in summary:
+            rows = _class_rows(summary, [n for n in by_frequency(summary) if n in few], key)
+            caption = f"{metric} of classes of few patients, which no headline counts"
+            tables.append(_metric_table(f"{key}_of_few", caption, rows, leading=0))
     return tables
+
+
+_Row = tuple[str, int | None, int | None, dict[str, Interval]]
+
+
+def _class_rows(summary: Mapping[str, Any], names: Sequence[str], key: str) -> list[_Row]:
+    found = [(name, summary["per_class"][name]) for name in names]
+    return [
+        (n, own["positives"], own.get("positive_patients"), intervals_by_column(own, key))
+        for n, own in found
+    ]
+
+
+def _metric_table(name: str, caption: str, rows: Sequence[_Row], *, leading: int) -> NamedTable:
+    known = [c for c in _SUFFIXES if any(not math.isnan(row[-1][c].estimate) for row in rows)]
+    has_patients = any(row[2] is not None for row in rows)
+    cells = [
+        (n, positives, *([patients] if has_patients else []), *(found[c] for c in known))
+        for n, positives, patients, found in rows
+    ]
+    columns = ["Class", "Positives", *(["Patients"] if has_patients else [])]
+    return NamedTable(name, caption, [*columns, *map(capitalised, known)], cells, leading)
 
 
 def by_frequency(summary: Mapping[str, Any]) -> list[str]:
@@ -150,8 +204,8 @@ def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def format_number(value: Any) -> str:
-    """Write an integer with thousands separators, a fraction with three decimals.
+def format_number(value: Any, digits: int = 3) -> str:
+    """Write an integer with thousands separators, a fraction with three decimals or others.
 
     The minus sign is a true one; what is not a number becomes a dash, and text stays text.
     """
@@ -159,9 +213,9 @@ def format_number(value: Any) -> str:
         return "\u2013"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, float) and round(value, 3) == 0:
-        return "0.000"  # without the sign of what was rounded away
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+    if isinstance(value, float) and round(value, digits) == 0:
+        return f"{0:.{digits}f}"  # without the sign of what was rounded away
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
     return text.replace("-", "\u2212")
 
 
@@ -204,7 +258,8 @@ def capitalised(text: str) -> str:
 def _forest(table: NamedTable, summary: Mapping[str, Any]) -> NamedFigure:
     """Draw the means and the most frequent classes of a table, without its differences."""
     differences = {capitalised(column) for column in _DIFFERENCES}
-    models = [i for i, column in enumerate(table.columns) if i > 1 and column not in differences]
+    known = {*differences, *_NO_MODELS}
+    models = [i for i, column in enumerate(table.columns) if column not in known]
     shown = table.rows[: table.leading + _MOST_CLASSES]
     rows = [
         (str(row[0]), {table.columns[i]: _as_interval(row[i]) for i in models}) for row in shown

@@ -10,8 +10,9 @@ import torch
 
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.folder import CLASSIFIER_FOLDER, save_classifier
-from finetune.classifiers.predict import PREDICTIONS, write_predictions
+from finetune.classifiers.predictions import PREDICTIONS, write_predictions
 from finetune.classifiers.scoring import called_positive
+from finetune.evaluation.operating_points import exclusive_columns
 from finetune.experiment.candidate_results import ExperimentResults
 from finetune.experiment.candidates import Candidates
 from finetune.reports.page import diagnosis_section, learning_curve_section, write_report
@@ -70,7 +71,10 @@ def keep_predictions(
             corpus.keys[part.rows].tolist(),
             result.probabilities,
             called=called_positive(
-                result.probabilities, result.thresholds, multi_label=settings.multi_label
+                result.probabilities,
+                result.thresholds,
+                multi_label=settings.multi_label,
+                exclusive=exclusive_columns(results.task.classes, settings.exclusive),
             ),
             problems={key: reason for reason, keys in reasons for key in keys},
             labels=part.labels,
@@ -87,10 +91,11 @@ def report(
     findings: Sequence[str],
     summary: Mapping[str, Any],
     device: torch.device,
+    opening: Sequence[Section] = (),
     sections: Sequence[Section] = (),
 ) -> None:
-    """Write the page: the diagnosis, `sections`, and the pretraining where there was one."""
-    shown = [diagnosis_section(summary), *sections]
+    """Write the page: `opening`, the diagnosis, `sections`, and the pretraining where it is."""
+    shown = [*opening, diagnosis_section(summary), *sections]
     if candidates.loaded is not None:
         evaluation = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
         picture = draw_reconstruction(

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lamae.figures.plots import COLOURS, INK, MUTED, STYLE
-from lamae.statistics.calibration import reliability
+from lamae.statistics.calibration import bins_for, reliability
 from lamae.statistics.metrics import auroc, average_precision
 from lamae.statistics.ranked_counts import ranked_counts
 
@@ -42,6 +42,7 @@ def roc_figure(
     labels: Bool[np.ndarray, "records classes"],
     scores: Mapping[str, Float[np.ndarray, "records classes"]],
     names: Mapping[str, int],
+    called: Bool[np.ndarray, "points records classes"] | None = None,
 ) -> Figure:
     """Draw sensitivity against 1 - specificity.
 
@@ -49,6 +50,7 @@ def roc_figure(
         labels: True where a record has a class.
         scores: of each classifier.
         names: of the classes to draw, each with its column, which has both sorts of records.
+        called: recordings that the first classifier calls at each of its operating points.
     """
 
     def draw(axes: Axes, column: int) -> str:
@@ -59,6 +61,9 @@ def roc_figure(
             kept = np.concatenate([[True], bends, [True]])
             false, true = false[kept], true[kept]
             axes.plot(false / false[-1], true / true[-1], **_line(i))
+        for place, own in enumerate(() if called is None else called[..., column]):
+            truth = labels[:, column]
+            axes.plot(own[~truth].mean(), own[truth].mean(), **_point(place))
         first = next(iter(scores.values()))
         return f"AUROC {auroc(labels[:, column], first[:, column]):.3f}"
 
@@ -72,6 +77,7 @@ def precision_recall_figure(
     labels: Bool[np.ndarray, "records classes"],
     scores: Mapping[str, Float[np.ndarray, "records classes"]],
     names: Mapping[str, int],
+    called: Bool[np.ndarray, "points records classes"] | None = None,
 ) -> Figure:
     """Draw precision against recall, over a line at the share of positive records.
 
@@ -87,6 +93,10 @@ def precision_recall_figure(
             # Average precision is the area under these steps, without interpolation.
             steps = np.append(precision[0], precision)
             axes.plot(recall, steps, drawstyle="steps-pre", **_line(i))
+        for place, own in enumerate(() if called is None else called[..., column]):
+            truth = labels[:, column]
+            if own.any():
+                axes.plot(own[truth].mean(), truth[own].mean(), **_point(place))
         first = next(iter(scores.values()))
         return f"AUPRC {average_precision(labels[:, column], first[:, column]):.3f}"
 
@@ -109,7 +119,8 @@ def reliability_figure(
     def draw(axes: Axes, column: int) -> str:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.7)
         for i, values in enumerate(probabilities.values()):
-            points = reliability(labels[:, column], values[:, column])
+            positive = labels[:, column]
+            points = reliability(positive, values[:, column], bins=bins_for(positive))
             marker = "osD^"[i % 4]
             axes.plot(points.probability, points.positive_share, marker=marker, ms=4, **_line(i))
         return f"{int(labels[:, column].sum()):,} positive"
@@ -168,6 +179,12 @@ def gathered(
 def _line(number: int) -> dict[str, Any]:
     """Return how the curve of a classifier looks."""
     return {"color": COLOURS[number % 4], "ls": _DASHES[number % 4], "lw": 1.4}
+
+
+def _point(number: int) -> dict[str, Any]:
+    """Return how an operating point of the first classifier looks: filled, then hollow."""
+    face = "white" if number else COLOURS[0]
+    return {"color": COLOURS[0], "marker": "o", "ms": 6, "mfc": face, "mew": 1.5, "zorder": 5}
 
 
 def _panels(

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from finetune.evaluation.decision_measures import AT_F1, AT_SPECIFICITY, CALIBRATION, CHALLENGE
+from finetune.evaluation.challenge_measures import CHALLENGE
+from finetune.evaluation.decision_measures import AT_F1, AT_SPECIFICITY, CALIBRATION
+from finetune.evaluation.probability_measures import LINE
+from finetune.evaluation.proportion_measures import PREDICTIVE
 from finetune.reports.page import by_frequency, capitalised, interval_of, intervals_by_column
 from finetune.reports.score_figures import (
     MOST_PANELS,
@@ -19,10 +22,19 @@ from finetune.reports.score_figures import (
     roc_figure,
 )
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
-from lamae.statistics.calibration import reliability
+from lamae.statistics.calibration import bins_for, reliability
 from lamae.statistics.metrics import defined_classes
 
 _SPLIT = ("true_positive", "false_positive", "false_negative", "true_negative")
+_OF_DECISIONS = {
+    **{key: AT_F1[key] for key in ("sensitivity", "specificity")},
+    **PREDICTIVE,
+    "f1": AT_F1["f1"],
+}
+_MARKS = (
+    " Dots are where the decisions of the first classifier lie: filled as it calls, hollow at the "
+    "threshold of 90 % specificity on the held-out patients."
+)
 _MOST_POINTS = 200
 """Of a curve in its table."""
 
@@ -31,16 +43,26 @@ Scores = Mapping[str, Float[np.ndarray, "records classes"]]
 
 
 def curve_section(
-    labels: Bool[np.ndarray, "records classes"], scores: Scores, classes: Sequence[str]
+    labels: Bool[np.ndarray, "records classes"],
+    scores: Scores,
+    classes: Sequence[str],
+    called: Bool[np.ndarray, "points records classes"] | None = None,
 ) -> Section:
-    """Draw ROC and precision-recall curves, and tabulate them for all classes."""
+    """Draw ROC and precision-recall curves, and tabulate them for all classes.
+
+    `called` are the decisions of the first classifier at the threshold of highest F1 and at that of
+    a fixed specificity.
+    """
     drawn, caption = _most_frequent(labels, classes)
+    marks = "" if called is None else _MARKS
     figures = [
-        NamedFigure("roc", roc_figure(labels, scores, drawn), f"ROC curves. {caption}"),
+        NamedFigure(
+            "roc", roc_figure(labels, scores, drawn, called), f"ROC curves.{marks} {caption}"
+        ),
         NamedFigure(
             "precision_recall",
-            precision_recall_figure(labels, scores, drawn),
-            f"Precision and recall; the line is the share of positive recordings. {caption}",
+            precision_recall_figure(labels, scores, drawn, called),
+            f"Precision and recall; the line is the share of positive recordings.{marks} {caption}",
         ),
     ]
     rows: list[Sequence[Cell]] = []
@@ -49,8 +71,8 @@ def curve_section(
             false, true, threshold = curve_counts(labels[:, column], values[:, column])
             shown = np.unique(np.linspace(0, len(true) - 1, _MOST_POINTS).round().astype(int))
             for i in shown:
-                called = int(false[i] + true[i])
-                precision = float(true[i] / called) if called else math.nan
+                positive = int(false[i] + true[i])
+                precision = float(true[i] / positive) if positive else math.nan
                 cut = float(threshold[i]) if np.isfinite(threshold[i]) else math.nan
                 rates = float(true[i] / true[-1]), float(1 - false[i] / false[-1])
                 rows.append((name, model, cut, *rates, precision))
@@ -78,18 +100,23 @@ def calibration_section(
         for name, column in _told_apart(labels, classes).items()
         for model, values in probabilities.items()
         for probability, share, records in zip(
-            *reliability(labels[:, column], values[:, column]), strict=True
+            *reliability(labels[:, column], values[:, column], bins=bins_for(labels[:, column])),
+            strict=True,
         )
     ]
     columns = ["class", "classifier", "mean_probability", "share_positive", "recordings"]
     file = NamedTable("reliability", "Points of reliability", columns, points, on_page=False)
     text = [
         "Less is better. The calibration error is biased upwards by chance, the more the fewer "
-        "recordings: compare it on the same recordings only."
+        "recordings: compare it on the same recordings only. A class has one bin for ten positive "
+        "and ten negative recordings, from two to ten.",
+        "The intercept is above 0 where probabilities are too low on the whole, the slope below 1 "
+        "where they are too extreme; both by logistic regression, with intervals by patient. A "
+        "class that is told apart without error has none.",
     ]
     tables = [
         _means_table("calibration_means", summary, CALIBRATION),
-        _class_table("calibration", "Calibration", summary, CALIBRATION),
+        _class_table("calibration", "Calibration", summary, {**CALIBRATION, **LINE}),
         file,
     ]
     return Section("Calibration", text, [figure], tables)
@@ -102,6 +129,11 @@ def decision_section(summary: Mapping[str, Any], *, multi_label: bool) -> Sectio
         "evaluated here: one for each class with the highest F1, and one with a specificity of "
         "90 % there, which is not exactly reached here."
     ]
+    text.append(
+        "Intervals of sensitivity, specificity and predictive values by class are exact (Clopper "
+        "and Pearson) for as many patients as are independent, the others by resampling patients. "
+        "PPV and NPV hold where classes are as frequent as here."
+    )
     if not multi_label:
         text.append(
             "Each recording has one class, and the likeliest is called; thresholds are for the "
@@ -126,7 +158,7 @@ def decision_section(summary: Mapping[str, Any], *, multi_label: bool) -> Sectio
     at_f1 = "At the thresholds of highest F1" if multi_label else "Of the likeliest class"
     tables = [
         _means_table("decision_means", summary, names),
-        _class_table("decisions", at_f1, summary, {k: AT_F1[k] for k in list(AT_F1)[:3]}),
+        _class_table("decisions", at_f1, summary, _OF_DECISIONS),
         _class_table("f2_g2", f"{at_f1}, beta 2", summary, {k: AT_F1[k] for k in ("f2", "g2")}),
         _class_table("at_90_specificity", "At 90 % specificity", summary, AT_SPECIFICITY),
         _counts_table(summary, multi_label=multi_label),

@@ -3,13 +3,25 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from lamae.figures.plots import as_svg, save_png
-from lamae.files import open_whole, write_csv
+from lamae.files import open_whole, write_csv, write_json
 from lamae.statistics.interval import Interval
+
+REPORT = "report.json"
+"""File beside a report with its sentences, captions and tables."""
+_LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\N{EN DASH}": "--",
+}
 
 Cell = str | int | float | Interval | None
 """Of a table: None is left empty, what is not a number is written as unknown."""
@@ -54,10 +66,16 @@ class Section(NamedTuple):
     """Figures."""
     tables: Sequence[NamedTable] = ()
     """Tables."""
+    is_prose: bool = False
+    """Set the text as large as that of a page that is read, not as notes to figures."""
 
 
 def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]:
-    """Write figures/NAME.svg and .png, and tables/NAME.csv; return the SVG of each figure."""
+    """Write what sections hold as files; return the SVG of each figure.
+
+    Figures are figures/NAME.svg and .png and tables tables/NAME.csv; those of the page are .tex as
+    well, and report.json has its sentences, captions and tables.
+    """
     figures = [figure for section in sections for figure in section.figures]
     tables = [table for section in sections for table in section.tables]
     for names in ([figure.name for figure in figures], [table.name for table in tables]):
@@ -70,7 +88,63 @@ def write_sections(run_dir: Path, sections: Sequence[Section]) -> dict[str, str]
         save_png(figure, run_dir / "figures" / f"{name}.png")
     for table in tables:
         write_table(run_dir / "tables" / f"{table.name}.csv", table)
+        if table.on_page:
+            with open_whole(run_dir / "tables" / f"{table.name}.tex") as file:
+                file.write(as_latex(table).encode())
+    write_json(run_dir / REPORT, {"sections": [_as_json(section) for section in sections]})
     return drawn
+
+
+def as_latex(table: NamedTable) -> str:
+    """Return a table for LaTeX, with the rules of its package booktabs."""
+    lines = [[_latex(str(name)) for name in table.columns]]
+    lines += [[_latex_cell(cell) for cell in row] for row in table.rows]
+    head, *body = (" & ".join(line) + r" \\" for line in lines)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_latex(table.caption)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+            *(r"\toprule", head, r"\midrule", *body, r"\bottomrule"),
+            *(r"\end{tabular}", r"\end{table}", ""),
+        ]
+    )
+
+
+def _latex_cell(cell: Cell) -> str:
+    if isinstance(cell, Interval):
+        return "" if math.isnan(cell.estimate) else str(cell).replace("-", r"$-$")
+    return _latex(
+        f"{cell:.3f}" if isinstance(cell, float) and not math.isnan(cell) else _value(cell)
+    )
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def _as_json(section: Section) -> dict[str, Any]:
+    return {
+        "title": section.title,
+        "text": list(section.text),
+        "figures": {figure.name: figure.caption for figure in section.figures},
+        "tables": {
+            table.name: {
+                "caption": table.caption,
+                "columns": list(table.columns),
+                "rows": [[_json_cell(cell) for cell in row] for row in table.rows],
+            }
+            for table in section.tables
+            if table.on_page
+        },
+    }
+
+
+def _json_cell(cell: Cell) -> Any:
+    if isinstance(cell, Interval):
+        return {name: _json_cell(float(value)) for name, value in cell._asdict().items()}
+    plain = cell.item() if isinstance(cell, np.generic) else cell
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def write_table(path: Path, table: NamedTable) -> None:

@@ -9,7 +9,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from finetune.training.settings import TrainingSettings
-from lamae.batches.dataset import Batch, Split, shuffled_positions
+from lamae.batches.dataset import Batch, Split
+from lamae.batches.order import shuffled_positions
 from lamae.ecg.windows import drawn_starts
 from lamae.errors import InputError
 

@@ -16,16 +16,18 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from finetune.classifiers.classifier import Classifier
 from finetune.classifiers.scoring import score_recordings
 from finetune.data.windows import LoaderOptions
 from finetune.training.batches import MicroBatch, Steps
+from finetune.training.exchange import running_statistics, sum_over_processes
 from finetune.training.layer_decay import decayed_adamw
 from finetune.training.losses import ClassificationLoss, balanced_class_weights
+from finetune.training.mixup import mix
 from finetune.training.settings import TrainingSettings
+from finetune.training.visible_patches import draw_visible
 from lamae.batches.dataset import Split, prefetch
 from lamae.errors import InputError
 from lamae.statistics.metrics import class_scores, macro
@@ -212,24 +214,23 @@ class Training:
     ) -> float:
         """Do one step, and return the loss of the batch."""
         model, accelerator = self.classifier.model.train(), self.accelerator
-        running, counters = _running_statistics(model)
+        running, counters = running_statistics(model)
         before = [value.clone() for value in running]
         changes = [torch.zeros_like(value) for value in running]
         total = torch.zeros((), device=accelerator.device)
         for micro_batch in mine:
             for value, old in zip(running, before, strict=True):
                 value.copy_(old)
-            torch.manual_seed(_seed(self.seed, step, micro_batch.number))
-            with accelerator.autocast():
-                logits = self.classifier.outputs(micro_batch.batch, accelerator.device).logits
-            share = criterion(logits, micro_batch.labels.to(accelerator.device)) / micro_batches
+            seed = _seed(self.seed, step, micro_batch.number)
+            torch.manual_seed(seed)
+            share = self._loss_of(micro_batch, criterion, seed) / micro_batches
             share.backward()
             total += share.detach()
             for value, old, change in zip(running, before, changes, strict=True):
                 change += (value - old) / micro_batches
         trained = [p for p in model.parameters() if p.grad is not None]
         gradients = [p.grad for p in trained if p.grad is not None]
-        _sum_over_processes([total, *gradients, *changes], accelerator)
+        sum_over_processes([total, *gradients, *changes], accelerator)
         for value, old, change in zip(running, before, changes, strict=True):
             value.copy_(old + change)
         for counter in counters:
@@ -240,6 +241,20 @@ class Training:
         optimizer.step()
         optimizer.zero_grad()
         return float(total)
+
+    def _loss_of(self, micro_batch: MicroBatch, criterion: ClassificationLoss, seed: int) -> Tensor:
+        """Return the loss of a micro-batch, of which a part may be hidden, or mixed."""
+        settings, device = self.settings, self.accelerator.device
+        mixed = mix(micro_batch.batch, settings.mixup, seed) if settings.mixup else None
+        batch = mixed.batch if mixed else micro_batch.batch
+        mask = draw_visible(self.classifier, batch, settings.visible_share, seed)
+        with self.accelerator.autocast():
+            logits = self.classifier.outputs(batch, device, mask=mask).logits
+        loss: Tensor = criterion(logits, micro_batch.labels.to(device))
+        if mixed is None:
+            return loss
+        other: Tensor = criterion(logits, micro_batch.labels[mixed.partner].to(device))
+        return torch.lerp(other, loss, mixed.share)
 
     def score_held_out(self) -> np.ndarray:
         """Return float64 (held_out, classes): probabilities of the held-out recordings."""
@@ -274,24 +289,6 @@ class Training:
             expected="finite numbers",
             remedy="Train again with a lower training.lr or more training.warmup_epochs.",
         )
-
-
-def _running_statistics(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the running means and variances of a model, and its counters of batches."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    found = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
-    counters = [norm.num_batches_tracked for norm in norms]
-    return [v for v in found if v is not None], [c for c in counters if c is not None]
-
-
-def _sum_over_processes(tensors: list[Tensor], accelerator: Accelerator) -> None:
-    """Replace each tensor by its sum over all processes, in one exchange."""
-    if accelerator.num_processes == 1:
-        return
-    summed = accelerator.reduce(torch.cat([tensor.flatten() for tensor in tensors]), "sum")
-    parts = summed.split([tensor.numel() for tensor in tensors])
-    for tensor, part in zip(tensors, parts, strict=True):
-        tensor.copy_(part.view_as(tensor))
 
 
 def _seed(seed: int, step: int, micro_batch: int) -> int:

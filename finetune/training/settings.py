@@ -50,6 +50,12 @@ class TrainingSettings(Settings):
     """Factor on the learning rate from each block of the encoder to the one below it."""
     freeze_encoder: bool = False
     """Leave the encoder as it is; in mode attention_probe it always is."""
+    visible_share: float = Field(1.0, gt=0, le=1)
+    """Share of the patches of each lead that a step shows the encoder, drawn anew in each; in modes
+    full and probe_then_full (PatchDropout, Liu et al. 2023)."""
+    mixup: float = Field(0.0, ge=0)
+    """Strength of mixup: each recording of a step is mixed with another one, in shares drawn from
+    Beta(mixup, mixup), and so is the loss of their labels (Zhang et al. 2018); 0 is off."""
     warmup_epochs: float = Field(1.0, ge=0)
     """Epochs over which the learning rate rises, before half a cosine to zero."""
     clip_norm: float = Field(1.0, gt=0)

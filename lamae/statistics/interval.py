@@ -13,6 +13,9 @@ from jaxtyping import Float
 from lamae.errors import InputError
 from lamae.statistics.metrics import defined_classes
 
+_DECIMALS, _MOST_DECIMALS = 3, 6
+_LARGE = 10
+
 
 class Interval(NamedTuple):
     """A measure and its confidence interval; low <= estimate <= high."""
@@ -25,8 +28,19 @@ class Interval(NamedTuple):
     """Upper end of the interval."""
 
     def __str__(self) -> str:
-        """Write it with three decimals, as tables of this field do."""
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        """Write it with three decimals, as tables of this field do, or more where ends differ."""
+        digits = self.digits
+        return f"{self.estimate:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    @property
+    def digits(self) -> int:
+        """Decimals from three on with which a width that there is can be seen; one from 10 on."""
+        if abs(self.high) >= _LARGE:
+            return 1
+        if not self.low < self.high:
+            return _DECIMALS
+        enough = (d for d in range(_DECIMALS, _MOST_DECIMALS) if _differ(self.low, self.high, d))
+        return next(enough, _MOST_DECIMALS)
 
 
 def symmetric_interval(
@@ -65,6 +79,24 @@ def shortfall_interval(
     farthest = estimate - 2 * float(np.quantile(np.abs(draws[1:] - estimate), level))
     low, high = (float(highest - wide * times) for times in (factor, 1 / factor))
     return Interval(estimate, max(lowest, farthest, min(estimate, low)), max(estimate, high))
+
+
+def joint_difference(
+    difference: Interval, first: Interval, other: Interval, *, ends: tuple[float, float]
+) -> Interval:
+    """Return the interval of a difference of two models, wide enough where neither can move.
+
+    Measures at an end of their range are moved by no resample, and so is their difference: it then
+    reaches as far as the intervals of both allow.
+    """
+    if first.estimate not in ends or other.estimate not in ends:
+        return difference
+    low, high = first.low - other.high, first.high - other.low
+    return Interval(difference.estimate, min(difference.low, low), max(difference.high, high))
+
+
+def _differ(low: float, high: float, decimals: int) -> bool:
+    return round(low, decimals) != round(high, decimals)
 
 
 def check_request(

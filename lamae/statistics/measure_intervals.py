@@ -6,6 +6,10 @@ are `lamae.statistics.metrics.weighted_class_scores`,
 `lamae.statistics.thresholds.weighted_confusion`,
 `lamae.statistics.calibration.weighted_calibration_error` and
 `lamae.statistics.challenge_metric.weighted_challenge_score`.
+
+A measure at an end of its range that no resample moves, such as an F1 of 1, gets no width from a
+bootstrap. Its interval is that of a proportion of which no failure was seen among as many patients
+as the rarest class has, or lacks (`lamae.statistics.proportions`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +23,14 @@ from lamae.errors import InputError
 from lamae.statistics.interval import (
     Interval,
     check_request,
+    joint_difference,
     shortfall_interval,
     symmetric_interval,
 )
+from lamae.statistics.metrics import defined_classes
 from lamae.statistics.patient_resampling import Statistic, resample_statistics, stratify_patients
+from lamae.statistics.proportions import clopper_pearson
+from lamae.statistics.ranking_of_few import effective_patients
 
 
 class MeasureIntervals(NamedTuple):
@@ -50,6 +58,7 @@ def measure_intervals(
     level: float = 0.95,
     lowest: float = -np.inf,
     highest: float = np.inf,
+    fewest: Sequence[float] | None = None,
 ) -> MeasureIntervals:
     """Give any measures of models on the same records intervals, and so their differences.
 
@@ -68,6 +77,8 @@ def measure_intervals(
         lowest: lowest value that a measure can take.
         highest: highest value that a measure can take; where it is finite, measures are compared
             by the logarithm of what they lack to it.
+        fewest: of each measure, the patients that a value at `lowest` or `highest` is known from;
+            by default those who have, or lack, the rarest class.
 
     Raises InputError as `bootstrap_scores`, and for a measure that some resample leaves without
     a value: to drop those resamples would move the interval.
@@ -88,14 +99,29 @@ def measure_intervals(
     between = partial(
         symmetric_interval, level=level, lowest=lowest - highest, highest=highest - lowest
     )
+    if fewest is None:
+        patients_of = [
+            effective_patients(labels[:, column], strata.patient).fewer
+            for column in np.flatnonzero(defined_classes(labels))
+        ]
+        fewest = [min(patients_of)] * len(measures)
+    models = {
+        model: {
+            name: _with_width(interval(draws[:, i]), fewest[i], lowest, highest, level=level)
+            for name, i in kept.items()
+        }
+        for model, draws in drawn.values.items()
+    }
     return MeasureIntervals(
-        models={
-            model: {name: interval(draws[:, i]) for name, i in kept.items()}
-            for model, draws in drawn.values.items()
-        },
+        models=models,
         differences={
             other: {
-                name: between(drawn.values[first][:, i] - drawn.values[other][:, i])
+                name: joint_difference(
+                    between(drawn.values[first][:, i] - drawn.values[other][:, i]),
+                    models[first][name],
+                    models[other][name],
+                    ends=(lowest, highest),
+                )
                 for name, i in kept.items()
             }
             for other in others
@@ -103,6 +129,19 @@ def measure_intervals(
         left_out=left_out_measures,
         redrawn=drawn.redrawn,
     )
+
+
+def _with_width(
+    interval: Interval, patients: float, lowest: float, highest: float, *, level: float
+) -> Interval:
+    """Give a measure at an end of its range the width of a proportion without a failure."""
+    estimate, low, high = interval
+    if low < high or estimate not in (lowest, highest):
+        return interval
+    lost = clopper_pearson(0.0, patients, level=level).high
+    if estimate == highest:
+        return Interval(estimate, max(lowest, estimate - lost), estimate)
+    return Interval(estimate, estimate, min(highest, estimate + lost))
 
 
 def _undefined_measures(

@@ -113,6 +113,26 @@ def sensitivity_at(lowest_specificity: float) -> Criterion:
     return criterion
 
 
+def specificity_at(lowest_sensitivity: float) -> Criterion:
+    """Return the criterion: the highest specificity with at least this sensitivity."""
+
+    def criterion(counts: Confusion) -> np.ndarray:
+        allowed = sensitivity(counts) >= lowest_sensitivity - _ROUNDING
+        return np.where(allowed, specificity(counts), -1.0)
+
+    return criterion
+
+
+def youden(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
+    """Return sensitivity + specificity - 1 (Youden, Cancer 1950)."""
+    return sensitivity(counts) + specificity(counts) - 1
+
+
+def least_cost(missed: float) -> Criterion:
+    """Return the criterion: the lowest cost, where a missed record costs so many false alarms."""
+    return lambda counts: -(missed * counts.false_negative + counts.false_positive)
+
+
 def choose_thresholds(
     labels: Bool[np.ndarray, "records classes"],
     scores: Shaped[np.ndarray, "records classes"],

@@ -8,7 +8,7 @@ from finetune.anomaly.settings import Architecture, Over, ScoreName
 from finetune.classifiers.run_model import NEEDS, find_run_model, write_run_model
 from lamae.config import Settings, read_settings
 from lamae.files import whole_folder
-from lamae.model.model_folder import load_weights, read_config
+from lamae.model.model_folder import load_model, read_config
 
 DETECTOR_FOLDER = "detector"
 """Folder of a run with its detector."""
@@ -67,6 +67,5 @@ def load_detector(folder: Path) -> LoadedDetector:
         kind="a detector",
         remedy="Give the folder detector/ of a run of finetune/main.py anomaly.",
     )
-    detector = Detector(architecture)
-    load_weights(detector, folder)
+    detector = load_model(lambda: Detector(architecture), folder)
     return LoadedDetector(detector.eval(), decision, about)

@@ -19,7 +19,8 @@ from finetune.anomaly.networks.cae import Cae
 from finetune.anomaly.networks.objective import beta_at, vae_loss
 from finetune.anomaly.settings import AnomalyTraining
 from finetune.data.windows import LoaderOptions
-from lamae.batches.dataset import Batch, Split, prefetch, shuffled_positions
+from lamae.batches.dataset import Batch, Split, prefetch
+from lamae.batches.order import shuffled_positions
 from lamae.ecg.windows import Windows
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE

@@ -10,21 +10,26 @@ from jaxtyping import Bool, Float, Shaped
 from finetune.anomaly.evaluation.normals import LabelledRecordings
 from finetune.anomaly.evaluation.threshold_rules import ABNORMAL
 from finetune.anomaly.settings import RuleName
+from finetune.evaluation.proportion_measures import proportions_of
 from lamae.statistics.interval import Interval
 from lamae.statistics.measure_intervals import measure_intervals
 from lamae.statistics.metrics import weighted_class_scores
 from lamae.statistics.ranked_counts import ranked_counts
+from lamae.statistics.ranking_of_few import (
+    effective_patients,
+    widened_auroc,
+    widened_average_precision,
+)
 from lamae.statistics.thresholds import (
     Thresholds,
     decide,
-    sensitivity,
-    specificity,
-    weighted_confusion,
 )
 
 AT_SPECIFICITY = 0.9
 RANKING = ("auroc", "auprc", "sensitivity_at_90_specificity")
 DECIDING = ("sensitivity", "specificity")
+LEVEL = 0.95
+"""Probability with which an interval is meant to cover."""
 
 
 class Measured(NamedTuple):
@@ -79,16 +84,22 @@ def measure(
         generator=np.random.default_rng([seed, 2]),
         **options,
     )
-    deciding = measure_intervals(
-        {rule: partial(_decided, abnormal, calls) for rule, calls in called.items()},
-        abnormal[:, None],
-        labelled.patients,
-        measures=DECIDING,
-        generator=np.random.default_rng([seed, 2]),
-        **options,
-    )
+    _, number = np.unique(np.asarray(labelled.patients), return_inverse=True)
+    patients = effective_patients(abnormal, number)
+    for found in ranking.models.values():
+        found["auroc"] = widened_auroc(found["auroc"], patients, level=LEVEL)
+        found["auprc"] = widened_average_precision(found["auprc"], patients, level=LEVEL)
+    exact = {
+        rule: proportions_of(calls[None], abnormal, number, level=LEVEL)._asdict()
+        for rule, calls in called.items()
+    }
     return Measured(
-        ranking.models, {rule: deciding.models[rule] for rule in thresholds}, dict(thresholds)
+        ranking.models,
+        {
+            rule: {key: interval for key in DECIDING if (interval := exact[rule][key])}
+            for rule in thresholds
+        },
+        dict(thresholds),
     )
 
 
@@ -118,8 +129,3 @@ def _ranked(abnormal: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.
     ranks = weighted_class_scores(abnormal[:, None], score[:, None], weights)
     at = sensitivity_at_specificity(abnormal, score, weights)
     return np.stack([ranks.auroc[:, 0], ranks.average_precision[:, 0], at], axis=1)
-
-
-def _decided(abnormal: np.ndarray, called: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = weighted_confusion(abnormal[:, None], called[:, None], weights)
-    return np.concatenate([sensitivity(counts), specificity(counts)], axis=1)

@@ -8,13 +8,11 @@ from finetune.anomaly.settings import RuleName, RuleSettings
 from lamae.errors import InputError
 from lamae.statistics.metrics import check_finite
 from lamae.statistics.thresholds import (
-    Confusion,
     Criterion,
     Thresholds,
     choose_thresholds,
     f_beta,
-    sensitivity,
-    specificity,
+    youden,
 )
 
 RULES: tuple[RuleName, ...] = ("percentile", "youden", "max_f1", "pot")
@@ -59,11 +57,6 @@ def choose_threshold(
         else peaks_over_threshold(normal, start=settings.pot_start, risk=settings.pot_risk)
     )
     return Thresholds(np.array([value]), (ABNORMAL,), (), frozenset(patients))
-
-
-def youden(counts: Confusion) -> Float[np.ndarray, "*resamples classes"]:
-    """Return sensitivity + specificity - 1."""
-    return sensitivity(counts) + specificity(counts) - 1
 
 
 def peaks_over_threshold(
