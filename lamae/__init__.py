@@ -20,7 +20,11 @@ ecg/         an ECG: its leads, one recording, its signals, and a model's input
 edge/        classifiers on a device, without torch
 figures/     ECG paper, reconstructions and HTML pages
 model/       LAMAE: masks, encoder, autoencoder, and both as files
+pretrained/  a saved model in use: opened by its name, it reads recordings and answers
+quality/     tests of whether a recording can be true
 readers/     files of many formats become records
+remote/      files that lie elsewhere: URLs, and stores behind them
+release/     released models: found by name, described, checked, given away
 runs/        the folder of a run: attempts, checkpoints, checksums, logs
 settings/    behind config.py: arguments, YAML, keys, sentences on what is wrong
 statistics/  measures with honest intervals, in numpy alone
@@ -31,7 +35,9 @@ command_line.py  a command line becomes work, help, or a sentence on what is wro
 commands.py      the verbs of a program: settings, function, example
 config.py        settings from YAML files and key=value arguments
 errors.py        errors that a user's input can cause
+faults.py        faults of disks and folders in a sentence
 files.py         files that appear whole or not at all
+packages.py      packages that an installation may lack
 reference.py     pages of every verb and setting, made of the classes
 usage.py         help of a program and of its verbs
 """
@@ -46,6 +52,7 @@ _PUBLIC = {
     "OnnxClassifier": "lamae.edge.onnx_classifier",
     "Preprocessor": "lamae.ecg.preprocess",
     "decode_ecg": "lamae.storage.webdataset_decoder",
+    "from_pretrained": "lamae.pretrained.opening",
     "load_autoencoder": "lamae.model.checkpoint",
     "load_encoder": "lamae.model.checkpoint",
     "read_ecg": "lamae.readers.any_file",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -84,7 +84,8 @@ def _value(schema: type[Settings], item: Given) -> Any:
     except YamlError as error:
         raise YamlError(f"{item.key}: {error}") from None
     path = item.key.split(".")
-    return _path_value(value, item.text) if _is(schema, path, Path) else value
+    is_path = _is(schema, path, Path) and not (isinstance(value, list) and _is(schema, path, tuple))
+    return _path_value(value, item.text) if is_path else value
 
 
 def _path_value(value: Any, text: str) -> Any:
@@ -96,7 +97,7 @@ def _path_value(value: Any, text: str) -> Any:
 
 def _is(schema: type[Settings], path: Sequence[str], kind: type) -> bool:
     field = field_at(schema, path)
-    return field is not None and kind in types_in(field)
+    return field is not None and kind in [get_origin(each) or each for each in types_in(field)]
 
 
 def _assign(values: dict[Any, Any], path: Sequence[str], value: Any) -> None:
@@ -118,13 +119,15 @@ def _merge(values: dict[Any, Any], new: dict[Any, Any]) -> None:
 def read_settings(schema: type[S], saved: Mapping[str, Any]) -> S:
     """Return settings that a file of this or an earlier version holds, where keys had other names.
 
-    Raises pydantic.ValidationError for others.
+    Raises pydantic.ValidationError for others, TypeError for what is no mapping.
     """
     return schema.model_validate(with_present_names(schema, saved))
 
 
 def with_present_names(schema: type[Settings], saved: Mapping[str, Any]) -> dict[str, Any]:
     """Return saved settings under the names that they have now, in sections as well."""
+    if not isinstance(saved, Mapping):
+        raise TypeError(f"{type(saved).__name__} where a mapping of settings is expected")
     values = {schema.renamed.get(key, key): value for key, value in saved.items()}
     for name, field in schema.model_fields.items():
         section = section_of(field)

@@ -24,16 +24,18 @@ def example_line(program: Program, name: str) -> str:
 
 
 def program_usage(program: Program) -> str:
-    """Return the help of a program, with the settings of the verb it does by default."""
+    """Return the help of a program: its verbs, or the settings of its only one."""
+    if len(program.verbs) == 1:
+        return verb_usage(program, program.default)
     parser = _parser(program, program.default, program.summary)
-    if len(program.verbs) > 1:
-        group = parser.add_argument_group(
-            "verbs", f"{program.command} VERB --help shows the settings of a verb"
-        )
-        for name, verb in program.verbs.items():
-            default = " Done where no verb is named." * (name == program.default)
-            _add(group, name, f"{verb.summary}{default}")
-    _add_settings(parser, program, program.default)
+    parser.usage = f"{program.command} VERB [CONFIG.yaml] [key=value ...]"
+    group = parser.add_argument_group(
+        "verbs", f"{program.command} VERB --help shows the settings of a verb"
+    )
+    for name, verb in program.verbs.items():
+        default = " Done where no verb is named." * (name == program.default)
+        _add(group, name, f"{verb.summary}{default}")
+    _add_options(parser)
     return parser.format_help()
 
 
@@ -60,6 +62,10 @@ def _add_settings(parser: argparse.ArgumentParser, program: Program, name: str) 
         for key in keys:
             default = "<value>" if key.default is None else key.default
             _add(group, f"{key.name}={default}", f"{key.sentence} ({key.kind})")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("options")
     _add(group, "--print-config", "Show all settings as YAML, and end.")
     _add(group, "-h, --help", "Show this, and end.")

@@ -6,6 +6,7 @@ processes/       many processes and long jobs
 augmentation.py  random changes of the recordings that are trained on
 batches.py       recordings, windows, changes and masks of a step
 damage.py        damaged samples that a run tolerates
+data.py          corpora of a run, and the order of what it trains on
 evaluation.py    evaluation between steps
 finite.py        steps that are not finite
 loop.py          state, one step, validation

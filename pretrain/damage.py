@@ -16,7 +16,7 @@ class DamageCount:
     that it is a function of the data, and of the step that the process began with.
     """
 
-    def __init__(self, shards: Path, *, largest_share: float) -> None:
+    def __init__(self, shards: Path | str, *, largest_share: float) -> None:
         """Allow a share of the samples read from `shards`; ten are always allowed."""
         self._shards, self._largest_share = shards, largest_share
         self._read = self._damaged = 0

@@ -2,8 +2,7 @@
 
 from accelerate import Accelerator
 
-from lamae.batches.dataset import Split
-from lamae.storage.corpus import Corpus
+from pretrain.data import Corpora
 from pretrain.loop import Training, validate
 from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.monitoring.online_probe import OnlineProbe
@@ -15,20 +14,21 @@ class Evaluation:
     """Evaluates at the steps that the settings name, and at the last one."""
 
     def __init__(
-        self, settings: PretrainSettings, corpus: Corpus, val: Split, accelerator: Accelerator
+        self, settings: PretrainSettings, corpora: Corpora, accelerator: Accelerator
     ) -> None:
         """Read what is probed and drawn; raises InputError where it cannot be."""
-        self._settings, self._val = settings, val
+        self._settings, self._corpora = settings, corpora
         self._probe = OnlineProbe(
             settings.probe,
-            corpus,
+            corpora.first,
             settings.preprocess,
             seed=settings.seed,
             accelerator=accelerator,
+            cache=settings,
         ) if settings.probe.every else None  # fmt: skip
         self._pictures = Pictures(
             settings.pictures,
-            corpus,
+            corpora.first,
             settings.preprocess,
             settings.model,
             seed=settings.seed,
@@ -40,13 +40,29 @@ class Evaluation:
         settings, found = self._settings, dict[str, float]()
         if self._is_due(training, settings.validate_every):
             errors = LeadErrors(settings.preprocess.leads, training.accelerator)
-            found["val/loss"] = validate(training, self._val, errors)
+            found |= self._losses(training, errors)
             found |= errors.scalars()
         if self._probe and self._is_due(training, settings.probe.every):
             found |= self._probe.score(training.autoencoder.encoder)
         if self._pictures and self._is_due(training, settings.pictures.every):
-            self._pictures.write(training.autoencoder, settings.run_dir, step=training.step)
+            model = training.autoencoder
+            with training.faults.noted():
+                self._pictures.write(model, settings.run_dir, step=training.step)
         return found
+
+    def _losses(self, training: Training, errors: LeadErrors) -> dict[str, float]:
+        """Validate; of several corpora, return also the loss of each, of which it is the mean.
+
+        The mean is weighted as the batches are, and so is what training minimises.
+        """
+        corpora = self._corpora
+        losses = [validate(training, val, errors) for val in corpora.val]
+        if len(losses) == 1:
+            return {"val/loss": losses[0]}
+        mean = sum(w * loss for w, loss in zip(corpora.weights, losses, strict=True))
+        training.validated = (training.step, mean)
+        named = zip(corpora.names, losses, strict=True)
+        return {"val/loss": mean, **{f"val/loss_{name}": loss for name, loss in named}}
 
     def _is_due(self, training: Training, every: int | None) -> bool:
         is_last = training.step == self._settings.steps

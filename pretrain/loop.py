@@ -15,7 +15,7 @@ from lamae.batches.dataset import Split
 from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE, Reconstruction
-from lamae.model.lead_alignment import alignment_share
+from lamae.model.objective.lead_alignment import alignment_share
 from lamae.runs.run_folder import Attempt
 from lamae.training.optim import AdamW
 from lamae.training.schedule import warmup_cosine
@@ -23,6 +23,7 @@ from lamae.training.training_state import save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
 from pretrain.monitoring.lead_errors import LeadErrors
+from pretrain.processes.faults import Faults
 from pretrain.processes.stopping import Agreement
 from pretrain.processes.zero import Zero
 from pretrain.retention import VALIDATION_LOSS, apply_retention
@@ -58,6 +59,8 @@ class Training:
     """Agreement of the processes to stop."""
     preprocess: OnDevice = field(kw_only=True)
     """The preprocessor for batches that the host has not prepared."""
+    faults: Faults = field(default_factory=Faults, kw_only=True)
+    """Faults of this process in what it writes beside checkpoints."""
     validated: tuple[int, float] | None = None
     """Step and loss of the newest validation."""
     earlier_seconds: float = 0.0

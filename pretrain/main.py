@@ -18,6 +18,7 @@ PROGRAM = Program(
     command="accelerate launch pretrain/main.py",
     summary="Pretrain LAMAE on shards; the encoder is for finetune/main.py.",
     interrupted="interrupted: give resume=true to go on from the newest checkpoint",
+    afterwards="give the same command, with resume=true if there are checkpoints: these are whole",
     verbs={
         "train": Verb(
             settings="pretrain.settings:PretrainSettings",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lamae.errors import InputError
 from lamae.runs.tracking import MetricsLog, read_metrics
 from pretrain.cost.flops import step_flops, visible_patches
 from pretrain.cost.meter import Meter, Work
@@ -22,16 +23,7 @@ class Progress:
         """Open the logs of a run at its present step."""
         self._training = training
         settings, is_main = training.settings, training.accelerator.is_main_process
-        self._log = (
-            MetricsLog(
-                settings.run_dir,
-                first_step=training.step + 1,
-                tracking=settings.tracking,
-                config=settings,
-            )
-            if is_main
-            else None
-        )
+        self._log, earlier = _open_logs(training)
         self.meter = _meter(training)
         """Clock of the steps, without what is no part of them."""
         self._bar = tqdm(
@@ -43,7 +35,7 @@ class Progress:
         )
         self.last: dict[str, float] = {}
         """Newest value of each scalar, of the steps before a resumption as well."""
-        for row in read_metrics(settings.run_dir) if is_main else []:
+        for row in earlier:
             self.last |= {name: value for name, value in row.items() if name != "step"}
 
     def trained(self, results: Mapping[str, Tensor]) -> None:
@@ -68,14 +60,35 @@ class Progress:
     def log(self, scalars: dict[str, float]) -> None:
         """Log scalars at the present step."""
         self.last |= scalars
-        if self._log is not None and scalars:
-            self._log.write(self._training.step, scalars)
+        if self._log is not None and scalars and not self._training.faults.first:
+            with self._training.faults.noted():
+                self._log.write(self._training.step, scalars)
 
     def close(self) -> None:
         """Close bar and logs."""
         self._bar.close()
         if self._log is not None:
-            self._log.close()
+            with self._training.faults.noted():
+                self._log.close()
+
+
+def _open_logs(training: Training) -> tuple[MetricsLog | None, list[dict[str, int | float]]]:
+    """Open the logs on the main process, and read their rows; where it fails, all raise."""
+    settings, error = training.settings, None
+    log, rows = None, list[dict[str, int | float]]()
+    if training.accelerator.is_main_process:
+        try:
+            log = MetricsLog(
+                settings.run_dir,
+                first_step=training.step + 1,
+                tracking=settings.tracking,
+                config=settings,
+            )
+            rows = read_metrics(settings.run_dir)
+        except (InputError, OSError) as found:
+            error = found
+    training.agreement.raise_together(error)
+    return log, rows
 
 
 def _meter(training: Training) -> Meter:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lamae.errors import InputError
-from lamae.model.model_folder import read_json
+from lamae.files import read_json
 from lamae.runs.checksums import damage
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,

@@ -1,20 +1,24 @@
 """One run of pretraining, from its settings to the model and the summary in its folder."""
 
 import sys
+import time
 from contextlib import closing
 
 from accelerate import Accelerator
 
 from lamae.batches.dataset import Split
+from lamae.batches.mixture import Mixture
+from lamae.batches.node_memory import NodeMemory
 from lamae.model.checkpoint import save_model
 from lamae.runs.run_folder import MODEL_FOLDER
 from lamae.runs.tracking import started_by_launcher, write_summary
-from lamae.storage.corpus import Corpus
 from lamae.training.threads import use_cores
 from pretrain.batches import Reader, training_batches
 from pretrain.cost.parameters import parameter_report
+from pretrain.data import Corpora
 from pretrain.evaluation import Evaluation
 from pretrain.loop import Training, train_step
+from pretrain.processes.faults import lost_processes_as_errors
 from pretrain.processes.launch import make_accelerator
 from pretrain.processes.stopping import Reason, Stopping, mark_resumable
 from pretrain.processes.watchdog import Watchdog
@@ -25,32 +29,30 @@ from pretrain.start import set_statistics, start_training
 
 def start(settings: PretrainSettings) -> None:
     """Pretrain with the processes that were launched."""
-    pretrain(settings, make_accelerator(settings))
+    with lost_processes_as_errors():
+        pretrain(settings, make_accelerator(settings))
 
 
 def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
     """Train to the last step, then write the model and the summary."""
     threads = use_cores(accelerator, settings.cpu_threads)
-    corpus = Corpus(settings.data)
-    train, val = (
-        Split(corpus, corpus.rows(name), settings.preprocess, replace_unusable=True)
-        for name in ("train", "val")
-    )
-    evaluation = Evaluation(settings, corpus, val, accelerator)
-    training = start_training(settings, accelerator, corpus)
+    corpora = Corpora(settings)
+    evaluation = Evaluation(settings, corpora, accelerator)
+    training = start_training(settings, accelerator, corpora)
     first_step = training.step
     if first_step == 0:
-        set_statistics(training, train)
-    with (
-        Stopping(
-            settings.run_dir if accelerator.is_main_process else None,
-            max_hours=settings.max_hours,
-            watch_launcher=started_by_launcher(),
-        ) as stopping,
-        Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
-        closing(Progress(training)) as progress,
-    ):
-        reason = take_steps(training, train, evaluation, progress, stopping, watchdog)
+        set_statistics(training, corpora.train)
+    with Stopping(
+        settings.run_dir if accelerator.is_main_process else None,
+        max_hours=settings.max_hours,
+        watch_launcher=started_by_launcher(),
+    ) as stopping:
+        with (
+            Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
+            closing(Progress(training)) as progress,
+        ):
+            reason = take_steps(training, corpora.train, evaluation, progress, stopping, watchdog)
+        training.agreement.raise_together(training.faults.first)
 
     model = training.autoencoder
     if training.attempt and training.step < settings.steps:
@@ -67,11 +69,10 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
             settings.run_dir,
             settings,
             seed=settings.seed,
-            counts={"train": len(train), "val": len(val)},
+            **corpora.summary(training.step * settings.batch_size),
             parameters=parameter_report(model),
             first_step=first_step,
             steps=training.step,
-            epochs=training.step * settings.batch_size / len(train),
             processes=accelerator.num_processes,
             device=str(accelerator.device),
             threads=threads,
@@ -86,7 +87,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
 
 def take_steps(
     training: Training,
-    train: Split,
+    train: Split | Mixture,
     evaluation: Evaluation,
     progress: Progress,
     stopping: Stopping,
@@ -94,20 +95,26 @@ def take_steps(
 ) -> Reason:
     """Do the remaining steps, or those until there is a reason to stop, which is returned."""
     settings, accelerator, meter = training.settings, training.accelerator, progress.meter
-    read = Reader(train, settings, accelerator.device)
+    node = None
+    if settings.residency == "ram" and accelerator.num_processes > 1:
+        node = NodeMemory(training.agreement.gather, training.agreement.raise_together)
+    read = Reader(train, settings, accelerator.device, node)
     batches = training_batches(settings, accelerator, read, first_step=training.step)
     while training.step < settings.steps:
         with meter.waiting():
             parts = next(batches)
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
-        reason = training.agreement.reason(stopping.requested())
+        requested = max(stopping.requested(), training.faults.reason)
+        reason = training.agreement.reason(requested)
         with meter.excluded():
             watchdog.beat(training.step, doing="evaluation")
             progress.log(evaluation.scalars(training))
             if training.step % settings.checkpoint_every == 0 or is_last or reason:
                 watchdog.beat(training.step, doing="saving a checkpoint")
+                started = time.monotonic()
                 training.save()
+                progress.log({"time/checkpoint_s": time.monotonic() - started})
         watchdog.beat(training.step)
         if reason:
             return reason

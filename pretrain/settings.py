@@ -1,14 +1,18 @@
 """Settings of pretraining; they load without torch."""
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from lamae.batches.order import OrderKind
 from lamae.config import FolderPath, Settings
 from lamae.ecg.leads import LEAD_GROUPS
 from lamae.ecg.preprocess import Preprocessor
 from lamae.model.settings import AutoencoderSettings
+from lamae.remote.locations import Location
 from lamae.runs.tracking import TrackingSettings
+from lamae.storage.settings import CacheSettings
 
 
 class AugmentationSettings(Settings):
@@ -52,14 +56,16 @@ class ProbeSettings(Settings):
 
     every: int | None = Field(None, gt=0)
     """Steps between probes; null for none."""
-    data: FolderPath | None = None
-    """Folder of labelled shards; by default the one that the run trains on."""
+    data: Location | None = None
+    """Folder or URL of labelled shards; by default what the run trains on, or the first of it."""
     label_set: str = "superclass"
     """Label set of the shards to predict."""
     records: int = Field(2000, gt=1)
     """Most recordings to fit on, and most to evaluate on: one of each patient."""
     batch_size: int = Field(64, gt=0)
     """Recordings that each process embeds at once."""
+    layers: bool = False
+    """Probe what leaves every block, not the last one alone."""
 
 
 class PictureSettings(Settings):
@@ -82,16 +88,55 @@ class Retention(Settings):
     """Those whose step is a multiple of this; null for none."""
 
 
-class PretrainSettings(Settings):
+class CorpusShare(Settings):
+    """One corpus of a mixture."""
+
+    data: Location
+    """Folder or URL of shards."""
+    weight: float = Field(1.0, gt=0)
+    """Its share of every batch, relative to the weights of the others."""
+    name: str | None = Field(None, min_length=1)
+    """Name in logs and in keys; by default that of the folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_place(cls, value: object) -> object:
+        """Take a folder by itself, which then has the weight 1."""
+        return {"data": value} if isinstance(value, str | Path) else value
+
+    @property
+    def named(self) -> str:
+        """The name, given or not."""
+        return self.name or str(self.data).rstrip("/").rpartition("/")[2]
+
+
+def _one_or_several(value: object) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Data = Annotated[
+    Annotated[Location, Tag("one")] | Annotated[tuple[CorpusShare, ...], Tag("several")],
+    Discriminator(_one_or_several),
+]
+"""Folder or URL of shards, or several with their shares."""
+
+
+class PretrainSettings(CacheSettings):
     """One pretraining run."""
 
     renamed: ClassVar = {"most_skipped": "max_skipped"}
-    data: FolderPath
-    """Folder of shards."""
+    data: Data
+    """Shards: a folder, or its URL (s3://, gs://, az://, https://, hf://), or a list of several:
+    `[{data: a, weight: 2}, {data: b, weight: 1}]`.
+
+    Of several, each has its share of every batch, by weight, and is validated by itself."""
     run_dir: FolderPath
     """Folder for checkpoints, logs and the summary."""
     resume: bool = False
     """Go on from the newest checkpoint in run_dir."""
+    start_from: FolderPath | None = None
+    """Model, checkpoint or run of the same architecture whose weights are the first; by default
+    they are drawn. So an encoder is made to fit other recordings."""
     seed: int = Field(0, ge=0)
     """Decides weights, order of samples, windows, augmentations and masks."""
     cpu_threads: int | None = Field(None, gt=0)
@@ -111,7 +156,13 @@ class PretrainSettings(Settings):
     preprocess_on: Literal["auto", "host", "device"] = "auto"
     """Place of filtering and normalisation: the host, or the device if it is a GPU."""
     residency: Literal["stream", "ram", "device"] = "stream"
-    """Place of recordings: in the shards, or all in the memory of host or device."""
+    """Place of recordings: in the shards, or all in memory, that of each machine or each device."""
+    order: OrderKind = "global"
+    """Order of recordings: any may follow any, or those of a window of shuffled shards are mixed.
+
+    With `blocks`, shards that are read from afar are needed only while they are in the window."""
+    block_shards: int = Field(16, gt=0)
+    """Shards in the window of `order: blocks`."""
     crop: Literal["first", "random"] = "first"
     """The window of a recording that is longer than one, in training; validation sees the first."""
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -162,6 +213,11 @@ class PretrainSettings(Settings):
     """End the process where a step, a validation or a save takes longer."""
 
     @property
+    def shares(self) -> tuple[CorpusShare, ...]:
+        """The corpora, of which a lone one has all of every batch."""
+        return self.data if isinstance(self.data, tuple) else (CorpusShare(data=self.data),)
+
+    @property
     def patches(self) -> int:
         """Patches of a lead."""
         return self.preprocess.samples // self.model.encoder.patch_size
@@ -181,6 +237,15 @@ class PretrainSettings(Settings):
                 "model.encoder.millivolts z-scores recordings itself: set preprocess.normalisation "
                 "to none"
             )
+        if not self.shares:
+            raise ValueError("data must name at least one folder of shards")
+        for key in ("data", "named"):
+            values = [str(getattr(share, key)) for share in self.shares]
+            if len(set(values)) < len(values):
+                raise ValueError(
+                    f"data: two of {', '.join(values)} are the same; name each folder once, and "
+                    "give name to those of one name"
+                )
         limb = sum(lead in LEAD_GROUPS["limb"] for lead in self.preprocess.leads)
         if self.model.einthoven_weight and (limb < 3 or self.preprocess.normalisation == "lead"):
             raise ValueError(

@@ -1,6 +1,7 @@
 """Start of a run: its model and optimiser from the seed, or from the newest checkpoint."""
 
 import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from lamae.batches.dataset import Split, shuffled_positions
+from lamae.batches.dataset import Split
+from lamae.batches.mixture import Mixture
 from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
+from lamae.model.checkpoint import load_autoencoder
 from lamae.storage.corpus import Corpus
 from lamae.training.training_state import load_checkpoint
+from pretrain.data import Corpora, training_walk
 from pretrain.finite import FiniteSteps
 from pretrain.loop import Training
 from pretrain.processes.attempt import begin_attempt
@@ -28,6 +32,7 @@ _STATISTICS_OF = 512
 _log = logging.getLogger(__name__)
 _DECIDE_TRAINING = (
     "seed",
+    "start_from",
     "batch_size",
     "lr",
     "betas",
@@ -36,14 +41,21 @@ _DECIDE_TRAINING = (
     "clip_norm",
     "crop",
     "augmentation",
+    "order",
+    "block_shards",
 )  # not steps, which may be raised; architecture and preprocessor are checked with the weights
 
-_BEFORE_THEY_WERE = {"crop": "first", "augmentation": AugmentationSettings().model_dump()}
+_BEFORE_THEY_WERE = {
+    "start_from": None,
+    "crop": "first",
+    "augmentation": AugmentationSettings().model_dump(),
+    "order": "global",
+}
 """Values under which versions without these settings trained."""
 
 
 def start_training(
-    settings: PretrainSettings, accelerator: Accelerator, corpus: Corpus
+    settings: PretrainSettings, accelerator: Accelerator, corpus: Corpus | Corpora
 ) -> Training:
     """Build model and optimiser from the seed, or from the newest checkpoint to resume.
 
@@ -52,6 +64,8 @@ def start_training(
     check_batch_size(settings, accelerator)
     torch.manual_seed(settings.seed)
     model = LAMAE(settings.model).to(accelerator.device)
+    if settings.start_from is not None:
+        take_weights(model, settings)
     optimizer = optimizer_of(settings, model)
     agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
     attempt, newest = begin_attempt(settings, accelerator, agreement)
@@ -86,13 +100,32 @@ def start_training(
     )
 
 
-def set_statistics(training: Training, data: Split) -> None:
+def take_weights(model: LAMAE, settings: PretrainSettings) -> None:
+    """Start with the weights of another model; raises InputError for one of another kind."""
+    assert settings.start_from is not None, "it is given"
+    other = load_autoencoder(settings.start_from)
+    for key, theirs, ours in (
+        ("model", other.model.settings, settings.model),
+        ("preprocess", other.preprocessor, settings.preprocess),
+    ):
+        if theirs != ours:
+            differ = [name for name, value in theirs if value != getattr(ours, name)]
+            raise InputError(
+                f"start_from {settings.start_from}, {key}",
+                value=f"another {', '.join(differ)}",
+                expected=f"the {key} of this run",
+                remedy=f"Copy {key} from its config.json.",
+            )
+    model.load_state_dict(other.model.state_dict())
+
+
+def set_statistics(training: Training, data: Split | Mixture) -> None:
     """Normalise the targets by the first training recordings; the weights hold the result."""
     model, settings = training.bare_model, training.settings
     if model.features is None:
         return
     count = min(_STATISTICS_OF, len(data))
-    batch = data.batch(shuffled_positions(0, count, count=len(data), seed=settings.seed))
+    batch = data.batch(training_walk(settings, data).positions(0, count))
     if batch.samples is not None:  # padding has no features of a recording
         whole = batch.samples == batch.signal.shape[-1]
         if whole.any():
@@ -110,6 +143,8 @@ def check_same_training(
     now = settings.model_dump(mode="json")
     before = _BEFORE_THEY_WERE | before
     for key in _DECIDE_TRAINING:
+        if key == "block_shards" and now["order"] == "global":
+            continue
         if before.get(key) != now[key]:
             raise InputError(
                 f"checkpoint {checkpoint}, {key}",
@@ -124,10 +159,15 @@ def check_same_corpus(checkpoint: Path, before: str, now: str, settings: Pretrai
     if before != now:
         raise InputError(
             f"checkpoint {checkpoint}, corpus",
-            value=f"shards with digest {before[:12]}",
-            expected=f"{now[:12]}, of {settings.data}",
+            value=f"shards with digest {_short(before)}",
+            expected=f"{_short(now)}, of {', '.join(str(s.data) for s in settings.shares)}",
             remedy="Resume with the data it was made with, or use another run_dir.",
         )
+
+
+def _short(digests: str) -> str:
+    """Shorten SHA-256 digests in a text."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", digests)
 
 
 def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings) -> None:

@@ -65,8 +65,9 @@ def _outcome(run_dir: Path) -> dict[str, object]:
     machine = ("time/", "memory/")
     rows = read_metrics(run_dir)
     assert [row["step"] for row in rows if "train/loss" in row] == list(range(1, STEPS + 1))
+    log = [{k: v for k, v in row.items() if not k.startswith(machine)} for row in rows]
     return {
-        "log": [{k: v for k, v in row.items() if not k.startswith(machine)} for row in rows],
+        "log": [row for row in log if row.keys() != {"step"}],  # of a checkpoint, its time alone
         "weights": (run_dir / "model" / WEIGHTS).read_bytes(),
         "optimizer": (newest / OPTIMIZER).read_bytes(),
     }

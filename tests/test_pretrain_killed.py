@@ -7,15 +7,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
 from lamae.config import as_yaml
 from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, checkpoints, newest_intact, step_of
 from lamae.runs.tracking import read_metrics
+from lamae.storage.corpus import Corpus
 from pretrain.settings import PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]
@@ -27,7 +29,10 @@ MOMENTS: tuple[Literal["start", "step", "save"], ...] = (
     "start", "step", "step", "step", "save", "save",
 )  # fmt: skip
 STEPS = STRETCH * len(MOMENTS) + 3
-COMBINATIONS = [(workers, accumulation) for workers in (0, 2) for accumulation in (1, 2)]
+COMBINATIONS = [
+    (workers, accumulation, "corpus") for workers in (0, 2) for accumulation in (1, 2)
+] + [(0, 2, "blocks"), (2, 1, "blocks"), (0, 1, "mixture"), (2, 2, "mixture")]
+"""Threads, micro-batches, and what is trained on: six kills each, 48 in all."""
 
 FORKS = """
 import contextlib, importlib, json, os, runpy, signal, sys, traceback
@@ -80,6 +85,10 @@ os._exit(0)
 """Runs the program in forks of a process that has made its imports: 1 s each instead of 7 s.
 
 What is to be killed waits for it at some point, so that the kill is never late."""
+
+
+Combination = tuple[int, int, str]
+MakeRun = Callable[[Path, Combination], Path]
 
 
 class Kill(NamedTuple):
@@ -180,8 +189,25 @@ def _plan(draw: random.Random) -> Iterator[Kill]:
         yield Kill(moment, step, draw.uniform(0, longest_s))
 
 
-def _make_config(make_settings: MakeSettings, run_dir: Path, combination: tuple[int, int]) -> Path:
-    workers, accumulation = combination
+@pytest.fixture
+def make_run(make_settings: MakeSettings, corpus: Corpus, other_corpus: Corpus) -> MakeRun:
+    """Return a function that writes the settings of a run."""
+    blocks = {"data": other_corpus.folder, "order": "blocks", "block_shards": 2}
+    several = [{"data": corpus.folder, "name": "other"}, {"data": other_corpus.folder, "weight": 3}]
+    kinds: dict[str, dict[str, Any]] = {
+        "corpus": {},
+        "blocks": blocks,
+        "mixture": blocks | {"data": several, "crop": "random"},
+    }
+
+    def make(run_dir: Path, combination: Combination) -> Path:
+        return _make_config(partial(make_settings, **kinds[combination[2]]), run_dir, combination)
+
+    return make
+
+
+def _make_config(make_settings: MakeSettings, run_dir: Path, combination: Combination) -> Path:
+    workers, accumulation, _ = combination
     settings = make_settings(
         run_dir=run_dir,
         data_workers=workers,
@@ -209,16 +235,18 @@ def _outcome(run_dir: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("combination", COMBINATIONS, ids="workers_{0[0]}_parts_{0[1]}".format)
+@pytest.mark.parametrize(
+    "combination", COMBINATIONS, ids="{0[2]}_workers_{0[0]}_parts_{0[1]}".format
+)
 def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
     forks: Forks,
-    make_settings: MakeSettings,
+    make_run: MakeRun,
     tmp_path: Path,
-    combination: tuple[int, int],
+    combination: Combination,
 ) -> None:
     whole, run_dir = tmp_path / "whole", tmp_path / "killed"
-    forks.run(str(_make_config(make_settings, whole, combination)))
-    config = str(_make_config(make_settings, run_dir, combination))
+    forks.run(str(make_run(whole, combination)))
+    config = str(make_run(run_dir, combination))
     lost = []
     for kill in _plan(random.Random(str(combination))):
         forks.kill(kill, run_dir, config, "resume=true")
@@ -240,13 +268,13 @@ def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
 @pytest.mark.slow
 def test_a_fork_trains_as_the_command_of_a_user_does(
     forks: Forks,
-    make_settings: MakeSettings,
+    make_run: MakeRun,
     launch: Callable[..., CompletedProcess[str]],
     tmp_path: Path,
 ) -> None:
     """So what holds for forks holds for the program."""
     forked, started = tmp_path / "forked", tmp_path / "started"
-    forks.run(str(_make_config(make_settings, forked, (2, 2))))
-    done = launch("pretrain/main.py", str(_make_config(make_settings, started, (2, 2))))
+    forks.run(str(make_run(forked, (2, 2, "corpus"))))
+    done = launch("pretrain/main.py", str(make_run(started, (2, 2, "corpus"))))
     assert done.returncode == 0, done.stderr
     assert _outcome(forked) == _outcome(started)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.batches.dataset import Batch, Split, shuffled_positions
+from lamae.batches.dataset import Batch, Split
+from lamae.batches.order import shuffled_positions
 from lamae.errors import InputError
 from lamae.storage.corpus import Corpus
 from pretrain.batches import MaskedBatch, Reader, masked_batch, step_batches

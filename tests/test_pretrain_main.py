@@ -61,7 +61,7 @@ def test_the_log_has_a_row_for_each_interval(pretrained_run: Path) -> None:
     assert trained[1]["train/lr"] == max(row["train/lr"] for row in trained) == 1e-2
     summary = json.loads((pretrained_run / SUMMARY).read_text())
     assert summary["train_loss"] == trained[-1]["train/loss"]
-    assert summary["val_loss"] == rows[-1]["val/loss"]
+    assert summary["val_loss"] == validated[-1]["val/loss"]
 
 
 def test_resuming_a_finished_run_loses_none_of_its_results(
@@ -91,7 +91,7 @@ def test_input_that_cannot_be_used_ends_the_program_with_one_sentence(
     run_dir = tmp_path / "run"
     assert run_program(monkeypatch, f"data={tmp_path}", f"run_dir={run_dir}") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: shard folder {tmp_path}: no manifest.json")
+    assert line.startswith(f"error: shards {tmp_path}: no manifest.json")
     assert not run_dir.exists()
 
 

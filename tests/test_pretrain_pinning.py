@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import recursively_apply
 
 from lamae.batches.dataset import Split
+from lamae.batches.raw_batches import RawBatch
 from lamae.storage.corpus import Corpus
 from pretrain.batches import Reader, step_batches
 from pretrain.pinning import pinning
@@ -38,7 +39,7 @@ def test_every_tensor_that_goes_to_the_device_is_moved_and_all_else_stays(
     assert list(map(type, moved)) == list(map(type, parts))
     for before, after in zip(parts, moved, strict=True):
         assert after.batch.keys == before.batch.keys and after.counted == before.counted
-        assert before.raw is not None and after.raw.shape == before.raw.shape
+        assert isinstance(before.raw, RawBatch) and after.raw.shape == before.raw.shape
         assert not before.raw.digital.is_meta
         raw = (after.raw.digital, after.raw.gain, after.raw.baseline)
         others = (after.batch.signal, after.mask.visible, after.mask.seen, after.recorded.valid)

@@ -103,12 +103,14 @@ def submission(slurm: Slurm, folder: Path, shards: Path, values: dict[str, Any])
     (stand_in / "wandb.py").write_text(GATED_WANDB)
     config.write_text(yaml.safe_dump(values | {"data": str(shards)}))
 
-    def start(*options: str, changes: tuple[str, ...] = (), gated: bool = True) -> Job:
+    def start(
+        *options: str, changes: tuple[str, ...] = (), gated: bool = True, **environment: str
+    ) -> Job:
         run, log = folder / "run", folder / "log"
         words = ["sbatch", "--parsable", f"--output={log}", *options, JOB, config, f"run_dir={run}"]
         if gated:
             words.append("tracking.wandb_project=any")
-        number = slurm(*words, *changes, PYTHONPATH=str(stand_in))
+        number = slurm(*words, *changes, PYTHONPATH=str(stand_in), **environment)
         return Job(slurm, number, run, log)
 
     return start
@@ -160,6 +162,17 @@ def test_a_job_trains_as_the_program_does_and_ends(submit: Submit, pretrained_ru
     job.until(JobState="COMPLETED", Restarts="0", ExitCode="0:0")
     assert final(job.run) == final(pretrained_run)
     assert len(attempts(job.run)) == summary(job.run)["processes"] == 1
+
+
+def test_shards_come_to_a_disk_of_the_node_where_one_is_named(
+    submit: Submit, pretrained_run: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk of the node"
+    job = submit(gated=False, NODE_CACHE="$SITE_TMPDIR", SITE_TMPDIR=str(disk))
+    job.until(JobState="COMPLETED", Restarts="0")
+    assert final(job.run) == final(pretrained_run)
+    assert summary(job.run)["config"]["cache"] == str(disk)
+    assert len([path for path in disk.iterdir() if len(path.name) == 64]) == 3  # index, two shards
 
 
 def test_two_nodes_train_as_one_process_does(of_two_nodes: Job, pretrained_run: Path) -> None:
