@@ -28,7 +28,7 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import RecordError
 from lamae.readers.wfdb.record_files import read_wfdb
 from lamae.storage.codec import decode_digital, encode_digital
-from shards.simulator.data_set import simulate_signals
+from shards.simulator.signals import simulate_signals
 
 Group = list[np.ndarray]
 REPEATS = 5

@@ -215,7 +215,7 @@ def evaluate(run: Path, data: Path, folder: Path, rounds: int) -> dict[str, Any]
     part = part.only(part.rows[scored.positions])
     records = [corpus.record(int(row)) for row in part.rows]
     scores = {"torch": scored.probabilities} | {
-        form: np.stack([classify(record) for record in records])
+        form: np.array([list(classify(record).values()) for record in records])
         for form, classify in forms.onnx.items()
     }
     measured = bootstrap_scores(

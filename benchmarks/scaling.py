@@ -28,7 +28,8 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator
 
-from lamae.batches.dataset import Split, _epoch_order
+from lamae.batches.dataset import Split
+from lamae.batches.order import _epoch_order
 from lamae.batches.raw_batches import Stream
 from lamae.config import load_settings
 from lamae.ecg.leads import LEADS
@@ -52,12 +53,11 @@ ORDER_S, DRAW_S, SORT_S = {800_035: 0.015, 10_000_000: 0.42}, 1.7e-6, 18e-6
 INDEX_BYTES, READ_PER_S, BUILD_PER_S = 295, 9_998, 450
 # bf16 peak (H200 reported, A100 nominal), bytes, nominal bytes/s to the other GPUs of a node.
 GPUS = {"H200": (788e12, 139 * 2**30, 450e9), "A100": (312e12, 80 * 2**30, 300e9)}
-# Assumed: share of bytes left, of a link's nominal speed, bytes of a GPU for all else.
-COMPRESSED, LINK_SHARE, SPARE = (0.25, 0.40), 0.7, 8e9
+COMPRESSED, LINK_SHARE, SPARE = (0.25, 0.40), 0.7, 8e9  # assumed; the last: bytes of a GPU
 COUNTS, MFUS, NODE = (1, 8, 64), (0.3, 0.5), 8
 RECORDING_BYTES, STATE_BYTES = 240, 16  # for a sample per second; for a parameter, fp32 and AdamW
 PLAN_HEADERS = (
-    "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, order s, 8 x int16 GB, H200, A100",
+    "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, order s, H200, A100",
     "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100",
     "size, GPU, MFU, ECG/s, 1 GPU, 8, 64, 10 M: 1, 8, 64",
     "size, GPUs, ECGs each, compute, NVLink, 400 Gb/s, 200, masks, read, threads, GB/s",
@@ -178,10 +178,10 @@ def measure_shapes(rounds: int) -> dict[Key, float]:
 
 
 def model_of(method: str) -> LAMAE:
-    """Build the autoencoder of a method, at size tiny."""
+    """Build the autoencoder of a method, at size tiny, that predicts samples of all patches."""
     settings = settings_of("tiny").model
     encoder = settings.encoder.model_copy(update={"method": method})
-    return LAMAE(settings.model_copy(update={"encoder": encoder}))
+    return LAMAE(AutoencoderSettings(encoder=encoder, decoder=settings.decoder))
 
 
 def trainer(model: torch.nn.Module, bare: LAMAE) -> Callable[[int, int, int], None]:
@@ -248,9 +248,10 @@ def kept_bytes(settings: AutoencoderSettings, unit: int, *, leads: int, patches:
     of the output, of both layers of the MLP and of its activation; query, key and value.
     """
     encoder, decoder = settings.encoder, settings.decoder
-    seen = visible_patches(settings, leads=leads, patches=patches) + leads
-    encoded = seen * encoder.width * (encoder.depth + encoder.latent_depth)
-    return unit * (encoded + leads * (patches + 1) * decoder.width * decoder.depth)
+    visible = visible_patches(settings, leads=leads, patches=patches)
+    encoded = (visible + leads) * encoder.width * (encoder.depth + encoder.latent_depth)
+    decoded = leads + visible + round((leads * patches - visible) * settings.decode_share)
+    return unit * (encoded + decoded * decoder.width * decoder.depth)
 
 
 def plan() -> str:
@@ -263,7 +264,7 @@ def plan() -> str:
             held = [int(-(-raw // (memory - SPARE))) for _, memory, _ in GPUS.values()]
             stored = [share * raw / 1e9 for share in (1, *COMPRESSED)]
             host = [count / BUILD_PER_S / 3600, count * INDEX_BYTES / 1e9, ORDER_S[count]]
-            corpora.append([count, rate, *stored, *host, NODE * raw / 1e9, *held])
+            corpora.append([count, rate, *stored, *host, *held])
     for size in SIZES:
         settings = settings_of(size)
         with torch.device("meta"):
