@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm -f $@
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-input --disable-pip-version-check --progress-bar off \
-	  -c constraints.txt -e '.[dev]'
+	  -c constraints.txt -e '.[train,dev]'
 	@touch $@
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
@@ -47,13 +47,22 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports
 
-demo: setup ## simulate recordings, pretrain an encoder, train a diagnosis model: all into demo/
+demo: setup ## simulate recordings, fit an encoder, train and use a diagnosis model: all into demo/
 	rm -rf demo
-	$(BIN)/python shards/main.py simulate configs/shards/simulate.yaml output=demo/recordings
+	$(BIN)/python shards/main.py simulate configs/shards/simulate.yaml records=1000 output=demo/recordings
 	$(BIN)/python shards/main.py configs/shards/demo.yaml source=demo/recordings output=demo/shards
-	$(LAUNCH) pretrain/main.py configs/pretrain/demo.yaml data=demo/shards run_dir=demo/pretrain
+	$(LAUNCH) pretrain/main.py configs/pretrain/demo.yaml \
+	  start_from=lamae/weights/lamae-cpu.ptbxl data=demo/shards run_dir=demo/pretrain
 	$(LAUNCH) finetune/main.py configs/finetune/demo.yaml \
 	  encoder=demo/pretrain data=demo/shards run_dir=demo/probe
+	$(BIN)/python shards/main.py simulate records=1 seed=1 classes=[AF] output=demo/new
+	$(BIN)/python finetune/main.py predict model=demo/probe output=demo/new.csv \
+	  source=$$(find demo/new -name '*.hea')
+	@printf '\n%s\n' 'Open these files:' \
+	  '  demo/probe/report.html   the report on the diagnosis model' \
+	  '  demo/new.csv             its answer for one new recording (simulated: AF)' \
+	  'and give this command for a page that reads recordings:' \
+	  '  .venv/bin/lamae serve model=demo/probe'
 
 reference: setup ## write docs/reference/, the pages of every verb and setting
 	$(BIN)/python -m lamae.reference docs/reference \

@@ -60,13 +60,8 @@ def simulated_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn = {"records": 96, "classes": ("sinus", "LBBB", "AF"), "duration_s": 5}
     recordings = {"output": folder / "recordings", "sampling_rate": 100, **drawn}
     simulate(SimulateSettings.model_validate(recordings))
-    shards = {
-        "source": folder / "recordings",
-        "output": folder / "shards",
-        "source_kind": "mimic_iv_ecg",
-        "split": {"train": 0.6, "val": 0.4, "test": 0.0},
-        "workers": 1,
-    }
+    split = {"train": 0.6, "val": 0.4, "test": 0.0}
+    shards = small_build(folder / "recordings", folder / "shards", split=split, shard_records=1024)
     build_shards(ShardsSettings.model_validate(shards))
     return folder / "shards"
 
@@ -88,6 +83,13 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy.write_text(headers[0].read_text().replace(headers[0].stem, copy.stem))
     damaged.write_text("nothing of use")
     return folder
+
+
+def small_build(source: Path | str, output: Path | str, **changes: Any) -> dict[str, Any]:
+    """Return settings of a build of `recordings` in shards of seven, with any changes."""
+    split = {"train": 0.7, "val": 0.3, "test": 0.0}
+    values = {"source": source, "output": output, "source_kind": "mimic_iv_ecg", "split": split}
+    return values | {"shard_records": 7, "workers": 1} | changes
 
 
 CorpusWith = Callable[..., Corpus]
@@ -136,6 +138,16 @@ def corpus_with_limb_leads(corpus: Corpus, tmp_path: Path) -> CorpusWith:
         return Corpus(folder)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def other_corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Build shards of seven of 48 recordings, longer and faster than those of `corpus`."""
+    folder = tmp_path_factory.mktemp("other")
+    drawn = {"records": 48, "duration_s": 6, "sampling_rate": 200}
+    simulate(SimulateSettings.model_validate({"output": folder / "raw", **drawn}))
+    build_shards(ShardsSettings.model_validate(small_build(folder / "raw", folder / "shards")))
+    return Corpus(folder / "shards")
 
 
 @pytest.fixture(scope="session")

