@@ -51,8 +51,12 @@ def understand(program: Program, arguments: Sequence[str]) -> "tuple[str, Settin
 
 
 def exit_with(message: str, *, status: int = 2) -> NoReturn:
-    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption."""
-    sys.stderr.write(f"{message}\n")
+    """End the program with `message` on standard error; 2 is wrong input, 130 an interruption.
+
+    Where a launcher started several processes, one of them may have a progress bar on the line.
+    """
+    start = "" if os.environ.get("RANK", "0") == "0" else "\n"
+    sys.stderr.write(f"{start}{message}\n")
     raise SystemExit(status)
 
 

@@ -112,10 +112,9 @@ class Stopping:
 
         Once one process has ended, the launcher sends SIGTERM to the others, and SIGKILL later.
         """
-        self._restore.close()
         is_told = kind is not None and issubclass(kind, OSError | SentenceError)
-        if is_told and self._parent is not None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not is_told or self._parent is None:
+            self._restore.close()
 
     def requested(self) -> Reason:
         """Return why this process is to stop, NONE if it is not."""
