@@ -3,10 +3,10 @@
 .venv/bin/python -m benchmarks.whole_scale scratch=<folder> [records=800035] [workers=1] [steps=200]
 
 Simulates the tables of `records` recordings of 12 x 5,000 samples in MIMIC-IV-ECG's layout, lists
-them, and makes and builds them shard by shard: the recordings of a shard are put together from
-banks of beats and noise when it is built, and removed after it. Then merges, verifies and
-describes, opens the corpus and draws an epoch's order, and pretrains some steps. Each stage is a
-process of its own, whose seconds, bytes and peak memory go to <scratch>/whole_scale.json.
+them, and makes and builds them shard by shard: the recordings of a shard are put together in
+memory, from banks of beats and noise, when it is built, and removed after it. Then merges, verifies
+and describes, opens the corpus and draws an epoch's order, and pretrains some steps. Each stage is
+a process of its own, whose seconds, bytes and peak memory go to <scratch>/whole_scale.json.
 
 It needs no attention: it tells how long it will take, and the same command goes on where it was
 killed. 800,035 recordings take 30 GB of `scratch`.
@@ -171,7 +171,10 @@ def build_blocks(scale: Scale) -> dict[str, Any]:
 
     log = scale.scratch / BLOCKS
     note(log, started=time.time())
-    build_part(scale.build, partial(build_simulated_block, scale=scale))
+    try:
+        build_part(scale.build, partial(build_simulated_block, scale=scale))
+    finally:
+        shutil.rmtree(scale.recordings, ignore_errors=True)
     runs: list[list[dict[str, float]]] = []
     for line in map(json.loads, log.read_text().splitlines()):
         if "started" in line:
