@@ -43,7 +43,7 @@ def evaluate_finally(settings: FinalSettings) -> list[str]:
             f"Split {settings.split!r} was opened for the {times} time by this run; "
             f"{settings.run / OPENINGS} says when."
         ]
-    return [*told, *finetune(own)]
+    return [*told, *finetune(own, logs_opening=False)]
 
 
 def final_settings(settings: FinalSettings) -> FinetuneSettings:

@@ -38,21 +38,25 @@ from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.storage.corpus import Corpus
 
 
-def finetune(settings: FinetuneSettings) -> list[str]:
+def finetune(settings: FinetuneSettings, *, logs_opening: bool = True) -> list[str]:
     """Train the classifier and its baselines, score all on the same patients, and report.
 
-    Returns what was found as sentences, on the main process. Raises a KeyboardInterrupt that says
-    what is left of a run that was interrupted.
+    Returns what was found as sentences, on the main process. An evaluation on the test split is
+    noted in the run's folder, unless a caller does it. Raises a KeyboardInterrupt that says what is
+    left of a run that was interrupted.
     """
     accelerator = start(settings, precision=settings.precision)
     run_dir = from_main(accelerator, lambda: choose_run_dir(settings))
     try:
-        return _run(settings.model_copy(update={"run_dir": run_dir}), run_dir, accelerator)
+        own = settings.model_copy(update={"run_dir": run_dir})
+        return _run(own, run_dir, accelerator, logs_opening=logs_opening)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(interruption(settings, run_dir)) from None
 
 
-def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) -> list[str]:
+def _run(
+    settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator, *, logs_opening: bool
+) -> list[str]:
     started = time.monotonic()
     check_free(run_dir, overwrite=settings.overwrite)
 
@@ -60,7 +64,7 @@ def _run(settings: FinetuneSettings, run_dir: Path, accelerator: Accelerator) ->
     corpus = Corpus(settings.data, **settings.caching)
     task = make_task(corpus, settings)
     facts = group_facts(corpus, settings.groups)
-    if settings.eval_split == TEST and accelerator.is_main_process:
+    if logs_opening and settings.eval_split == TEST and accelerator.is_main_process:
         rows = corpus.rows(settings.eval_split)
         log_opening(run_dir, split=TEST, recordings=len(rows), shards=corpus.digest)
     audit = audit_leakage(

@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 
-from finetune.final import final_settings
+from finetune.final import FOLDER, evaluate_finally, final_settings
 from finetune.openings import OPENINGS, log_opening, openings
+from finetune.run import finetune
 from finetune.run_settings import FinalSettings
 from lamae.errors import InputError
 from lamae.files import write_json
 from lamae.runs.tracking import SUMMARY
+from lamae.storage.corpus import Corpus
+from shards.build.run import build_shards
+from shards.settings import ShardsSettings
+from shards.simulator.data_set import simulate
+from shards.simulator.settings import SimulateSettings
+from tests.conftest import MakeProbe, small_build
 
 
 def write_run(folder: Path, **config: Any) -> Path:
@@ -50,3 +57,33 @@ def test_a_run_that_was_developed_on_the_split_or_has_many_classifiers_is_refuse
     run = write_run(tmp_path / "run", **config)
     with pytest.raises(InputError, match=told):
         final_settings(FinalSettings(run=run))
+
+
+@pytest.fixture(scope="module")
+def shards_with_test_split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build shards of 60 recordings, a quarter of the patients in each of val and test."""
+    folder = tmp_path_factory.mktemp("final")
+    drawn = {"records": 60, "classes": ("sinus", "LBBB"), "duration_s": 5, "sampling_rate": 100}
+    simulate(SimulateSettings.model_validate({"output": folder / "recordings", **drawn}))
+    split = {"train": 0.5, "val": 0.25, "test": 0.25}
+    shards = small_build(folder / "recordings", folder / "shards", split=split)
+    build_shards(ShardsSettings.model_validate(shards))
+    return folder / "shards"
+
+
+@pytest.mark.slow
+def test_a_final_evaluation_is_on_the_test_split_and_each_is_counted_once(
+    make_probe: MakeProbe, shards_with_test_split: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    finetune(make_probe(data=shards_with_test_split, run_dir=run, baselines=()))
+    assert openings(run) == []
+    for number, times in enumerate(("first", "second"), 1):
+        told = evaluate_finally(FinalSettings(run=run, overwrite=number > 1, cpu_threads=1))
+        assert f"opened for the {times} time" in told[0]
+        assert len(openings(run)) == number
+    assert openings(run / FOLDER) == []
+    corpus = Corpus(shards_with_test_split)
+    scored = (run / FOLDER / "predictions.csv").read_text().splitlines()[1:]
+    keys = {str(key) for key in corpus.keys[corpus.rows("test")]}
+    assert {line.split(",")[0] for line in scored} == keys
