@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lamae.storage.corpus import INDEX, write_index
+from lamae.storage.corpus import INDEX, merge_indexes, write_index
 from shards.describe.about import known_facts
 from shards.describe.page import describe_shards
 from shards.describe.settings import DescribeSettings
@@ -39,6 +40,27 @@ def test_a_column_that_the_build_was_told_is_drawn_whatever_its_name(corpus_abou
     assert [facts.name for facts in known_facts(corpus_about, ["my grade"])] == [
         "age", "my grade", "sex",
     ]  # fmt: skip
+
+
+def test_facts_of_more_rows_than_are_read_at_once_belong_to_their_recordings(
+    simulated_shards: Path, tmp_path: Path
+) -> None:
+    rows: list[dict[str, Any]] = pq.read_table(simulated_shards / INDEX).to_pylist()
+    many, parts = list[dict[str, Any]](), list[Path]()
+    for number in range(5):
+        part = [
+            row | {"about": [("sex", f"of {row['split']}"), ("report", f"seen {copy}")][: copy % 3]}
+            for copy, row in enumerate(rows * 31, len(many))
+        ]
+        parts.append(tmp_path / f"part-{number}")
+        write_index(parts[-1], part)
+        many += part
+    merge_indexes(tmp_path / INDEX, parts)
+    (sex,) = known_facts(tmp_path)
+    expected = Counter(row["split"] for row in many if row["about"])
+    assert {cell: Counter(by) - Counter() for cell, by in sex.categories.items()} == {
+        f"of {split}": {split: count} for split, count in expected.items()
+    }
 
 
 def test_a_corpus_of_which_nothing_is_known_has_no_such_section(

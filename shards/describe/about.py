@@ -45,11 +45,13 @@ def known_facts(folder: Path, named: Collection[str] = ()) -> list[Facts]:
     with pq.ParquetFile(folder / INDEX) as file:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["about", "split"]):
             about, split = batch.column("about"), batch.column("split").to_numpy(False)
-            rows = np.repeat(np.arange(len(about)), np.diff(about.offsets.to_numpy()))
-            wanted = [n for n in pc.unique(about.keys).to_pylist() if n in named or is_about(n)]
-            chosen = np.asarray(pc.is_in(about.keys, pa.array(wanted, pa.string())))
+            ends = about.offsets.to_numpy()  # within all that was read, of which this is a slice
+            keys, items = about.keys[ends[0] : ends[-1]], about.items[ends[0] : ends[-1]]
+            rows = np.repeat(np.arange(len(about)), np.diff(ends))
+            wanted = [n for n in pc.unique(keys).to_pylist() if n in named or is_about(n)]
+            chosen = np.asarray(pc.is_in(keys, pa.array(wanted, pa.string())))
             kept = pa.array(chosen)
-            names, cells = about.keys.filter(kept).to_pylist(), about.items.filter(kept).to_pylist()
+            names, cells = keys.filter(kept).to_pylist(), items.filter(kept).to_pylist()
             for name, cell, row in zip(names, cells, rows[chosen], strict=True):
                 columns[name].add(cell, split[row])
     found = (columns[name].facts(name) for name in sorted(columns))
