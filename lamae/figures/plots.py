@@ -26,6 +26,7 @@ MM_PER_S = 25.0
 """Paper speed of a standard ECG."""
 MM_PER_MV = 10.0
 """Gain of a standard ECG."""
+FOOT_MM = 9.0  # below the paper, for the scale
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 """Okabe and Ito's colours, which readers with any colour vision can tell apart."""
 Interval = tuple[float, float, float]
@@ -57,7 +58,7 @@ STYLE: dict[Any, Any] = {
 _LOSSES = MappingProxyType({"train/loss": "training", "val/loss": "validation"})
 _TRACES = MappingProxyType({"recorded": (INK, 0.9), "reconstructed": (COLOURS[0], 1.4)})
 """Colour and line width."""
-_LEFT_MM, _RIGHT_MM, _FOOT_MM, _TITLE_MM, _LEGEND_MM = 25.0, 5.0, 9.0, 8.0, 8.0
+_LEFT_MM, _RIGHT_MM, _TITLE_MM, _LEGEND_MM = 25.0, 5.0, 8.0, 8.0
 _ABOVE_MM, _BELOW_MM = (10.0, 30.0), (5.0, 30.0)
 
 
@@ -108,7 +109,7 @@ def ecg_paper(
     width_mm = _LEFT_MM + MM_PER_S * duration_s + _RIGHT_MM
     figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width_mm), ylim=(0, height_mm))
-    _draw_paper(axes, width_mm, top_mm)
+    draw_paper(axes, width_mm, top_mm)
     handles = [_draw_trace(axes, name, mv, rows, sampling_rate) for name, mv in traces.items()]
     if hidden is not None:
         handles.append(_shade(axes, hidden[:, :stop], rows, sampling_rate))
@@ -135,7 +136,7 @@ def _check_drawable(signal_mv: np.ndarray, leads: Sequence[str]) -> None:
 def _stack_rows(signal_mv: np.ndarray, leads: Sequence[str]) -> list[_Row]:
     """Stack rows from the lower edge upwards; the first lead comes out first and on top."""
     rows = []
-    bottom_mm = _FOOT_MM
+    bottom_mm = FOOT_MM
     for lead, values in zip(leads[::-1], signal_mv[::-1], strict=True):
         finite_mm = MM_PER_MV * values[np.isfinite(values)]
         below = np.clip(5 * np.ceil(0.2 - finite_mm.min(initial=0.0) / 5), *_BELOW_MM)
@@ -146,14 +147,14 @@ def _stack_rows(signal_mv: np.ndarray, leads: Sequence[str]) -> list[_Row]:
     return rows[::-1]
 
 
-def _draw_paper(axes: Axes, width_mm: float, top_mm: float) -> None:
-    """Draw the grid on axes whose unit is a millimetre on the figure."""
+def draw_paper(axes: Axes, width_mm: float, top_mm: float) -> None:
+    """Draw the grid of ECG paper on axes whose unit is a millimetre on the figure."""
     axes.set_axis_off()
-    axes.add_patch(Rectangle((0, _FOOT_MM), width_mm, top_mm - _FOOT_MM, facecolor=_PAPER))
+    axes.add_patch(Rectangle((0, FOOT_MM), width_mm, top_mm - FOOT_MM, facecolor=_PAPER))
     for step_mm, colour, linewidth in ((1, _GRID_1_MM, 0.4), (5, _GRID_5_MM, 0.6)):
         x_mm = np.arange(0, width_mm + 1e-6, step_mm)
-        y_mm = np.arange(_FOOT_MM, top_mm + 1e-6, step_mm)
-        lines = [[(x, _FOOT_MM), (x, top_mm)] for x in x_mm]
+        y_mm = np.arange(FOOT_MM, top_mm + 1e-6, step_mm)
+        lines = [[(x, FOOT_MM), (x, top_mm)] for x in x_mm]
         lines += [[(0, y), (width_mm, y)] for y in y_mm]
         # One path for all lines: a collection would write one element for each.
         outline = Outline(np.reshape(lines, (-1, 2)), [Outline.MOVETO, Outline.LINETO] * len(lines))
@@ -200,11 +201,11 @@ def _draw_calibration(axes: Axes, rows: Sequence[_Row]) -> None:
 def _draw_scale(axes: Axes, duration_s: float) -> None:
     for second in range(int(duration_s) + 1):
         x_mm = _LEFT_MM + MM_PER_S * second
-        axes.plot([x_mm, x_mm], [_FOOT_MM - 1.2, _FOOT_MM], color=MUTED, linewidth=0.8)
-        place_mm = x_mm, _FOOT_MM - 2.2
+        axes.plot([x_mm, x_mm], [FOOT_MM - 1.2, FOOT_MM], color=MUTED, linewidth=0.8)
+        place_mm = x_mm, FOOT_MM - 2.2
         axes.text(*place_mm, f"{second} s", ha="center", va="top", fontsize=9, color=MUTED)
     scale = f"{MM_PER_S:g} mm/s\n{MM_PER_MV:g} mm/mV"
-    axes.text(3, _FOOT_MM - 1.2, scale, va="top", fontsize=7.5, color=MUTED, linespacing=1.1)
+    axes.text(3, FOOT_MM - 1.2, scale, va="top", fontsize=7.5, color=MUTED, linespacing=1.1)
 
 
 @matplotlib.rc_context(STYLE)
