@@ -79,7 +79,8 @@ class FinetuneSettings(
     challenge_weights: FolderPath | None = None
     """weights.csv of a PhysioNet/CinC Challenge, for its score; classes are SNOMED CT codes."""
     examples: int = Field(4, ge=0)
-    """Errors that the report shows on ECG paper, those that the classifier is surest of."""
+    """Wrong recordings that the report shows on ECG paper, those that the classifier is surest of;
+    of correct and of borderline ones half as many each."""
     lead_masking: bool = False
     """Score the evaluation recordings again without each group of leads, without each lead, with
     each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 31

@@ -3,7 +3,7 @@
 assessment_sections.py  sections on the measures of a run
 checklist.py            where a report answers each item of TRIPOD+AI
 cohort_section.py       in plain words, the cohort, and the flow of recordings
-error_examples.py       the surest errors on ECG paper
+ecgs/                   single recordings on ECG paper
 findings.py             findings of a run in sentences
 group_section.py        results by group, and their forest plot
 lead_figures.py         measures by lead and class

@@ -1,4 +1,4 @@
-"""Sections on the measures of a run: curves, decisions, probabilities, errors, audit."""
+"""Sections on the measures of a run: curves, decisions, probabilities, examples, audit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from finetune.evaluation.assessment import Assessment
 from finetune.evaluation.decision_measures import ClassifierPredictions
 from finetune.experiment.candidate_results import ExperimentResults
 from finetune.experiment.candidates import Candidates
-from finetune.reports.error_examples import error_section
+from finetune.reports.ecgs.section import example_section
 from finetune.reports.page import SHOWN_AS, by_frequency
 from finetune.reports.score_sections import (
     audit_section,
@@ -33,7 +33,7 @@ def score_sections(
     settings: FinetuneSettings,
     summary: Mapping[str, Any],
 ) -> list[Section]:
-    """Show the curves, decisions, probabilities, surest errors and audit of a run."""
+    """Show the curves, decisions, probabilities, examples and audit of a run."""
     classes, labels = results.task.classes, results.task.evaluation.labels
     data = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
     shown = as_shown(assessment.predictions)
@@ -61,7 +61,7 @@ def decided_sections(
     settings: FinetuneSettings,
     summary: Mapping[str, Any],
 ) -> list[Section]:
-    """Show decisions, probabilities, surest errors and audit; single recordings of the first run.
+    """Show decisions, probabilities, examples and audit; single recordings of the first run.
 
     `labels` are bool (records, classes) of the recordings of `data`.
     """
@@ -75,7 +75,7 @@ def decided_sections(
         sections.append(confusion_section(labels, called, classes))
     if settings.examples:
         sections.append(
-            error_section(
+            example_section(
                 data,
                 labels,
                 own.probabilities[0],

@@ -77,7 +77,9 @@ def measure_ecg(signal_mv: np.ndarray, leads: Sequence[str], *, sampling_rate: i
     Raises InputError where neurokit2 is not installed. A recording without leads, or with fewer
     than `LEAST_BEATS` beats, has None for what cannot be measured.
     """
-    neurokit = import_package("neurokit2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports what scipy has deprecated
+        neurokit = import_package("neurokit2")
     some = [row for row, lead in zip(signal_mv, leads, strict=True) if np.isfinite(row).any()]
     names = [n for n, row in zip(leads, signal_mv, strict=True) if np.isfinite(row).any()]
     if not some or signal_mv.shape[1] < 2 * sampling_rate:

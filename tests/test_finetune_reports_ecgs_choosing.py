@@ -1,10 +1,11 @@
-"""The surest errors are errors, and each tells of something else."""
+"""Examples are what their rules say, and each tells of something else."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune.reports.error_examples import error_section, surest_errors
+from finetune.reports.ecgs.choosing import borderline, surest_correct, surest_errors
+from finetune.reports.ecgs.section import example_section
 from lamae.batches.dataset import Split
 from lamae.ecg.preprocess import Preprocessor
 from lamae.storage.corpus import Corpus
@@ -53,26 +54,56 @@ def test_a_right_classifier_has_no_examples() -> None:
     assert surest_errors(labels, labels.astype(float), labels, most=4) == []
 
 
+def test_the_likeliest_of_each_class_is_shown_where_all_is_right() -> None:
+    labels = np.array([[1, 0], [1, 0], [1, 1], [0, 1], [0, 0]], dtype=bool)
+    probabilities = np.array([[0.8, 0.1], [0.9, 0.7], [0.7, 0.6], [0.2, 0.9], [0.1, 0.1]])
+    called = probabilities >= 0.5
+    found = surest_correct(labels, probabilities, called, most=4)
+    # Record 1 is wrongly called class 1; class 0 is the most frequent.
+    assert [tuple(one) for one in found] == [(0, 0), (3, 1)]
+
+
+def test_the_nearest_to_the_cut_is_borderline() -> None:
+    labels = np.array([[1, 0], [0, 0], [1, 1], [1, 1]], dtype=bool)
+    probabilities = np.array([[0.9, 0.1], [0.35, 0.2], [0.5, 0.95], [0.7, 0.9]])
+    called = np.array([[1, 0], [0, 0], [1, 1], [1, 1]], dtype=bool)
+    found = borderline(labels, probabilities, called, most=4, multi_label=True)
+    # Of class 0 the cut lies between 0.35 and 0.5, of class 1 between 0.2 and 0.9; both ends are
+    # as near, and the first recording is taken.
+    assert [tuple(one) for one in found] == [(1, 0), (3, 1)]
+
+
+def test_with_one_label_the_smallest_lead_over_the_second_is_borderline() -> None:
+    probabilities = np.array([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05], [0.2, 0.7, 0.1]])
+    called = np.eye(3, dtype=bool)[probabilities.argmax(axis=1)]
+    found = borderline(called, probabilities, called, most=4, multi_label=False)
+    assert [tuple(one) for one in found] == [(0, 0), (2, 1)]
+
+
 def test_the_section_names_record_truth_answer_and_probability(corpus: Corpus) -> None:
     rows = corpus.rows("val")[:3]
     data = Split(corpus, rows, Preprocessor(sampling_rate=100, duration_s=5.0))
     labels = np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)
     probabilities = np.array([[0.9, 0.1], [0.75, 0.125], [0.2, 0.8]])
-    section = error_section(
+    section = example_section(
         data, labels, probabilities, probabilities >= 0.5, classes=("AF", "LBBB"), most=4
     )
     key = str(corpus.keys[rows[1]])
     (table,) = section.tables
     assert "left out" not in " ".join(section.text)
     no_af = np.array([False, True])
-    less = error_section(
+    less = example_section(
         data, labels, probabilities, labels & no_af, classes=("AF", "LBBB"), most=4, decided=no_af
     )
-    assert not less.figures and "without a threshold" in " ".join(less.text)
+    assert not any("wrong" in figure.name for figure in less.figures)
+    assert "without a threshold" in " ".join(less.text)
     # LBBB is missed even more surely, in the same recording: what is called comes first.
-    assert list(table.rows) == [(key, "AF", "called", 0.75, "LBBB", "AF")]
-    (figure,) = section.figures
+    assert list(table.rows[0]) == [key, "wrong", "AF", "called", 0.75, "LBBB", "AF"]
+    sorts = [row[1] for row in table.rows]
+    assert sorts.count("wrong") == 1 and sorts.count("correct") == 2
+    figure = section.figures[0]
     assert all(text in figure.caption for text in (key, "AF called", "0.750", "True: LBBB"))
     paper = figure.figure.axes[0]
-    assert len([line for line in paper.lines if np.size(line.get_xdata()) == 500]) == 12
-    assert key in " ".join(text.get_text() for text in paper.texts)
+    assert len([line for line in paper.lines if line.get_label() == "recorded"]) == 13
+    said = " ".join(text.get_text() for text in paper.texts)
+    assert key in said and "Rate" in said
