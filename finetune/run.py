@@ -17,6 +17,7 @@ from finetune.evaluation.assessment import Assessment, assess, challenge_weights
 from finetune.evaluation.cohort import cohort_summary
 from finetune.evaluation.group_results import group_facts, groups_summary, measure_groups
 from finetune.evaluation.lead_masking import check_lead_masking, find_lead_need
+from finetune.evaluation.occlusion import find_evidence
 from finetune.evaluation.operating_points import exclusive_columns
 from finetune.experiment.candidates import make_candidates
 from finetune.experiment.resume import SavedProgress, about_run
@@ -28,11 +29,13 @@ from finetune.processes import from_main, start
 from finetune.reports.assessment_sections import score_sections
 from finetune.reports.checklist import checklist_section
 from finetune.reports.cohort_section import cohort_section, plain_section
+from finetune.reports.ecgs.occlusion_section import occlusion_section, occlusion_summary
 from finetune.reports.findings import counts, doubts, mean_lead_weights, sentences
 from finetune.reports.group_section import group_sections
 from finetune.reports.lead_sections import lead_need_summary, lead_sections
 from finetune.reports.results import keep_predictions, report, saver, warn_of_unusable
 from finetune.settings import FinetuneSettings
+from lamae.batches.dataset import Split
 from lamae.files import write_json
 from lamae.runs.tracking import SUMMARY, run_summary
 from lamae.storage.corpus import Corpus
@@ -114,6 +117,15 @@ def _run(
     if not accelerator.is_main_process:  # nobody waits for what the main process does from here on
         return []
     groups = measure_groups(results, corpus, facts, settings)
+    classes, leads = results.task.classes, candidates.preprocess.leads
+    own = next(iter(assessment.predictions.values()))
+    evidence = (
+        find_evidence(results, corpus, own.decisions.f1[0], settings, accelerator.device)
+        if settings.occlusion
+        else []
+    )
+
+    evaluated = Split(corpus, results.task.evaluation.rows, candidates.preprocess)
 
     # report
     summary = run_summary(
@@ -126,9 +138,10 @@ def _run(
         unusable=results.unusable,
         audit=audit,
         candidates={name: result.facts for name, result in results.by_candidate.items()},
-        **mean_lead_weights(results, candidates.preprocess.leads),
+        **mean_lead_weights(results, leads),
         **lead_need_summary(need),
         **groups_summary(groups),
+        **occlusion_summary(evidence, classes, leads),
         seconds={"training": trained - started, "evaluation": time.monotonic() - trained},
     )
     findings = [
@@ -149,7 +162,8 @@ def _run(
         sections=[
             *score_sections(assessment, results, candidates, corpus, settings, summary),
             *group_sections(groups, summary),
-            *lead_sections(results, candidates.preprocess.leads, need),
+            *lead_sections(results, leads, need),
+            *occlusion_section(evidence, evaluated, classes, leads),
             checklist_section(),
         ],
     )

@@ -28,6 +28,7 @@ trained on the same recordings."""
 WITHOUT_EFFECT_ON_SCORES = frozenset(
     {
         *("overwrite", "cpu_threads", "data_workers", "examples", "resamples", "lead_masking"),
+        "occlusion",
         *("allow_overlap", "pretraining_data", "by_mode", "groups", "cache", "cache_gb"),
         *EvaluationSettings.model_fields,
     }
@@ -81,6 +82,9 @@ class FinetuneSettings(
     examples: int = Field(4, ge=0)
     """Wrong recordings that the report shows on ECG paper, those that the classifier is surest of;
     of correct and of borderline ones half as many each."""
+    occlusion: int = Field(0, ge=0)
+    """Recordings of each of the six most frequent classes in which parts of 0.5 s of single leads
+    are hidden, to see what the classifier rests on; each is some 250 passes, and 0 asks of none."""
     lead_masking: bool = False
     """Score the evaluation recordings again without each group of leads, without each lead, with
     each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 31

@@ -37,6 +37,8 @@ class CrossValidateSettings(FinetuneSettings):
                 f"{', '.join(given)}: not for a cross-validation, which evaluates every recording "
                 "of the cohort; choose the cohort with splits= and where="
             )
+        if self.occlusion:
+            raise ValueError("occlusion asks one classifier; a cross-validation has many")
         if self.lead_masking:
             raise ValueError("lead_masking asks one classifier; a cross-validation has many")
         if self.groups:

@@ -6,6 +6,7 @@ cohort.py                who was learnt from and asked about, and the flow of re
 decision_measures.py     measures of decisions and of probabilities
 group_results.py         results by age, sex and other facts about recordings
 lead_masking.py          scores of the same recordings with leads masked
+occlusion.py             parts of recordings that a classifier rests on, and the deletion test
 operating_points.py      thresholds from held-out patients
 probability_measures.py  calibration line and decision curve
 proportion_measures.py   sensitivity, specificity, PPV and NPV, with exact intervals

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -10,9 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
+from lamae.ecg.measurements import measure_ecg
 from lamae.ecg.record import Record
 from lamae.errors import InputError
-from lamae.figures.plots import ecg_paper
+from lamae.figures.clinical import clinical_ecg, measured_line
 from lamae.runs.tracking import read_summary
 from lamae.storage.corpus import Corpus
 from shards.build.read import read_entry
@@ -21,9 +23,6 @@ from shards.rejects import read_rejects
 from shards.settings import ShardsSettings
 
 T = TypeVar("T")
-
-SECONDS = 10.0
-"""Seconds of an example that are drawn, from its start."""
 
 _READERS: MappingProxyType[str, Reader] = MappingProxyType(
     {"": "wfdb", ".csv": "csv", ".mat": "icbeb", ".npy": "npy"}
@@ -121,12 +120,25 @@ def _rejected(reject: Reject, settings: ShardsSettings | None) -> Example:
 
 def _drawn(name: str, text: str, record: Record) -> Example:
     try:
-        figure = ecg_paper(
-            record.signal_mv(), record.leads, sampling_rate=record.sampling_rate, seconds=SECONDS
+        figure = clinical_ecg(
+            record.signal_mv(),
+            record.leads,
+            sampling_rate=record.sampling_rate,
+            title=name,
+            details=_known(record),
         )
     except InputError as error:
         return Example(name, text, None, f"It cannot be drawn: {error}")
     return Example(name, text, figure)
+
+
+def _known(record: Record) -> str:
+    """Return what is known and, where neurokit2 is installed, measured of a recording."""
+    age, sex = record.about.age, record.about.sex
+    found = None
+    if find_spec("neurokit2") is not None:
+        found = measure_ecg(record.signal_mv(), record.leads, sampling_rate=record.sampling_rate)
+    return measured_line(found, age=None if age is None else f"{age:g}", sex=sex)
 
 
 def _settings(folder: Path) -> ShardsSettings | None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from lamae.ecg.leads import LEADS
+from lamae.figures.clinical import SECONDS
 from lamae.figures.pages import write_page
 from lamae.figures.plots import as_svg, save_png
 from lamae.files import write_json
@@ -20,7 +21,7 @@ from lamae.storage.corpus import INDEX, Corpus
 from lamae.storage.index import Index
 from lamae.storage.samples import SPLITS, sample_key
 from shards.describe.about import Facts, known_facts
-from shards.describe.examples import SECONDS, Examples, flagged_examples, rejected_examples
+from shards.describe.examples import Examples, flagged_examples, rejected_examples
 from shards.describe.figures import (
     MOST_CLASSES,
     class_bars,
