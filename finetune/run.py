@@ -15,10 +15,11 @@ from finetune.data.audit import audit_leakage
 from finetune.data.tasks import make_task
 from finetune.evaluation.assessment import Assessment, assess, challenge_weights
 from finetune.evaluation.cohort import cohort_summary
-from finetune.evaluation.group_results import group_facts, groups_summary, measure_groups
+from finetune.evaluation.group_results import groups_summary, measure_groups
 from finetune.evaluation.lead_masking import check_lead_masking, find_lead_need
 from finetune.evaluation.occlusion import find_evidence
 from finetune.evaluation.operating_points import exclusive_columns
+from finetune.evaluation.recording_facts import group_facts
 from finetune.experiment.candidates import make_candidates
 from finetune.experiment.resume import SavedProgress, about_run
 from finetune.experiment.resume_training import PROGRESS

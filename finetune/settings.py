@@ -90,8 +90,8 @@ class FinetuneSettings(
     each lead alone and with fewer and fewer leads; a classifier of 12 leads passes over them 31
     times more, one of 8 leads 22 times."""
     groups: tuple[str, ...] | None = None
-    """Facts about the recordings, such as [sex, site], for results by group; by default age and
-    sex, where the shards have them."""
+    """Facts about the recordings, such as [sex, site, quality flags, leads present, sampling rate],
+    for results by group; by default age and sex, where the shards have them."""
     seed: int = Field(0, ge=0)
     """Decides random weights, hold-out, order, windows, dropout and resamples."""
 

@@ -19,15 +19,16 @@ from finetune.evaluation.group_results import (
     TOO_FEW,
     UNKNOWN,
     GroupResult,
-    group_facts,
     groups_summary,
     make_groups,
     measure_groups,
 )
 from finetune.evaluation.ranking_measures import measure
+from finetune.evaluation.recording_facts import fact_cells, group_facts
 from finetune.experiment.candidate_results import CandidateResult, ExperimentResults
 from finetune.run import finetune
 from finetune.settings import FinetuneSettings
+from lamae.ecg.leads import LEADS
 from lamae.errors import InputError
 from lamae.runs.tracking import SUMMARY
 from lamae.storage.corpus import FORMAT, INDEX, MANIFEST, Corpus, write_index
@@ -203,8 +204,29 @@ def test_shards_without_facts_have_no_groups(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, {})
     assert group_facts(corpus, None) == ()
     assert groups_summary(measure_groups(results_of(), corpus, (), SETTINGS)) == {}
-    with pytest.raises(InputError, match="no facts"):
+    with pytest.raises(InputError, match="quality flags"):
         group_facts(corpus, ["age"])
+
+
+def test_recordings_are_grouped_by_how_they_were_recorded_and_what_quality_found(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"key": "0", "leads": ["I", "II", "III"], "flags": ["noisy", "flat"], "sampling_rate": 500},
+        {"key": "1", "leads": LEADS, "flags": [], "sampling_rate": 100},
+        {"key": "2", "leads": LEADS[:-1], "flags": ["flat"], "sampling_rate": 100},
+    ]
+    write_index(tmp_path / INDEX, [{"about": [], "samples": 1000, **row} for row in rows])
+    (tmp_path / MANIFEST).write_text(json.dumps({"format": FORMAT, "shards": []}))
+    corpus, order = Corpus(tmp_path), np.array([2, 0, 1])
+    named = group_facts(corpus, ["Quality_Flags", "leads present", "sampling rate"])
+    assert named == ("quality flags", "leads present", "sampling rate")
+    cells = [fact_cells(corpus, name, order) for name in named]
+    assert cells == [
+        ["flat", "flat, noisy", "no flag"],
+        ["all but V6", "I, II, III", "all 12"],
+        ["100 Hz", "500 Hz", "100 Hz"],
+    ]
 
 
 def test_facts_are_read_by_row(tmp_path: Path) -> None:

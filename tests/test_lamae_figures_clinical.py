@@ -61,6 +61,13 @@ def test_limb_leads_are_computed_and_marked_and_an_absent_lead_is_named() -> Non
     np.testing.assert_allclose(np.diff(third[:, 1]), 10 * MM * np.diff(truth), atol=1e-6)
 
 
+def test_the_strip_below_is_of_the_lead_that_is_asked_for() -> None:
+    signal = np.zeros((12, 1000))
+    signal[LEADS.index("V4"), ::2] = 1.0
+    strip = traces(clinical_ecg(signal, LEADS, sampling_rate=RATE, rhythm_lead="V4"))[-1]
+    np.testing.assert_allclose(strip[0, 1] - strip[1, 1], 10 * MM)
+
+
 def test_what_is_cut_off_is_said() -> None:
     signal = np.zeros((12, 1000))
     assert not any("cut" in text for text in texts(clinical_ecg(signal, LEADS, sampling_rate=RATE)))

@@ -11,5 +11,6 @@ operating_points.py      thresholds from held-out patients
 probability_measures.py  calibration line and decision curve
 proportion_measures.py   sensitivity, specificity, PPV and NPV, with exact intervals
 ranking_measures.py      AUROC and average precision, on the same resamples of patients
+recording_facts.py       facts about recordings, by which they are grouped
 rule_results.py          thresholds by stated rules, and what they cost
 """

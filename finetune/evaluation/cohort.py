@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from finetune.data.tasks import LabelledRows
-from finetune.evaluation.group_results import group_facts, is_age, known_cell, number_in
+from finetune.evaluation.group_results import known_cell, number_in
+from finetune.evaluation.recording_facts import group_facts, is_age
 from finetune.experiment.candidate_results import ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.files import read_json

@@ -17,6 +17,7 @@ from jaxtyping import Bool
 
 from finetune.data.label_rules import MISSING
 from finetune.evaluation.ranking_measures import interval_as_dict
+from finetune.evaluation.recording_facts import fact_cells, is_age
 from finetune.experiment.candidate_results import ExperimentResults
 from finetune.settings import FinetuneSettings
 from lamae.errors import InputError
@@ -45,8 +46,6 @@ UNKNOWN = "unknown"
 MAX_CATEGORIES = 8
 """Categories that are groups of their own."""
 
-_AGE = re.compile(r"(patient)?age(years|yrs)?")
-_SEX = re.compile(r"(patient)?(sex|gender)")
 _AGE_STARTS = (0, 18, 40, 60, 80)
 _DATE = re.compile(r"(\d{4})-\d\d(?!\d)")
 
@@ -87,28 +86,6 @@ class GroupResult(NamedTuple):
     """Reason for the absence of a measure."""
 
 
-def group_facts(corpus: Corpus, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the facts to group by: those wanted, or age and sex where the shards have them.
-
-    Case, blanks and underscores do not matter. Raises InputError for a fact that the shards lack.
-    """
-    if wanted is not None and not wanted:
-        return ()
-    known = {_plain(name): name for name in reversed(corpus.facts())}
-    if wanted is None:
-        found = [plain for kind in (_AGE, _SEX) for plain in sorted(known) if kind.fullmatch(plain)]
-        return tuple(known[plain] for plain in found)
-    lacking = [name for name in wanted if _plain(name) not in known]
-    if lacking:
-        raise InputError(
-            f"groups by {', '.join(lacking)}",
-            value=f"not in {corpus.location}",
-            expected=f"some of {', '.join(corpus.facts()) or 'no facts: these shards hold none'}",
-            remedy="Name one of these in groups=, or build the shards with about_columns=.",
-        )
-    return tuple(dict.fromkeys(known[_plain(name)] for name in wanted))
-
-
 def measure_groups(
     results: ExperimentResults, corpus: Corpus, facts: Sequence[str], settings: FinetuneSettings
 ) -> list[GroupResult]:
@@ -116,8 +93,7 @@ def measure_groups(
     rows = results.task.evaluation.rows
     groups = []
     for fact in facts:
-        cells = corpus.about(fact)
-        groups += make_groups(fact, [cells[row] for row in rows])
+        groups += make_groups(fact, fact_cells(corpus, fact, rows))
     own = next(iter(results.by_candidate.values())).probabilities
     return [_measure(group, own, results, settings) for group in groups]
 
@@ -270,11 +246,6 @@ def _resample(
     )
 
 
-def is_age(fact: str) -> bool:
-    """Say whether the name of a fact is that of an age."""
-    return _AGE.fullmatch(_plain(fact)) is not None
-
-
 def known_cell(cell: str | None) -> str | None:
     """Return a cell that says something, without blanks at its ends, or None."""
     text = (cell or "").strip()
@@ -287,7 +258,3 @@ def number_in(cell: str | None) -> float:
         return float((cell or "").strip(">+= ").replace(",", "."))
     except ValueError:
         return np.nan
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()

@@ -28,7 +28,7 @@ from lamae.figures.plots import (
 SECONDS = 10.0
 """Length of the rhythm strip; each of the four columns shows a quarter of it."""
 RHYTHM_LEAD = "II"
-"""Lead of the rhythm strip."""
+"""Usual lead of the rhythm strip."""
 NOT_MEASURED = "-"
 """Written for what is not known or could not be measured."""
 
@@ -60,8 +60,9 @@ def clinical_ecg(
     title: str = "",
     details: str = "",
     shading: Shading | None = None,
+    rhythm_lead: str = RHYTHM_LEAD,
 ) -> Figure:
-    """Draw 3 x 4 leads of 2.5 s each, in time behind each other, and lead II for 10 s below.
+    """Draw 3 x 4 leads of 2.5 s each, in time behind each other, and one lead for 10 s below.
 
     Args:
         signal_mv: recorded trace in millivolts; NaN leaves a gap. Its first 10 s are drawn, each
@@ -71,6 +72,7 @@ def clinical_ecg(
         title: first line over the paper.
         details: second line, as `measured_line` writes it.
         shading: parts to shade.
+        rhythm_lead: lead of the strip below.
 
     The paper is of exactly 25 mm/s and 10 mm/mV. Limb leads that the recording lacks are computed
     from two others and marked; a lead that it has not is named as such. What is over 2 mV is cut
@@ -96,7 +98,7 @@ def clinical_ecg(
         for column, names in enumerate(_GRID)
         for row, lead in enumerate(names)
     ]
-    cells.append((RHYTHM_LEAD, 0.0, SECONDS, FOOT_MM + 0.5 * _ROW_MM))
+    cells.append((rhythm_lead, 0.0, SECONDS, FOOT_MM + 0.5 * _ROW_MM))
     cut = False
     for lead, start_s, stop_s, baseline_mm in cells:
         if shading is not None and lead in shading.leads:

@@ -5,10 +5,11 @@ from importlib.util import find_spec
 
 from matplotlib.figure import Figure
 
-from finetune.evaluation.group_results import group_facts, is_age, known_cell
+from finetune.evaluation.group_results import known_cell
+from finetune.evaluation.recording_facts import group_facts, is_age
 from lamae.batches.dataset import Split
 from lamae.ecg.measurements import measure_ecg
-from lamae.figures.clinical import Shading, clinical_ecg, measured_line
+from lamae.figures.clinical import RHYTHM_LEAD, Shading, clinical_ecg, measured_line
 
 NOT_INSTALLED = (
     "Rate, intervals and axis are not measured: neurokit2 is not installed "
@@ -36,7 +37,14 @@ class Drawer:
         """Return the key of a recording."""
         return str(self._data.corpus.keys[self._data.rows[position]])
 
-    def draw(self, position: int, *, title: str, shading: Shading | None = None) -> Figure:
+    def draw(
+        self,
+        position: int,
+        *,
+        title: str,
+        shading: Shading | None = None,
+        rhythm_lead: str = RHYTHM_LEAD,
+    ) -> Figure:
         """Draw a recording by its position in the split."""
         row = int(self._data.rows[position])
         record = self._data.corpus.record(row)
@@ -52,6 +60,7 @@ class Drawer:
             title=title,
             details=measured_line(found, age=age, sex=sex),
             shading=shading,
+            rhythm_lead=rhythm_lead,
         )
 
     @cached_property

@@ -49,9 +49,16 @@ def occlusion_section(
         name, key = classes[column], drawer.key(first.record)
         strength = np.nan_to_num(first.fall).clip(0)
         shading = Shading(leads, strength / max(strength.max(), 1e-12), PART_S)
-        figure = drawer.draw(first.record, title=f"Recording {key}: {name}", shading=shading)
+        lead, part = np.unravel_index(strength.argmax(), strength.shape)
+        figure = drawer.draw(
+            first.record,
+            title=f"Recording {key}: {name}",
+            shading=shading,
+            rhythm_lead=leads[lead],
+        )
         caption = (
-            f"{key}, {name}: the largest fall of the log-odds by one part is {strength.max():.3f}."
+            f"{key}, {name}: the largest fall of the log-odds by one part is {strength.max():.3f}, "
+            f"at {part * PART_S:g} s of lead {leads[lead]}, which the strip below shows whole."
         )
         figures.append(NamedFigure(f"occlusion_{number}", figure, caption))
         rows.append([name, test.records, test.deleted, test.random, test.difference])
