@@ -40,4 +40,7 @@ def test_the_summary_has_the_test_and_the_leads_by_class() -> None:
     found = occlusion_summary(evidence(), CLASSES, LEADS)["occlusion"]["LBBB"]
     assert found["records"] == 2 and found["difference"]["estimate"] == 2.5
     assert found["lead_shares"]["II"] == 0.2
+    of_one = occlusion_summary(evidence(), CLASSES, LEADS)["occlusion"]["AF"]
+    assert of_one["difference"] == {"estimate": 0.0, "low": None, "high": None}
+    assert of_one["lead_shares"]["II"] is None
     assert occlusion_summary([], CLASSES, LEADS) == {}

@@ -108,7 +108,7 @@ def clinical_ecg(
         _name(axes, lead, "computed" if lead in computed else note, start_s, baseline_mm)
     for row in range(4):
         _draw_calibration(axes, FOOT_MM + (row + 0.5) * _ROW_MM)
-    scale = f"{MM_PER_S:g} mm/s   {MM_PER_MV:g} mm/mV" + f"   cut at {_REACH_MV:g} mV" * cut
+    scale = f"{MM_PER_S:g} mm/s, {MM_PER_MV:g} mm/mV" + f", cut at {_REACH_MV:g} mV" * cut
     axes.text(3, FOOT_MM - 2, scale, va="top", fontsize=9, color=MUTED)
     axes.text(3, top_mm + 9, title, fontsize=11, fontweight="bold")
     axes.text(3, top_mm + 3, details, fontsize=10)
@@ -126,7 +126,7 @@ def measured_line(
     QT and QTc are approximate, and marked so: see docs/explanation/statistics.md.
     """
     found = measured or Measurements()
-    return "   ".join(
+    return " \N{MIDDLE DOT} ".join(
         (
             f"Age {age or NOT_MEASURED}",
             f"Sex {sex or NOT_MEASURED}",

@@ -1,5 +1,6 @@
 """Section on where in the recordings a classifier looked."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from finetune.reports.ecgs.drawing import Drawer
 from finetune.reports.sections import Cell, NamedFigure, NamedTable, Section
 from lamae.batches.dataset import Split
 from lamae.figures.clinical import Shading
+from lamae.statistics.interval import Interval
 
 _RULES = (
     f"A part of {PART_S:g} s of one lead is replaced by a line between its ends; shaded is how "
@@ -49,7 +51,7 @@ def occlusion_section(
         name, key = classes[column], drawer.key(first.record)
         strength = np.nan_to_num(first.fall).clip(0)
         shading = Shading(leads, strength / max(strength.max(), 1e-12), PART_S)
-        lead, part = np.unravel_index(strength.argmax(), strength.shape)
+        lead, part = divmod(int(strength.argmax()), strength.shape[1])
         figure = drawer.draw(
             first.record,
             title=f"Recording {key}: {name}",
@@ -81,11 +83,19 @@ def occlusion_summary(
         "occlusion": {
             classes[column]: {
                 "records": test.records,
-                **{name: interval_as_dict(getattr(test, name)) for name in test._fields[1:]},
-                "lead_shares": dict(
-                    zip(leads, map(float, lead_shares(found, column)), strict=True)
-                ),
+                **{name: _known(getattr(test, name)) for name in test._fields[1:]},
+                "lead_shares": {
+                    lead: float(share) if math.isfinite(share) else None
+                    for lead, share in zip(leads, lead_shares(found, column), strict=True)
+                },
             }
             for column, test in deletion_tests(found).items()
         }
+    }
+
+
+def _known(interval: Interval) -> dict[str, float | None]:
+    return {
+        name: value if math.isfinite(value) else None
+        for name, value in interval_as_dict(interval).items()
     }
