@@ -30,7 +30,7 @@ class Drawer:
 
     @cached_property
     def measures(self) -> bool:
-        """Whether rate, intervals and axis are measured."""
+        """True where rate, intervals and axis are measured."""
         return find_spec("neurokit2") is not None
 
     def key(self, position: int) -> str:
