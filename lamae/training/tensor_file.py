@@ -56,6 +56,6 @@ def _pieces(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     text += b" " * (-len(text) % _ALIGNMENT)
     yield len(text).to_bytes(8, "little") + text
     for name in names:
-        values = memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        values = tensors[name].reshape(-1).view(torch.uint8).numpy().data
         for start in range(0, len(values), _CHUNK_BYTES):
             yield values[start : start + _CHUNK_BYTES]
