@@ -132,16 +132,21 @@ def test_fsdp_then_one_then_ddp_then_fsdp_of_four_and_two_train_as_one_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_fsdp_and_ddp_of_two_processes_have_the_same_losses(
-    make_settings: MakeSettings, tmp_path: Path, precision: str
+    make_settings: MakeSettings, tmp_path: Path
 ) -> None:
-    found = []
-    for fsdp in (False, True):
-        run_dir = tmp_path / f"fsdp-{fsdp}"
-        run_stages(make_settings(run_dir=run_dir, fsdp=fsdp, precision=precision), [(2, {})])
-        found.append(losses(run_dir))
-    assert len(found[0]) == 8 and found[1] == pytest.approx(found[0], rel=1e-5)
+    """In both precisions."""
+    settings = make_settings()
+    kinds = [(precision, fsdp) for precision in ("fp32", "bf16") for fsdp in ("false", "true")]
+    run_dirs = [tmp_path / f"{precision}-{fsdp}" for precision, fsdp in kinds]
+    stages: list[Stage] = [
+        (2, {"precision": precision, "fsdp": fsdp, "run_dir": run_dir})
+        for (precision, fsdp), run_dir in zip(kinds, run_dirs, strict=True)
+    ]
+    run_stages(settings, stages)
+    ddp, fsdp, ddp_bf16, fsdp_bf16 = (losses(run_dir) for run_dir in run_dirs)
+    assert len(ddp) == 8 and fsdp == pytest.approx(ddp, rel=1e-5)
+    assert ddp_bf16 != ddp and fsdp_bf16 == pytest.approx(ddp_bf16, rel=1e-5)
 
 
 @pytest.mark.slow
