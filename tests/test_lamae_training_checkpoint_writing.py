@@ -25,6 +25,7 @@ from lamae.training.checkpoint_writing import Draft, draft, write_checkpoint
 from lamae.training.host_copy import HostCopy
 from lamae.training.optim import adamw, optimizer_tensors
 from lamae.training.pieces import Piece
+from lamae.training.tensor_file import write_tensors
 from lamae.training.training_state import load_checkpoint
 
 PREPROCESSOR = Preprocessor(sampling_rate=50, duration_s=4, band_hz=None)
@@ -209,7 +210,6 @@ def test_where_one_process_cannot_write_all_raise_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     attempt = Attempt(tmp_path)
-    write_tensors = checkpoint_writing.write_tensors
 
     def full(path: Path, tensors: Any) -> dict[str, Any]:
         if f"0000{failing + 1}-of" in path.name:

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from lamae.config import as_yaml
+from lamae.files import publish
 from lamae.runs.run_folder import WEIGHTS, checkpoint_folder, checkpoints
 from lamae.runs.tracking import read_metrics
 from lamae.training import checkpoint_writing
@@ -32,7 +33,6 @@ def test_steps_go_on_while_a_checkpoint_is_written_and_do_not_change_it(
     """The write of step 4 ends only once step 7 has begun."""
     settings = make_settings()
     begun, may_end, order = threading.Event(), threading.Event(), list[str]()
-    publish = checkpoint_writing.publish
 
     def step(training: Training, parts: list[Any]) -> dict[str, torch.Tensor]:
         if training.step == 6:
@@ -94,7 +94,7 @@ def test_an_error_of_a_step_waits_for_the_checkpoint_that_is_being_written(
     make_settings: MakeSettings, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = make_settings()
-    raised, publish = threading.Event(), checkpoint_writing.publish
+    raised = threading.Event()
 
     def step(training: Training, parts: list[Any]) -> dict[str, torch.Tensor]:
         if training.step == 5:

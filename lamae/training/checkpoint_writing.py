@@ -71,7 +71,7 @@ class Draft(NamedTuple):
 
 
 class _Part(NamedTuple):
-    index: Index
+    places: Index
     checksums: dict[str, dict[str, Any]]
 
 
@@ -168,7 +168,7 @@ def _write_part(unfinished: Path, draft: Draft) -> _Part:
             name = shard_file(file, number=number, of=of)
         tensors = {label: piece.tensor for label, piece in pieces.items()}
         part.checksums[name] = write_tensors(unfinished / name, tensors)
-        part.index[file] = {
+        part.places[file] = {
             label: Place(piece.shape, (Rows(name, piece.start, piece.stop),))
             for label, piece in pieces.items()
         }
@@ -184,7 +184,7 @@ def _finish(
     documents = dict(draft.documents)
     documents[STATE] = {"step": draft.step, "attempt": attempt.number} | documents[STATE]
     if draft.shard:
-        documents[SHARDS] = index_document(part.index for part in parts)
+        documents[SHARDS] = index_document(part.places for part in parts)
     written = {name: entry for part in parts for name, entry in part.checksums.items()}
     for name, content in documents.items():
         write_json(unfinished / name, content)

@@ -51,7 +51,7 @@ def piece_of(tensor: Tensor) -> Piece:
         )
     rows_each = -(-shape[0] // mesh.size())  # as torch.chunk: the last processes may have none
     start = min(mesh.get_local_rank() * rows_each, shape[0])
-    return Piece(tensor.detach().to_local(), shape, start)
+    return Piece(tensor.to_local().detach(), shape, start)
 
 
 def pieces_of_state(
