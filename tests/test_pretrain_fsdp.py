@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from lamae.config import as_yaml
 from lamae.errors import InputError
 from lamae.model.checkpoint import load_autoencoder
-from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, checkpoint_folder, newest_checkpoint
+from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, checkpoint_folder
 from lamae.runs.tracking import read_metrics
 from pretrain.processes.launch import make_accelerator
 from pretrain.run import pretrain
@@ -147,22 +147,6 @@ def test_fsdp_and_ddp_of_two_processes_have_the_same_losses(
     ddp, fsdp, ddp_bf16, fsdp_bf16 = (losses(run_dir) for run_dir in run_dirs)
     assert len(ddp) == 8 and fsdp == pytest.approx(ddp, rel=1e-5)
     assert ddp_bf16 != ddp and fsdp_bf16 == pytest.approx(ddp_bf16, rel=1e-5)
-
-
-@pytest.mark.slow
-def test_a_run_under_fsdp_whose_newest_part_is_damaged_goes_on_from_the_one_before(
-    make_settings: MakeSettings, accelerator: Accelerator
-) -> None:
-    settings = make_settings(fsdp=True)
-    run_stages(settings, [(2, {})])
-    newest = newest_checkpoint(settings.run_dir)
-    assert newest and newest.name == "step-00000008"
-    part = newest / "optimizer-00002-of-00002.safetensors"
-    part.write_bytes(part.read_bytes()[:-1] + b"?")
-    expected = losses(settings.run_dir)
-    pretrain(make_settings(resume=True), accelerator)
-    assert list(newest.parent.glob("step-00000008.attempt-2.damaged"))
-    assert losses(settings.run_dir) == pytest.approx(expected, rel=1e-5)
 
 
 def test_fsdp_goes_with_neither_compile_nor_deepspeed_nor_a_launch_of_accelerate(
