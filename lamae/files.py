@@ -165,18 +165,33 @@ def fresh_folder(path: Path, partial: Path, *, permit: Callable[[], None]) -> It
     such a folder: what bears the name is never replaced.
     """
     try:
-        with of_file(path), _filled(partial):
+        with of_file(path):
+            empty_folder(partial)
             yield partial
-        permit()
-        try:
-            partial.rename(path)  # by POSIX, fails where `path` is a folder with content
-        except OSError:
-            if path.exists():
-                raise FileExistsError(f"{path} exists") from None
-            raise
-        _sync(path.parent)
+        publish(partial, path, permit=permit)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def empty_folder(partial: Path) -> None:
+    """Make an empty folder, for what takes its name once it is complete."""
+    make_folder(partial.parent)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+
+
+def publish(partial: Path, path: Path, *, permit: Callable[[], None]) -> None:
+    """Put all of the folder `partial` on disk, then give it the name `path`; see `fresh_folder`."""
+    with of_file(path):
+        _sync_all(partial)
+    permit()
+    try:
+        partial.rename(path)  # by POSIX, fails where `path` is a folder with content
+    except OSError:
+        if path.exists():
+            raise FileExistsError(f"{path} exists") from None
+        raise
+    _sync(path.parent)
 
 
 def move_folder(path: Path, target: Path) -> None:
@@ -196,11 +211,13 @@ def make_folder(path: Path) -> None:
 @contextmanager
 def _filled(partial: Path) -> Iterator[None]:
     """Make an empty folder; put all that was written in it on disk."""
-    make_folder(partial.parent)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    empty_folder(partial)
     yield
-    for written in (*partial.rglob("*"), partial):
+    _sync_all(partial)
+
+
+def _sync_all(folder: Path) -> None:
+    for written in (*folder.rglob("*"), folder):
         _sync(written)
 
 

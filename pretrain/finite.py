@@ -123,8 +123,9 @@ def poisoned(share: Tensor, loss: Tensor) -> Tensor:
 
 
 def are_finite(tensors: Sequence[Tensor]) -> bool:
-    """Return whether all values of all tensors are finite."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    """Return whether all values of all tensors are finite; the host waits once for the answer."""
+    found = [torch.isfinite(tensor).all() for tensor in tensors]
+    return not found or bool(torch.stack([one.to(found[0].device) for one in found]).all())
 
 
 def not_finite(run_dir: Path, step: Step, found: str) -> InputError:

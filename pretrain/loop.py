@@ -17,16 +17,19 @@ from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE, Reconstruction
 from lamae.model.objective.lead_alignment import alignment_share
 from lamae.runs.run_folder import Attempt
+from lamae.training.checkpoint_writing import Draft, draft
 from lamae.training.optim import AdamW
+from lamae.training.pieces import pieces_of_state
 from lamae.training.schedule import warmup_cosine
-from lamae.training.training_state import save_checkpoint
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
 from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.processes.faults import Faults
+from pretrain.processes.fully_sharded import FullyShardedModel
+from pretrain.processes.saving import Saving
 from pretrain.processes.stopping import Agreement
 from pretrain.processes.zero import Zero
-from pretrain.retention import VALIDATION_LOSS, apply_retention
+from pretrain.retention import VALIDATION_LOSS
 from pretrain.settings import PretrainSettings
 
 _log = logging.getLogger(__name__)
@@ -49,6 +52,8 @@ class Training:
     """The optimiser without what accelerate wraps around it."""
     zero: Zero | None = field(default=None, kw_only=True)
     """DeepSpeed, where the program was launched under it."""
+    sharded: FullyShardedModel | None = field(default=None, kw_only=True)
+    """FSDP2, where the settings ask for it and there are several processes."""
     finite: FiniteSteps = field(kw_only=True)
     """Steps that were not finite, and change nothing."""
     corpus_digest: str = field(kw_only=True)
@@ -57,6 +62,8 @@ class Training:
     """The right to write in run_dir; the main process alone has one."""
     agreement: Agreement = field(kw_only=True)
     """Agreement of the processes to stop."""
+    saving: Saving = field(kw_only=True)
+    """Writes checkpoints while training goes on."""
     preprocess: OnDevice = field(kw_only=True)
     """The preprocessor for batches that the host has not prepared."""
     faults: Faults = field(default_factory=Faults, kw_only=True)
@@ -82,7 +89,12 @@ class Training:
     @property
     def autoencoder(self) -> LAMAE:
         """The whole model; every process must ask for it, as its weights may be spread."""
-        return self.zero.whole_model() if self.zero else self.bare_model
+        return self.spread.whole_model() if self.spread else self.bare_model
+
+    @property
+    def spread(self) -> Zero | FullyShardedModel | None:
+        """ZeRO or FSDP2, where either spreads weights or moments over the processes."""
+        return self.zero or self.sharded
 
     def settle(self, *, leave: int = 0) -> None:
         """Look how the steps went that were asked for, but for the newest `leave`.
@@ -92,39 +104,50 @@ class Training:
         """
         for found in self.finite.read(leave=leave):
             if found.in_a_row > self.finite.most_in_a_row:
-                raise not_finite(self.settings.run_dir, found.step, found.text)
+                raise self.not_finite(found.step, found.text)
             _log.warning("step %d skipped: %s", found.step.number + 1, found.text)
 
-    def save(self) -> None:
-        """Write a checkpoint, on the main process; the others wait.
+    def save(self, *, wait: bool = True) -> float:
+        """Copy the state and have it written as a checkpoint; with `wait`, wait until it is.
 
-        Raises InputError if weights or moments are not finite.
+        Returns the seconds for which the checkpoint before had to be waited for. Raises InputError
+        if weights or moments are not finite, and what kept either checkpoint from being written.
         """
         self.settle()
+        waited_s = self.saving.wait()
         if self.zero:
             model, optimizer, is_finite = self.zero.gather()
         else:
             model, optimizer = self.bare_model, self.bare_optimizer
-            moments = (value for state in optimizer.state.values() for value in state.values())
-            is_finite = are_finite([*model.state_dict().values(), *moments])
+            held = pieces_of_state(model, optimizer).values()
+            is_finite = are_finite([piece.tensor for pieces in held for piece in pieces.values()])
+            is_finite = not self.agreement.highest(not is_finite)
         if not is_finite:
-            raise not_finite(self.settings.run_dir, self.now(), "weights or moments of AdamW")
-        error = None
-        if self.attempt is not None and model is not None and optimizer is not None:
-            try:
-                self._write_checkpoint(self.attempt, model, optimizer)
-            except (InputError, OSError) as found:
-                error = found
-        self.agreement.raise_together(error)
+            raise self.not_finite(self.now(), "weights or moments of AdamW")
+        self.saving.begin(self._draft(model, optimizer))
+        if wait:
+            self.saving.wait()
+        return waited_s
+
+    def not_finite(self, step: Step, found: str) -> InputError:
+        """Return the error of a run that came upon what is not finite; every process must call it.
+
+        It names the newest checkpoint, once none is being written any more.
+        """
+        self.saving.wait()
+        return not_finite(self.settings.run_dir, step, found)
 
     def now(self, keys: Sequence[str] = ()) -> Step:
         """Return the step that comes next, with its recordings."""
         return Step(self.step, self.lr, tuple(keys))
 
-    def _write_checkpoint(self, attempt: Attempt, model: LAMAE, optimizer: AdamW) -> None:
+    def _draft(self, model: LAMAE | None, optimizer: AdamW | None) -> Draft:
+        """Return what this process writes: its part, or all on the main process alone."""
+        is_writing = self.attempt is not None or self.sharded is not None
+        if not is_writing or model is None or optimizer is None:
+            return Draft(self.step, {}, {}, None)
         step, loss = self.validated or (-1, None)
-        save_checkpoint(
-            self.settings.run_dir,
+        return draft(
             step=self.step,
             model=model,
             optimizer=optimizer,
@@ -135,9 +158,9 @@ class Training:
                 "seconds": self.seconds,
                 VALIDATION_LOSS: loss if step == self.step else None,
             },
-            attempt=attempt,
+            copies=self.saving.copies,
+            shard=self.sharded.shard if self.sharded else None,
         )
-        apply_retention(self.settings.run_dir, self.settings.retention, attempt)
 
 
 def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor]:
@@ -154,7 +177,7 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
     weights = part_weights(parts, accelerator)
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         is_last = number == len(parts) - 1
-        with nullcontext() if is_last or training.zero else accelerator.no_sync(training.model):
+        with nullcontext() if is_last or training.spread else accelerator.no_sync(training.model):
             arguments = model_arguments(training, part)
             share = weight * reconstruct(training, training.model, arguments).loss
             loss = loss + share.detach()
@@ -168,8 +191,8 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
 
 
 def _backward(training: Training, share: Tensor, *, is_last: bool) -> None:
-    if training.zero:
-        training.zero.backward(share, is_last=is_last)
+    if training.spread:
+        training.spread.backward(share, is_last=is_last)
     else:
         training.accelerator.backward(share)
 
@@ -178,6 +201,8 @@ def _update(training: Training) -> Tensor:
     """Do the optimiser's step unless it is not finite, without a look at it; return the norm."""
     if training.zero:
         return training.zero.step().to(training.accelerator.device)
+    if training.sharded:
+        return training.sharded.step(training.bare_optimizer, training.finite)
     parameters, clip_norm = training.model.parameters(), training.settings.clip_norm
     norm = training.accelerator.clip_grad_norm_(parameters, clip_norm)
     training.bare_optimizer.found_inf = training.finite.found_inf(norm)
@@ -219,7 +244,7 @@ def validate(training: Training, data: Split, lead_errors: LeadErrors | None = N
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
     if not torch.isfinite(mean):
-        raise not_finite(settings.run_dir, training.now(), f"validation loss {mean:.4g}")
+        raise training.not_finite(training.now(), f"validation loss {mean:.4g}")
     training.validated = (training.step, mean.item())
     return mean.item()
 
@@ -239,5 +264,5 @@ def reconstruct(
     training: Training, model: nn.Module, arguments: Mapping[str, Any]
 ) -> Reconstruction:
     """Reconstruct a micro-batch in the precision of the run."""
-    with (training.zero or training.accelerator).autocast():
+    with (training.spread or training.accelerator).autocast():
         return model(leads=training.settings.preprocess.leads, **arguments)

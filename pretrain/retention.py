@@ -13,6 +13,7 @@ from lamae.runs.run_folder import (
     STATE,
     Attempt,
     checkpoints,
+    files_of,
     remove_checkpoint,
     step_of,
 )
@@ -51,11 +52,10 @@ def apply_retention(run_dir: Path, policy: Retention, attempt: Attempt) -> None:
     old = removable_steps(folders, best=best, policy=policy)
     if not old:
         return
-    found = damage(folders[max(folders)], needs=CHECKPOINT_FILES)
+    newest = folders[max(folders)]
+    found = damage(newest, needs=files_of(newest, CHECKPOINT_FILES))
     if found:
-        _log.warning(
-            "checkpoint %s is damaged: %s; no older one is removed", folders[max(folders)], found
-        )
+        _log.warning("checkpoint %s is damaged: %s; no older one is removed", newest, found)
         return
     for step in old:
         remove_checkpoint(folders[step], attempt)

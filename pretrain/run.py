@@ -50,6 +50,7 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         with (
             Watchdog(settings.timeout_s, rank=accelerator.process_index) as watchdog,
             closing(Progress(training)) as progress,
+            training.saving,
         ):
             reason = take_steps(training, corpora.train, evaluation, progress, stopping, watchdog)
         training.agreement.raise_together(training.faults.first)
@@ -105,16 +106,19 @@ def take_steps(
             parts = next(batches)
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
-        requested = max(stopping.requested(), training.faults.reason)
-        reason = training.agreement.reason(requested)
+        found = (stopping.requested(), training.faults.reason, training.saving.reason)
+        reason = training.agreement.reason(max(found))
+        if reason is Reason.CHECKPOINT:
+            training.saving.raise_failure()
         with meter.excluded():
             watchdog.beat(training.step, doing="evaluation")
             progress.log(evaluation.scalars(training))
             if training.step % settings.checkpoint_every == 0 or is_last or reason:
                 watchdog.beat(training.step, doing="saving a checkpoint")
                 started = time.monotonic()
-                training.save()
-                progress.log({"time/checkpoint_s": time.monotonic() - started})
+                waited_s = training.save(wait=is_last or reason is not Reason.NONE)
+                stood_s = time.monotonic() - started
+                progress.log({"time/checkpoint_s": stood_s, "time/checkpoint_wait_s": waited_s})
         watchdog.beat(training.step)
         if reason:
             return reason

@@ -175,6 +175,9 @@ class PretrainSettings(CacheSettings):
     """Arithmetic of the model; weights, loss and optimiser are always fp32."""
     compile: bool = False
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
+    fsdp: bool = False
+    """Spread weights, gradients and moments over the processes by FSDP2, which save and load each
+    their part. With one process it changes nothing; neither with DeepSpeed nor with compile."""
     non_finite: Literal["stop", "skip"] = "stop"
     """Consequence of a step whose loss or gradient is not finite; no weight is ever changed."""
     max_skipped: int = Field(10, ge=1)
@@ -230,6 +233,8 @@ class PretrainSettings(CacheSettings):
                 f"{self.preprocess.samples} samples (preprocess.duration_s * sampling_rate) must "
                 f"be a multiple of model.encoder.patch_size {patch}, and at least two patches"
             )
+        if self.fsdp and self.compile:
+            raise ValueError("fsdp and compile exclude each other: set one of them to false")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
         if self.model.encoder.millivolts and self.preprocess.normalisation != "none":

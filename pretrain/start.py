@@ -21,7 +21,9 @@ from pretrain.data import Corpora, training_walk
 from pretrain.finite import FiniteSteps
 from pretrain.loop import Training
 from pretrain.processes.attempt import begin_attempt
+from pretrain.processes.fully_sharded import FullyShardedModel
 from pretrain.processes.launch import check_batch_size
+from pretrain.processes.saving import Saving
 from pretrain.processes.stopping import Agreement
 from pretrain.processes.zero import Zero, optimizer_of, uses_zero
 from pretrain.settings import AugmentationSettings, PretrainSettings
@@ -66,8 +68,11 @@ def start_training(
     model = LAMAE(settings.model).to(accelerator.device)
     if settings.start_from is not None:
         take_weights(model, settings)
+    spreads = settings.fsdp and accelerator.num_processes > 1
+    sharded = FullyShardedModel(settings, accelerator, model) if spreads else None
     optimizer = optimizer_of(settings, model)
-    agreement = Agreement(timeout=timedelta(seconds=settings.timeout_s))
+    timeout = timedelta(seconds=settings.timeout_s)
+    agreement, exchange = Agreement(timeout=timeout), Agreement(timeout=timeout)
     attempt, newest = begin_attempt(settings, accelerator, agreement)
     state: dict[str, Any] = {}
     if newest:
@@ -80,7 +85,9 @@ def start_training(
     if settings.compile:
         model.compile(dynamic=False)
     zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
-    prepared: tuple[Any, Any] = zero.prepared if zero else accelerator.prepare(model, optimizer)
+    prepared: tuple[Any, Any] = (model, optimizer)  # as fully_shard leaves them
+    if not sharded:
+        prepared = zero.prepared if zero else accelerator.prepare(model, optimizer)
     most = settings.max_skipped if settings.non_finite == "skip" else 0
     ahead = 0 if zero else None  # DeepSpeed passes over such a step, but would go on after too many
     return Training(
@@ -91,10 +98,18 @@ def start_training(
         bare_model=model,
         bare_optimizer=optimizer,
         zero=zero,
+        sharded=sharded,
         finite=FiniteSteps(accelerator.device, most_in_a_row=most, steps_ahead=ahead),
         corpus_digest=corpus.digest,
         attempt=attempt,
         agreement=agreement,
+        saving=Saving(
+            settings.run_dir,
+            settings.retention,
+            attempt=attempt,
+            agreement=agreement,
+            exchange=exchange,
+        ),
         preprocess=OnDevice(settings.preprocess, accelerator.device),
         earlier_seconds=state.get("seconds", 0.0),
     )

@@ -39,7 +39,7 @@ import contextlib, importlib, json, os, runpy, signal, sys, traceback
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what the program and its libraries print is no answer
-import lamae.model.model_folder, pretrain.run
+import lamae.training.checkpoint_writing, pretrain.run
 
 for late in ("torch._dynamo", "torch.utils.tensorboard", "pyarrow.pandas_compat", "deepspeed"):
     with contextlib.suppress(ImportError):
@@ -55,10 +55,10 @@ def wait_if(is_far_enough, call):
 def run(arguments, *, last_step, unfinished):
     os.setpgid(0, 0)
     signal.alarm(int(sys.argv[2]))
-    loop, folders = pretrain.run, lamae.model.model_folder
+    loop, folders = pretrain.run, lamae.training.checkpoint_writing
     loop.train_step = wait_if(lambda training, _: training.step >= last_step, loop.train_step)
     folders.write_checksums = wait_if(
-        lambda folder: folder.name.startswith(unfinished), folders.write_checksums
+        lambda folder, _: folder.name.startswith(unfinished), folders.write_checksums
     )
     sys.argv = [sys.argv[1], *arguments]
     try:
@@ -84,7 +84,8 @@ os._exit(0)
 """
 """Runs the program in forks of a process that has made its imports: 1 s each instead of 7 s.
 
-What is to be killed waits for it at some point, so that the kill is never late."""
+What is to be killed waits for it at some point, so that the kill is never late: a checkpoint is
+written by a thread, which waits while the steps go on."""
 
 
 Combination = tuple[int, int, str]
@@ -98,6 +99,8 @@ class Kill(NamedTuple):
     """While it starts, trains, or writes a checkpoint."""
     step: int
     """The step that has been logged, or whose checkpoint is being written."""
+    late: int
+    """Steps that are logged while that checkpoint is being written."""
     delay_s: float
     """Time from then to the kill, unless the process waits for it before."""
 
@@ -119,7 +122,9 @@ class Forks:
         attempt = len(_names(run_dir / "attempts")) + 1
         pid = self._start(
             arguments,
-            last_step={"start": 0, "step": kill.step + 1, "save": STEPS}[kill.moment],
+            last_step={"start": 0, "step": kill.step + 1, "save": kill.step + kill.late}[
+                kill.moment
+            ],
             unfinished=f"step-{kill.step:08d}" if kill.moment == "save" else "none",
         )
         try:
@@ -162,7 +167,7 @@ def _is_due(kill: Kill, run_dir: Path, attempt: int) -> bool:
     if kill.moment == "start":
         return f"{attempt:04d}" in _names(run_dir / "attempts")
     if kill.moment == "save":
-        return _is_partial(run_dir, kill.step)
+        return _is_partial(run_dir, kill.step) and _logged(run_dir) >= kill.step + kill.late
     return _logged(run_dir) >= kill.step
 
 
@@ -184,9 +189,10 @@ def _plan(draw: random.Random) -> Iterator[Kill]:
     moments = draw.sample(MOMENTS, len(MOMENTS))
     for first, moment in zip(range(0, STEPS, STRETCH), moments, strict=False):
         longest_s = {"start": 0.3, "step": 0.03, "save": 0.006}[moment]
-        saved = (first + SAVE_EVERY, first + STRETCH)
+        late = draw.choice((0, SAVE_EVERY - 1)) if moment == "save" else 0
+        saved = (first + SAVE_EVERY,) if late else (first + SAVE_EVERY, first + STRETCH)
         step = draw.choice(saved) if moment == "save" else first + draw.randint(1, STRETCH - 2)
-        yield Kill(moment, step, draw.uniform(0, longest_s))
+        yield Kill(moment, step, late, draw.uniform(0, longest_s))
 
 
 @pytest.fixture
@@ -254,11 +260,11 @@ def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
         lost.append(_logged(run_dir) - (step_of(newest) if newest else 0))
         assert _logged(run_dir) < STEPS and not (run_dir / "model").exists()
         if kill.moment == "save":
-            assert _is_partial(run_dir, kill.step) and lost[-1] == SAVE_EVERY
+            assert _is_partial(run_dir, kill.step) and lost[-1] == SAVE_EVERY + kill.late
     forks.run(config, "resume=true")
     sys.stdout.write(f"steps lost by each kill: {lost}\n")
     assert len(_names(run_dir / "attempts")) == len(MOMENTS) + 1
-    assert all(0 <= steps <= SAVE_EVERY for steps in lost) and sum(lost) > 2 * SAVE_EVERY
+    assert all(0 <= steps <= 2 * SAVE_EVERY for steps in lost) and sum(lost) > 2 * SAVE_EVERY
     expected, found = _outcome(whole), _outcome(run_dir)
     assert {name for name in expected if found[name] != expected[name]} == set()
     trained = [row["step"] for row in read_metrics(run_dir) if "train/loss" in row]

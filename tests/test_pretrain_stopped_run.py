@@ -29,6 +29,7 @@ def _signal(number: int) -> Act:
 def _during_step_6(monkeypatch: pytest.MonkeyPatch, act: Act) -> None:
     def step(training: Training, parts: list[Any]) -> dict[str, torch.Tensor]:
         if training.step == 5:
+            training.saving.wait()  # the checkpoint of step 4 is there
             act(training.settings.run_dir)
         return train_step(training, parts)
 

@@ -31,8 +31,8 @@ from finetune.training.visible_patches import draw_visible
 from lamae.batches.dataset import Split, prefetch
 from lamae.errors import InputError
 from lamae.statistics.metrics import class_scores, macro
+from lamae.training.optim import load_optimizer, optimizer_tensors
 from lamae.training.schedule import warmup_cosine
-from lamae.training.training_state import load_optimizer, optimizer_tensors
 
 _KEYS_NAMED = 5
 

@@ -25,6 +25,7 @@ from lamae.runs.run_folder import (
     MODEL_FOLDER,
     STATE,
     WEIGHTS,
+    files_of,
     newest_checkpoint,
     newest_intact,
     step_of,
@@ -61,7 +62,7 @@ def load_autoencoder(folder: Path | str) -> Loaded:
     settings, preprocessor = read_config(
         folder,
         _parse,
-        needs=MODEL_FILES,
+        needs=files_of(folder, MODEL_FILES),
         kind="a model",
         remedy="Use the version that wrote it, or train again.",
     )

@@ -5,6 +5,7 @@ Its checksums are verified before anything in it is read, and nothing in it is e
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,12 +18,13 @@ from torch import Tensor, nn
 from lamae.errors import InputError
 from lamae.faults import fault_number
 from lamae.files import read_json, unreadable, write_json
-from lamae.runs.checksums import verify_checksums, write_checksums
+from lamae.runs.checksums import CHECKSUMS, read_checksums, verify_checksums, write_checksums
 from lamae.runs.run_folder import CONFIG, WEIGHTS
+from lamae.runs.shard_index import SHARDS, Place, Rows, read_index
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
-_Shapes = dict[str, tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 _MAX_SAID = 1000
 
 
@@ -81,12 +83,12 @@ def load_model(make: Callable[[], M], folder: Path) -> M:
     """
     try:
         with torch.device("meta"):
-            own = _shapes(make().state_dict())
+            own = shapes(make().state_dict())
     except (RuntimeError, OverflowError, TypeError) as error:
         found = _shortened(str(error).replace("\n", " "))
         expected = "sizes that a model can have"
         raise unreadable(folder / CONFIG, found, expected=expected) from error
-    _check_fit(own, _shapes_in(folder / WEIGHTS), folder)
+    check_fit(own, shapes_at(places_of(folder, WEIGHTS)), folder)
     model = make()
     load_weights(model, folder)
     return model
@@ -94,12 +96,13 @@ def load_model(make: Callable[[], M], folder: Path) -> M:
 
 def load_weights(model: nn.Module, folder: Path) -> None:
     """Load the weights of a folder in place; raises InputError if they do not fit."""
-    weights = read_tensors(folder / WEIGHTS)
-    _check_fit(_shapes(model.state_dict()), _shapes(weights), folder)
-    model.load_state_dict(weights)
+    places = places_of(folder, WEIGHTS)
+    check_fit(shapes(model.state_dict()), shapes_at(places), folder)
+    model.load_state_dict(read_rows(folder, places))
 
 
-def _check_fit(own: _Shapes, found: _Shapes, folder: Path) -> None:
+def check_fit(own: Shapes, found: Shapes, folder: Path) -> None:
+    """Raise InputError where a folder's weights are not those of a model, by name and shape."""
     if own != found:
         name = min(name for name, _ in own.items() ^ found.items())
         raise InputError(
@@ -110,18 +113,93 @@ def _check_fit(own: _Shapes, found: _Shapes, folder: Path) -> None:
         )
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> _Shapes:
+def shapes(tensors: Mapping[str, Tensor]) -> Shapes:
+    """Return the shape of each tensor."""
     return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
-def _shapes_in(path: Path) -> _Shapes:
-    """Return the shapes that the header of a file of tensors states; none is read."""
+def shapes_at(places: Mapping[str, Place]) -> Shapes:
+    """Return the shape of each tensor of a folder; none is read."""
+    return {name: place.shape for name, place in places.items()}
+
+
+def places_of(folder: Path, file: str) -> dict[str, Place]:
+    """Return where the tensors of a file are: in it, or in those that several processes wrote.
+
+    Raises InputError where it cannot be read, or an index names a file without a checksum.
+    """
+    index = read_index(folder)
+    if index is None:
+        return _places_in(folder / file)
+    places = index.get(file, {})
+    sealed = read_checksums(folder)
+    for name, place in places.items():
+        for rows in place.rows:
+            if rows.file not in sealed:
+                expected = f"files that {CHECKSUMS} names"
+                raise unreadable(folder / SHARDS, f"{name} in {rows.file}", expected=expected)
+    return places
+
+
+def read_rows(
+    folder: Path, places: Mapping[str, Place], rows: Mapping[str, tuple[int, int]] | None = None
+) -> dict[str, Tensor]:
+    """Return tensors of a folder, of each the rows from the first number to before the second.
+
+    By default all of all. Raises InputError where a file is not as `places` says.
+    """
+    found = dict[str, Tensor]()
+    with ExitStack() as opened:
+        files: dict[str, Any] = {}
+        for name, place in places.items():
+            start, stop = rows[name] if rows is not None else (0, (place.shape or (1,))[0])
+            parts = []
+            for part in place.within(start, stop):
+                path = folder / part.file
+                try:
+                    if part.file not in files:
+                        file = safe_open(path, framework="pt")
+                        files[part.file] = opened.enter_context(file)
+                    parts.append(_slice(files[part.file], name, place, part))
+                except (SafetensorError, OSError) as error:
+                    raise unreadable(path, error, expected="a whole safetensors file") from None
+            found[name] = _joined(folder, name, place, (start, stop), parts)
+    return found
+
+
+def _slice(file: Any, name: str, place: Place, part: Rows) -> Tensor:
+    if not place.shape:
+        return file.get_tensor(name)
+    first = place.first_row(part.file)
+    return file.get_slice(name)[part.start - first : part.stop - first]
+
+
+def _joined(
+    folder: Path, name: str, place: Place, rows: tuple[int, int], parts: list[Tensor]
+) -> Tensor:
+    expected = (rows[1] - rows[0], *place.shape[1:]) if place.shape else ()
+    try:
+        whole = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else torch.empty(expected)
+    except RuntimeError as error:
+        raise unreadable(folder / SHARDS, f"{name}: {error}", expected=f"{expected}") from None
+    if tuple(whole.shape) != expected:
+        raise unreadable(
+            folder / SHARDS, f"{name} of shape {tuple(whole.shape)}", expected=f"{expected}"
+        )
+    return whole
+
+
+def _places_in(path: Path) -> dict[str, Place]:
+    """Return the tensors that the header of a file states; none is read."""
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise unreadable(path, error, expected="a whole safetensors file") from None
+    return {
+        name: Place(shape, (Rows(path.name, 0, (shape or (1,))[0]),))
+        for name, shape in found.items()
+    }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

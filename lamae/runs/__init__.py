@@ -1,8 +1,9 @@
 """The folder of a run: attempts, checkpoints, checksums, logs.
 
-board.py       event files of TensorBoard
-checksums.py   the checksums of a folder's files
-cores.py       number of cores that this process may use
-run_folder.py  attempts and checkpoints of a run
-tracking.py    summary.json, metrics.jsonl, TensorBoard
+board.py        event files of TensorBoard
+checksums.py    the checksums of a folder's files
+cores.py        number of cores that this process may use
+run_folder.py   attempts and checkpoints of a run
+shard_index.py  which file has which rows of a tensor
+tracking.py     summary.json, metrics.jsonl, TensorBoard
 """

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ UNCHECKED = ("README.md", ".gitattributes")
 """Files without checksums: people edit the card of a model, and the Hub adds the other."""
 
 
-def write_checksums(folder: Path) -> None:
-    """Write the checksums of the files that lie in a folder now, but for those of `UNCHECKED`."""
+def write_checksums(folder: Path, known: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """Write the checksums of the files that lie in a folder now, but for those of `UNCHECKED`.
+
+    Files in `known` are not read: their `bytes` and `sha256` were found as they were written.
+    """
     left_out = (CHECKSUMS, *UNCHECKED)
-    names = sorted(
-        path.name for path in folder.iterdir() if path.is_file() and path.name not in left_out
-    )
+    found = dict(known or {})
+    there = (path.name for path in folder.iterdir() if path.is_file())
+    names = sorted(found.keys() | {name for name in there if name not in left_out})
     with open_whole(folder / CHECKSUMS) as file:
-        file.write(_as_bytes({name: _fingerprint(folder / name) for name in names}))
+        entries = {name: found.get(name) or _fingerprint(folder / name) for name in names}
+        file.write(_as_bytes(entries))
 
 
 def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
@@ -33,10 +37,13 @@ def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
+def damage(
+    folder: Path, *, needs: Sequence[str], only: Collection[str] | None = None
+) -> str | None:
     """Name the first file of a folder that differs from its checksum; None if none does.
 
     A file in `needs` must have a checksum; others without one, such as a model card, may lie there.
+    With `only`, of those that `needs` does not name these alone are read.
     """
     if not (folder / CHECKSUMS).is_file():
         return f"no {CHECKSUMS}, which holds the sizes and SHA-256 of all files"
@@ -47,7 +54,7 @@ def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
         return f"file {CHECKSUMS}: {error}"
     if not isinstance(entries, dict) or _as_bytes(entries) != content:
         return f"file {CHECKSUMS}: not as written"
-    for name in (*needs, *entries):
+    for name in dict.fromkeys((*needs, *(entries if only is None else only))):
         if Path(name).name != name:
             return f"file {CHECKSUMS}: {name} is no name of a file in the folder"
         found = _difference(folder / name, entries.get(name))
@@ -56,9 +63,11 @@ def damage(folder: Path, *, needs: Sequence[str]) -> str | None:
     return None
 
 
-def verify_checksums(folder: Path, *, needs: Sequence[str]) -> None:
-    """Raise InputError that names the damaged file of a folder, if one is."""
-    found = damage(folder, needs=needs)
+def verify_checksums(
+    folder: Path, *, needs: Sequence[str], only: Collection[str] | None = None
+) -> None:
+    """Raise InputError that names the damaged file of a folder, if one is; see `damage`."""
+    found = damage(folder, needs=needs, only=only)
     if found:
         raise InputError(
             f"folder {folder}",

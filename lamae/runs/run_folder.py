@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lamae.errors import InputError
 from lamae.files import make_folder, move_folder
 from lamae.runs.checksums import damage
+from lamae.runs.shard_index import SHARDS
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -87,6 +89,16 @@ class Attempt:
         return True
 
 
+def files_of(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return `names`; where several processes wrote the folder, with their index for tensors.
+
+    The index names the files of the tensors, which have checksums as well.
+    """
+    if not (folder / SHARDS).is_file():
+        return tuple(names)
+    return (*(name for name in names if name not in (WEIGHTS, OPTIMIZER)), SHARDS)
+
+
 def checkpoint_folder(run_dir: Path, step: int) -> Path:
     """Return where a run keeps the checkpoint of a step."""
     return run_dir / _CHECKPOINTS / f"step-{step:08d}"
@@ -118,7 +130,7 @@ def newest_intact(run_dir: Path) -> Path | None:
     """
     damaged: list[str] = []
     for folder in reversed(checkpoints(run_dir)):
-        found = damage(folder, needs=CHECKPOINT_FILES)
+        found = damage(folder, needs=files_of(folder, CHECKPOINT_FILES))
         if not found:
             for text in damaged:
                 _log.warning("%s; taking %s instead", text, folder.name)

@@ -1,4 +1,4 @@
-"""The optimiser: AdamW with weight decay on matrices only."""
+"""The optimiser: AdamW with weight decay on matrices only; and its state by name."""
 
 import torch
 from torch import Tensor, nn
@@ -30,3 +30,25 @@ def adamw(model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[floa
         {"params": free, "weight_decay": 0.0},
     ]
     return AdamW(groups, lr=lr, betas=betas, fused=True)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimiser, named by what it is and the parameter that it is of."""
+    return {
+        f"{key}.{name}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def load_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """Give an optimiser what `optimizer_tensors` returned, on the devices of its parameters."""
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for label, value in tensors.items():
+        key, _, name = label.partition(".")  # as exp_avg.encoder.norm.weight
+        by_name.setdefault(name, {})[key] = value
+    for name, parameter in model.named_parameters():
+        of_this = by_name.get(name, {}).items()
+        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in of_this}

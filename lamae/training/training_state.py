@@ -3,6 +3,7 @@
 Nothing in a checkpoint is executed, and nothing is read before its SHA-256 has been checked.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 
 from lamae.ecg.preprocess import Preprocessor
 from lamae.errors import InputError
-from lamae.files import fresh_folder, read_json
+from lamae.files import read_json
 from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import current_config, model_config
-from lamae.model.model_folder import load_weights, read_tensors, write_folder
-from lamae.runs.checksums import damage, read_checksums, verify_checksums
+from lamae.model.model_folder import check_fit, places_of, read_rows, shapes, shapes_at
+from lamae.runs.checksums import verify_checksums
 from lamae.runs.run_folder import (
     CHECKPOINT_FILES,
     CONFIG,
@@ -23,10 +24,13 @@ from lamae.runs.run_folder import (
     STATE,
     WEIGHTS,
     Attempt,
-    checkpoint_folder,
-    partial_folder,
-    sweep,
+    files_of,
 )
+from lamae.runs.shard_index import SHARDS, Place
+from lamae.training.checkpoint_writing import Alone, draft, write_checkpoint
+from lamae.training.host_copy import HostCopy
+from lamae.training.optim import load_optimizer
+from lamae.training.pieces import is_spread, piece_of
 
 
 def save_checkpoint(
@@ -39,35 +43,20 @@ def save_checkpoint(
     state: dict[str, Any],
     attempt: Attempt,
 ) -> Path:
-    """Write the checkpoint of a step; `state` must be JSON.
+    """Write the checkpoint of a step from one process, and wait for it; `state` must be JSON.
 
     A checkpoint of that step is left as it is. Raises FencedError if a later attempt at the run
     has begun, and InputError if there is a checkpoint of that step with other weights.
     """
-    sweep(run_dir, attempt)
-    folder = checkpoint_folder(run_dir, step)
-    partial = partial_folder(folder, attempt)
-    written = {}
-    try:
-        with fresh_folder(folder, partial, permit=attempt.check):
-            write_folder(
-                partial,
-                tensors={
-                    WEIGHTS: model.state_dict(),
-                    OPTIMIZER: optimizer_tensors(model, optimizer),
-                },
-                documents={
-                    CONFIG: model_config(model, preprocessor),
-                    STATE: {"step": step, "attempt": attempt.number, **state},
-                },
-            )
-            written = read_checksums(partial)
-    except FileExistsError:
-        _check_same(folder, written)
-    except OSError:
-        attempt.check()  # a later attempt sweeps away what this one was writing
-        raise
-    return folder
+    content = draft(
+        step=step,
+        model=model,
+        optimizer=optimizer,
+        preprocessor=preprocessor,
+        state=state,
+        copies=HostCopy(),
+    )
+    return write_checkpoint(run_dir, content, attempt=attempt, exchange=Alone())
 
 
 def load_checkpoint(
@@ -75,9 +64,13 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Load weights and optimiser state in place; return the content of `state.json`.
 
-    Raises InputError if the checkpoint is damaged, or has another architecture or preprocessor.
+    Where the model is spread over processes, each reads the rows that it holds, and verifies the
+    files that have them. Raises InputError if the checkpoint is damaged, or has another
+    architecture or preprocessor.
     """
-    verify_checksums(folder, needs=CHECKPOINT_FILES)
+    spread = is_spread(model)
+    needs = files_of(folder, CHECKPOINT_FILES)
+    verify_checksums(folder, needs=needs, only=() if spread else None)
     config = current_config(read_json(folder / CONFIG))
     expected = model_config(model, preprocessor)
     if config != expected:
@@ -88,47 +81,48 @@ def load_checkpoint(
             expected=f"{wanted!r}, as configured",
             remedy="Resume with the configuration it was made with, or use another run_dir.",
         )
-    load_weights(model, folder)
-    load_optimizer(model, optimizer, read_tensors(folder / OPTIMIZER))
+    by_part = spread and SHARDS in needs
+    weights, places = model.state_dict(), places_of(folder, WEIGHTS)
+    check_fit(shapes(weights), shapes_at(places), folder)
+    _fill(folder, places, weights, verify=by_part)
+    places = places_of(folder, OPTIMIZER)
+    moments = _optimizer_to_fill(model, places)
+    _fill(folder, places, moments, verify=by_part)
+    load_optimizer(model, optimizer, moments)
     return read_json(folder / STATE)
 
 
-def _check_same(folder: Path, written: dict[str, Any]) -> None:
-    """Refuse what would replace a checkpoint; state.json alone may differ, as its times do."""
-    found = damage(folder, needs=CHECKPOINT_FILES)
-    if not found:
-        there = read_checksums(folder)
-        differing = [n for n in (CONFIG, WEIGHTS, OPTIMIZER) if there[n] != written[n]]
-        found = ", ".join(f"another {name}" for name in differing)
-    if found:
-        raise InputError(
-            f"checkpoint {folder}",
-            value=f"exists, with {found}",
-            expected="that no checkpoint is ever replaced",
-            remedy="Resume the run to go on from its newest checkpoint, or use another run_dir.",
-        )
+def _optimizer_to_fill(model: nn.Module, places: Mapping[str, Place]) -> dict[str, Tensor]:
+    """Return memory for the state of an optimiser, each moment spread as its parameter is."""
+    parameters = dict(model.named_parameters())
+    found = {}
+    for label, place in places.items():
+        _, _, name = label.partition(".")  # as exp_avg.encoder.norm.weight
+        if name in parameters:
+            found[label] = _empty_like(parameters[name], place)
+    return found
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state of an optimiser, named by what it is and the parameter that it is of."""
-    return {
-        f"{key}.{name}": value.contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
+def _empty_like(parameter: Tensor, place: Place) -> Tensor:
+    """Return memory for a moment, spread as its parameter is, or for a number such as its step."""
+    if place.shape == tuple(parameter.shape):
+        return torch.zeros_like(parameter, requires_grad=False)
+    return torch.zeros(place.shape, device=parameter.device)
 
 
-def load_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+def _fill(
+    folder: Path, places: Mapping[str, Place], tensors: Mapping[str, Tensor], *, verify: bool
 ) -> None:
-    """Give an optimiser what `optimizer_tensors` returned, on the devices of its parameters."""
-    by_name: dict[str, dict[str, Tensor]] = {}
-    for label, value in tensors.items():
-        key, _, name = label.partition(".")  # as exp_avg.encoder.norm.weight
-        by_name.setdefault(name, {})[key] = value
-    for name, parameter in model.named_parameters():
-        of_this = by_name.get(name, {}).items()
-        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in of_this}
+    """Read what this process holds of tensors; with `verify`, once their files are verified."""
+    pieces = {name: piece_of(tensor) for name, tensor in tensors.items()}
+    wanted = {name: places[name] for name in pieces}
+    rows = {name: (piece.start, piece.stop) for name, piece in pieces.items()}
+    if verify:
+        parts = (part for name, place in wanted.items() for part in place.within(*rows[name]))
+        verify_checksums(folder, needs=(), only={part.file for part in parts})
+    with torch.no_grad():
+        for name, value in read_rows(folder, wanted, rows).items():
+            pieces[name].tensor.copy_(value)
 
 
 def first_difference(found: Any, wanted: Any, path: str = "") -> tuple[str, Any, Any]:

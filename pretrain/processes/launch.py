@@ -16,10 +16,12 @@ from pretrain.settings import PretrainSettings
 def make_accelerator(settings: PretrainSettings) -> Accelerator:
     """Connect the processes that `accelerate launch` has started, or be the only one.
 
-    Raises InputError where DeepSpeed was asked for and cannot be had.
+    Raises InputError where DeepSpeed was asked for and cannot be had, and where the launch
+    contradicts the settings.
     """
+    _check_spreading(settings)
     limit = InitProcessGroupKwargs(timeout=timedelta(seconds=settings.timeout_s))
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+    if not _asks_for("DEEPSPEED"):
         precision = {"fp32": "no", "bf16": "bf16"}[settings.precision]
         # Without cpu=True, each of several processes on a CPU would take itself for the only one.
         on_cpu = not torch.accelerator.is_available()
@@ -45,6 +47,29 @@ def make_accelerator(settings: PretrainSettings) -> Accelerator:
             remedy="Unset it: without a GPU, processes are on the CPU anyway.",
         )
     return accelerator
+
+
+def _check_spreading(settings: PretrainSettings) -> None:
+    """Raise InputError where the launch and the settings would spread the weights differently."""
+    if _asks_for("FSDP"):
+        raise InputError(
+            "launch under accelerate's FSDP",
+            value="ACCELERATE_USE_FSDP, or an fsdp_config",
+            expected="a launch as for DDP",
+            remedy="Launch with configs/accelerate/one_node.yaml, and give fsdp=true.",
+        )
+    if settings.fsdp and _asks_for("DEEPSPEED"):
+        raise InputError(
+            "fsdp",
+            value="true, in a launch under DeepSpeed",
+            expected="one of the two",
+            remedy="Give fsdp=false, or launch with configs/accelerate/one_node.yaml.",
+        )
+
+
+def _asks_for(what: str) -> bool:
+    """Return whether `accelerate launch` was configured for DEEPSPEED or FSDP."""
+    return os.environ.get(f"ACCELERATE_USE_{what}", "false").lower() == "true"
 
 
 def _prepare_for_cpu(limit: InitProcessGroupKwargs) -> None:

@@ -48,6 +48,8 @@ class Reason(IntEnum):
     """Sent by batch systems before they kill, and by torchrun's agent when another process dies."""
     FAULT = 7
     """The main process cannot write its logs or pictures."""
+    CHECKPOINT = 8
+    """A process cannot write its part of a checkpoint, and nothing more can be saved."""
 
     @property
     def text(self) -> str:
@@ -61,6 +63,7 @@ _TEXTS = {
     Reason.TIME_LIMIT: "max_hours is over",
     Reason.LAUNCHER_ENDED: "the launcher has ended",
     Reason.FAULT: "its logs cannot be written",
+    Reason.CHECKPOINT: "a checkpoint cannot be written",
 }
 _SIGNALS = {
     signal.SIGTERM: Reason.SIGTERM,
