@@ -20,6 +20,7 @@ from lamae.runs.run_folder import Attempt
 from lamae.training.optim import AdamW
 from lamae.training.schedule import warmup_cosine
 from lamae.training.training_state import save_checkpoint
+from lamae.training.weight_average import WeightAverage
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
 from pretrain.monitoring.lead_errors import LeadErrors
@@ -49,6 +50,8 @@ class Training:
     """The optimiser without what accelerate wraps around it."""
     zero: Zero | None = field(default=None, kw_only=True)
     """DeepSpeed, where the program was launched under it."""
+    average: WeightAverage | None = field(default=None, kw_only=True)
+    """The moving average of the weights, where the run keeps one."""
     finite: FiniteSteps = field(kw_only=True)
     """Steps that were not finite, and change nothing."""
     corpus_digest: str = field(kw_only=True)
@@ -136,6 +139,7 @@ class Training:
                 VALIDATION_LOSS: loss if step == self.step else None,
             },
             attempt=attempt,
+            average=self.average.model if self.average else None,
         )
         apply_retention(self.settings.run_dir, self.settings.retention, attempt)
 
@@ -163,6 +167,8 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
     keys = [key for part in parts for key in part.batch.keys]
     training.finite.note(training.now(keys), loss=loss, norm=norm)
     training.step += 1
+    if training.average:
+        training.average.update(training.bare_model, steps=training.step)
     training.settle(leave=training.finite.steps_ahead if training.step % settings.log_every else 0)
     return {"train/loss": loss, "train/grad_norm": norm}
 
@@ -198,15 +204,25 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
 
 
 def validate(training: Training, data: Split, lead_errors: LeadErrors | None = None) -> float:
-    """Return the mean error over fixed recordings and masks, over all processes.
+    """Return the mean error over fixed recordings and masks, over all processes, and keep it.
 
     Errors by group of leads are added to `lead_errors`. Raises InputError if the mean is not
     finite.
     """
+    model = training.autoencoder
+    found = mean_error(training, model.eval(), data, lead_errors)
+    model.train()
+    training.validated = (training.step, found)
+    return found
+
+
+def mean_error(
+    training: Training, model: LAMAE, data: Split, lead_errors: LeadErrors | None = None
+) -> float:
+    """Return what `validate` does, of a model that may have other weights; nothing is kept."""
     training.settle()
     settings, accelerator = training.settings, training.accelerator
     total = torch.zeros(2, device=accelerator.device)
-    model = training.autoencoder.eval()
     with torch.no_grad():
         for part in validation_batches(settings, accelerator, data):
             arguments = model_arguments(training, part)
@@ -215,12 +231,10 @@ def validate(training: Training, data: Split, lead_errors: LeadErrors | None = N
             total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
             if lead_errors is not None:
                 lead_errors.add(model, found, arguments["signal"], arguments["recorded"])
-    model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
     if not torch.isfinite(mean):
         raise not_finite(settings.run_dir, training.now(), f"validation loss {mean:.4g}")
-    training.validated = (training.step, mean.item())
     return mean.item()
 
 

@@ -173,8 +173,16 @@ class PretrainSettings(CacheSettings):
     Each process counts what it has read since it began; ten damaged samples end no run."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the model; weights, loss and optimiser are always fp32."""
+    deterministic: bool = False
+    """Let torch use deterministic algorithms alone, or end where an operation has none.
+
+    On a CPU runs are the same without it; on GPUs it costs time."""
     compile: bool = False
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
+    activation_checkpointing: bool = False
+    """Keep the inputs of transformer blocks alone, and compute the blocks again in backward.
+
+    A step does a third more work, and takes a fraction of the memory; results are the same."""
     non_finite: Literal["stop", "skip"] = "stop"
     """Consequence of a step whose loss or gradient is not finite; no weight is ever changed."""
     max_skipped: int = Field(10, ge=1)
@@ -191,6 +199,11 @@ class PretrainSettings(CacheSettings):
     """Steps over which the learning rate rises."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay in each step of a moving average of the weights, as 0.999; null for none.
+
+    It is logged as val_ema/loss, and model_ema/ is the model that has it at the end. It changes
+    nothing in training; a run that goes on with another value says so."""
     log_every: int = Field(20, gt=0)
     """Steps between rows of the log."""
     validate_every: int = Field(500, gt=0)

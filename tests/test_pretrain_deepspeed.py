@@ -278,6 +278,29 @@ def test_compiling_under_zero_3_is_refused(make_settings: MakeSettings) -> None:
         check(spread, make_settings(compile=True), processes=1)
 
 
+def test_an_average_of_weights_under_zero_3_is_refused(make_settings: MakeSettings) -> None:
+    spread = zero_config(zero_optimization={"stage": 3})
+    assert check(zero_config(), make_settings(ema=0.9), processes=1) == 2
+    with pytest.raises(InputError, match=r"expected 1 or 2 with ema.*ema=null"):
+        check(spread, make_settings(ema=0.9), processes=1)
+
+
+@installed
+@pytest.mark.slow
+def test_two_processes_under_zero_2_average_the_weights_as_one_does_without(
+    make_settings: MakeSettings, launch_zero: Launch, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    alone = make_settings(ema=0.5)
+    pretrain(alone, accelerator)
+    together = make_settings(ema=0.5, run_dir=tmp_path / "together")
+    for arguments in (["max_hours=1e-9"], ["resume=true"]):
+        done = launch_zero(2, together, *arguments, processes=2)
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(s.run_dir / f"model_ema/{WEIGHTS}") for s in (alone, together))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-3, msg=name)
+
+
 def test_deepspeed_that_is_missing_or_would_be_dropped_without_a_word_is_named(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,4 +4,5 @@ optim.py           AdamW with weight decay on matrices only
 schedule.py        learning rate by step
 threads.py         cores that a process computes with
 training_state.py  checkpoints of a training run
+weight_average.py  exponential moving average of the weights
 """

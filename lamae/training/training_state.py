@@ -17,6 +17,7 @@ from lamae.model.checkpoint import current_config, model_config
 from lamae.model.model_folder import load_weights, read_tensors, write_folder
 from lamae.runs.checksums import damage, read_checksums, verify_checksums
 from lamae.runs.run_folder import (
+    AVERAGE,
     CHECKPOINT_FILES,
     CONFIG,
     OPTIMIZER,
@@ -38,8 +39,9 @@ def save_checkpoint(
     preprocessor: Preprocessor,
     state: dict[str, Any],
     attempt: Attempt,
+    average: LAMAE | None = None,
 ) -> Path:
-    """Write the checkpoint of a step; `state` must be JSON.
+    """Write the checkpoint of a step; `state` must be JSON, `average` holds averaged weights.
 
     A checkpoint of that step is left as it is. Raises FencedError if a later attempt at the run
     has begun, and InputError if there is a checkpoint of that step with other weights.
@@ -55,6 +57,7 @@ def save_checkpoint(
                 tensors={
                     WEIGHTS: model.state_dict(),
                     OPTIMIZER: optimizer_tensors(model, optimizer),
+                    **({AVERAGE: average.state_dict()} if average is not None else {}),
                 },
                 documents={
                     CONFIG: model_config(model, preprocessor),
