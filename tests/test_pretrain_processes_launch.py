@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
 from lamae.runs.run_folder import WEIGHTS
 from pretrain import run
@@ -51,8 +53,9 @@ def test_every_operation_of_a_run_has_a_deterministic_form_and_on_a_cpu_the_same
 def test_gradients_are_views_of_the_buckets_that_processes_exchange(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = dict[str, list[object]]()
-    monkeypatch.setattr(launch, "Accelerator", lambda **keywords: given.update(keywords))
+    made = Mock(return_value=Mock(spec=Accelerator))
+    monkeypatch.setattr(launch, "Accelerator", made)
     launch.make_accelerator(make_settings())
-    views = [h for h in given["kwargs_handlers"] if hasattr(h, "gradient_as_bucket_view")]
+    handlers = made.call_args.kwargs["kwargs_handlers"]
+    views = [h for h in handlers if isinstance(h, DistributedDataParallelKwargs)]
     assert [handler.gradient_as_bucket_view for handler in views] == [True]
