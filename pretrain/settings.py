@@ -236,6 +236,14 @@ class PretrainSettings(CacheSettings):
         return self.preprocess.samples // self.model.encoder.patch_size
 
     @model_validator(mode="after")
+    def _tried_together(self) -> "PretrainSettings":
+        if self.compile and self.activation_checkpointing:
+            raise ValueError(
+                "compile and activation_checkpointing are not used together: set one to false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> "PretrainSettings":
         patch = self.model.encoder.patch_size
         if self.preprocess.samples % patch or self.preprocess.samples < 2 * patch:

@@ -83,7 +83,10 @@ def bytes_kept(model: LAMAE, batch: int, *, bf16: bool) -> int:
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_of_each_block_the_input_alone_is_kept(bf16: bool) -> None:
-    """What is not in a block is kept either way: the difference is that of the blocks."""
+    """What is not in a block is kept either way: the difference is that of the blocks.
+
+    Norms keep two numbers of each token, which at so small a width are some percent.
+    """
     kept = {}
     for checkpointed in (False, True):
         model = model_of(checkpointed=checkpointed)
@@ -93,7 +96,7 @@ def test_of_each_block_the_input_alone_is_kept(bf16: bool) -> None:
     of_blocks, of_inputs = (
         kept_bytes(model.settings, each, leads=12, patches=PATCHES) for each in (unit, KEPT_INPUT)
     )
-    assert kept[False] - kept[True] == pytest.approx(of_blocks - of_inputs, rel=0.02)
+    assert 0.99 < (kept[False] - kept[True]) / (of_blocks - of_inputs) < 1.05
     assert kept[True] < 0.3 * kept[False]
 
 

@@ -278,11 +278,20 @@ def test_compiling_under_zero_3_is_refused(make_settings: MakeSettings) -> None:
         check(spread, make_settings(compile=True), processes=1)
 
 
-def test_an_average_of_weights_under_zero_3_is_refused(make_settings: MakeSettings) -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ema": 0.9}, "expected 1 or 2 with ema.*ema=null"),
+        ({"activation_checkpointing": True}, "expected 1 or 2 with activation_checkpointing"),
+    ],
+)
+def test_what_needs_whole_weights_is_refused_under_zero_3(
+    make_settings: MakeSettings, changes: dict[str, Any], message: str
+) -> None:
     spread = zero_config(zero_optimization={"stage": 3})
-    assert check(zero_config(), make_settings(ema=0.9), processes=1) == 2
-    with pytest.raises(InputError, match=r"expected 1 or 2 with ema.*ema=null"):
-        check(spread, make_settings(ema=0.9), processes=1)
+    assert check(zero_config(), make_settings(**changes), processes=1) == 2
+    with pytest.raises(InputError, match=message):
+        check(spread, make_settings(**changes), processes=1)
 
 
 @installed
