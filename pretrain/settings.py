@@ -176,7 +176,7 @@ class PretrainSettings(CacheSettings):
     deterministic: bool = False
     """Let torch use deterministic algorithms alone, or end where an operation has none.
 
-    On a CPU runs are the same without it; on GPUs it costs time."""
+    On a CPU runs are the same without it; on GPUs it may cost time."""
     compile: bool = False
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
     activation_checkpointing: bool = False
