@@ -66,9 +66,14 @@ class Transformer(nn.Module):
         mask = None if present is None else present[:, None, None, :]
         recomputes = self.recomputes and torch.is_grad_enabled()
         for block in self.blocks:
-            if recomputes:  # no block draws a random number, whose state would have to be kept
-                kept = {"use_reentrant": False, "preserve_rng_state": False}
-                tokens = checkpoint(block, tokens, attn_mask=mask, **kept)
+            if recomputes:
+                tokens = checkpoint(
+                    block,
+                    tokens,
+                    attn_mask=mask,
+                    use_reentrant=False,
+                    preserve_rng_state=False,  # no block draws a random number
+                )
             else:
                 tokens = block(tokens, attn_mask=mask)
         return tokens
