@@ -39,13 +39,14 @@ from lamae.model.masking import Mask, draw_mask
 from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from lamae.training.optim import adamw
-from pretrain.cost.flops import step_flops, visible_patches
+from pretrain.cost.flops import step_flops
+from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, checkpointed_bytes, kept_bytes
 from pretrain.settings import PretrainSettings
 
-METHODS, SIZES = ("independent", "lamae", "joint"), ("tiny", "small", "base")
+METHODS = ("independent", "lamae", "joint")
+SIZES = ("tiny", "small", "base", "large", "huge")
 CORPORA, EPOCHS, BATCHES = (128, 512, 2048), (10_000, 100_000, 800_035, 10_000_000), (256, 1024)
 LEAD_COUNTS, PATCH_COUNTS = (1, 2, 4, 8, 12), (25, 50, 100, 200, 300)  # 5 to 60 s at 250 Hz
-KEPT_FP32, KEPT_BF16 = 64, 36  # bytes for each token, block and unit of width
 Key = tuple[str, str, int]  # what grows, what it costs, how large
 
 # Measured on one core (docs/explanation/scaling.md); the last two by benchmarks/shards.py.
@@ -58,7 +59,8 @@ COUNTS, MFUS, NODE = (1, 8, 64), (0.3, 0.5), 8
 RECORDING_BYTES, STATE_BYTES = 240, 16  # for a sample per second; for a parameter, fp32 and AdamW
 PLAN_HEADERS = (
     "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, order s, H200, A100",
-    "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100",
+    "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100, "
+    "checkpointed MB/ECG, ECGs H200, ECGs A100",
     "size, GPU, MFU, ECG/s, 1 GPU, 8, 64, 10 M: 1, 8, 64",
     "size, GPUs, ECGs each, compute, NVLink, 400 Gb/s, 200, masks, read, threads, GB/s",
 )
@@ -241,19 +243,6 @@ def best_ms(
     return best
 
 
-def kept_bytes(settings: AutoencoderSettings, unit: int, *, leads: int, patches: int) -> float:
-    """Return what the blocks keep of an ECG for backward, where attention is fused.
-
-    A block keeps, for each token, the inputs of both norms (fp32); those of query, key and value,
-    of the output, of both layers of the MLP and of its activation; query, key and value.
-    """
-    encoder, decoder = settings.encoder, settings.decoder
-    visible = visible_patches(settings, leads=leads, patches=patches)
-    encoded = (visible + leads) * encoder.width * (encoder.depth + encoder.latent_depth)
-    decoded = leads + visible + round((leads * patches - visible) * settings.decode_share)
-    return unit * (encoded + decoded * decoder.width * decoder.depth)
-
-
 def plan() -> str:
     """Return the tables of corpora, sizes, epochs, and of steps at half of the H200's peak."""
     tables: list[list[list[object]]] = [[[*header.split(", ")]] for header in PLAN_HEADERS]
@@ -270,10 +259,12 @@ def plan() -> str:
         with torch.device("meta"):
             parameters = sum(each.numel() for each in LAMAE(settings.model).parameters())
         flops = step_flops(settings.model, batch=1, leads=12, patches=settings.patches)
-        kept = kept_bytes(settings.model, KEPT_BF16, leads=12, patches=settings.patches)
-        most = [int((m - SPARE - STATE_BYTES * parameters) / kept) for _, m, _ in GPUS.values()]
-        cost = [flops / 1e9, parameters * STATE_BYTES / 1e9, kept / 1e6]
-        sizes.append([size, parameters / 1e6, *cost, *most])
+        cost = [flops / 1e9, parameters * STATE_BYTES / 1e9]
+        for bytes_of in (kept_bytes, checkpointed_bytes):
+            kept = bytes_of(settings.model, KEPT_BF16, leads=12, patches=settings.patches)
+            free = [memory - SPARE - STATE_BYTES * parameters for _, memory, _ in GPUS.values()]
+            cost += [kept / 1e6, *(int(each / kept) for each in free)]
+        sizes.append([size, parameters / 1e6, *cost])
         for name, (peak, _, _) in GPUS.items():
             for mfu in MFUS:
                 one = [count * flops / mfu / peak for count in ORDER_S]

@@ -3,7 +3,7 @@
 from accelerate import Accelerator
 
 from pretrain.data import Corpora
-from pretrain.loop import Training, validate
+from pretrain.loop import Training, mean_error, validate
 from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.monitoring.online_probe import OnlineProbe
 from pretrain.monitoring.pictures import Pictures
@@ -42,6 +42,7 @@ class Evaluation:
             errors = LeadErrors(settings.preprocess.leads, training.accelerator)
             found |= self._losses(training, errors)
             found |= errors.scalars()
+            found |= self._losses_of_average(training)
         if self._probe and self._is_due(training, settings.probe.every):
             found |= self._probe.score(training.autoencoder.encoder)
         if self._pictures and self._is_due(training, settings.pictures.every):
@@ -56,13 +57,26 @@ class Evaluation:
         The mean is weighted as the batches are, and so is what training minimises.
         """
         corpora = self._corpora
-        losses = [validate(training, val, errors) for val in corpora.val]
+        found = self._named("val", [validate(training, val, errors) for val in corpora.val])
+        training.validated = (training.step, found["val/loss"])
+        return found
+
+    def _losses_of_average(self, training: Training) -> dict[str, float]:
+        """Return the same losses of the averaged weights, where the run keeps them."""
+        average = training.average
+        if average is None:
+            return {}
+        losses = [mean_error(training, average.model, val) for val in self._corpora.val]
+        return self._named("val_ema", losses)
+
+    def _named(self, group: str, losses: list[float]) -> dict[str, float]:
+        """Return the losses of corpora with their mean, or the one loss where there is one."""
         if len(losses) == 1:
-            return {"val/loss": losses[0]}
+            return {f"{group}/loss": losses[0]}
+        corpora = self._corpora
         mean = sum(w * loss for w, loss in zip(corpora.weights, losses, strict=True))
-        training.validated = (training.step, mean)
         named = zip(corpora.names, losses, strict=True)
-        return {"val/loss": mean, **{f"val/loss_{name}": loss for name, loss in named}}
+        return {f"{group}/loss": mean, **{f"{group}/loss_{name}": loss for name, loss in named}}
 
     def _is_due(self, training: Training, every: int | None) -> bool:
         is_last = training.step == self._settings.steps

@@ -21,6 +21,7 @@ from lamae.training.checkpoint_writing import Draft, draft
 from lamae.training.optim import AdamW
 from lamae.training.pieces import pieces_of_state
 from lamae.training.schedule import warmup_cosine
+from lamae.training.weight_average import WeightAverage
 from pretrain.batches import MaskedBatch, validation_batches
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
 from pretrain.monitoring.lead_errors import LeadErrors
@@ -54,6 +55,8 @@ class Training:
     """DeepSpeed, where the program was launched under it."""
     sharded: FullyShardedModel | None = field(default=None, kw_only=True)
     """FSDP2, where the settings ask for it and there are several processes."""
+    average: WeightAverage | None = field(default=None, kw_only=True)
+    """The moving average of the weights, where the run keeps one."""
     finite: FiniteSteps = field(kw_only=True)
     """Steps that were not finite, and change nothing."""
     corpus_digest: str = field(kw_only=True)
@@ -160,6 +163,7 @@ class Training:
             },
             copies=self.saving.copies,
             shard=self.sharded.shard if self.sharded else None,
+            average=self.average.model if self.average else None,
         )
 
 
@@ -186,6 +190,8 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
     keys = [key for part in parts for key in part.batch.keys]
     training.finite.note(training.now(keys), loss=loss, norm=norm)
     training.step += 1
+    if training.average:
+        training.average.update(training.bare_model, steps=training.step)
     training.settle(leave=training.finite.steps_ahead if training.step % settings.log_every else 0)
     return {"train/loss": loss, "train/grad_norm": norm}
 
@@ -223,15 +229,25 @@ def part_weights(parts: Sequence[MaskedBatch], accelerator: Accelerator) -> Tens
 
 
 def validate(training: Training, data: Split, lead_errors: LeadErrors | None = None) -> float:
-    """Return the mean error over fixed recordings and masks, over all processes.
+    """Return the mean error over fixed recordings and masks, over all processes, and keep it.
 
     Errors by group of leads are added to `lead_errors`. Raises InputError if the mean is not
     finite.
     """
+    model = training.autoencoder
+    found = mean_error(training, model.eval(), data, lead_errors)
+    model.train()
+    training.validated = (training.step, found)
+    return found
+
+
+def mean_error(
+    training: Training, model: LAMAE, data: Split, lead_errors: LeadErrors | None = None
+) -> float:
+    """Return what `validate` does, of a model that may have other weights; nothing is kept."""
     training.settle()
     settings, accelerator = training.settings, training.accelerator
     total = torch.zeros(2, device=accelerator.device)
-    model = training.autoencoder.eval()
     with torch.no_grad():
         for part in validation_batches(settings, accelerator, data):
             arguments = model_arguments(training, part)
@@ -240,12 +256,10 @@ def validate(training: Training, data: Split, lead_errors: LeadErrors | None = N
             total += torch.stack([weighted, torch.full_like(weighted, part.counted)])
             if lead_errors is not None:
                 lead_errors.add(model, found, arguments["signal"], arguments["recorded"])
-    model.train()
     error_sum, counted = accelerator.reduce(total, reduction="sum")
     mean = error_sum / counted
     if not torch.isfinite(mean):
         raise training.not_finite(training.now(), f"validation loss {mean:.4g}")
-    training.validated = (training.step, mean.item())
     return mean.item()
 
 

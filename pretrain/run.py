@@ -10,7 +10,7 @@ from lamae.batches.dataset import Split
 from lamae.batches.mixture import Mixture
 from lamae.batches.node_memory import NodeMemory
 from lamae.model.checkpoint import save_model
-from lamae.runs.run_folder import MODEL_FOLDER
+from lamae.runs.run_folder import AVERAGED_MODEL_FOLDER, MODEL_FOLDER
 from lamae.runs.tracking import started_by_launcher, write_summary
 from lamae.training.threads import use_cores
 from pretrain.batches import Reader, training_batches
@@ -19,7 +19,7 @@ from pretrain.data import Corpora
 from pretrain.evaluation import Evaluation
 from pretrain.loop import Training, train_step
 from pretrain.processes.faults import lost_processes_as_errors
-from pretrain.processes.launch import make_accelerator
+from pretrain.processes.launch import deterministic_algorithms, make_accelerator
 from pretrain.processes.stopping import Reason, Stopping, mark_resumable
 from pretrain.processes.watchdog import Watchdog
 from pretrain.progress import Progress
@@ -29,7 +29,7 @@ from pretrain.start import set_statistics, start_training
 
 def start(settings: PretrainSettings) -> None:
     """Pretrain with the processes that were launched."""
-    with lost_processes_as_errors():
+    with lost_processes_as_errors(), deterministic_algorithms(settings.deterministic):
         pretrain(settings, make_accelerator(settings))
 
 
@@ -64,8 +64,11 @@ def pretrain(settings: PretrainSettings, accelerator: Accelerator) -> None:
         )
     elif training.attempt:
         training.attempt.check()
-        model_folder = settings.run_dir / MODEL_FOLDER
-        save_model(model_folder, model, settings.preprocess, step=training.step)
+        models = {MODEL_FOLDER: model}
+        if training.average:
+            models[AVERAGED_MODEL_FOLDER] = training.average.model
+        for folder, each in models.items():
+            save_model(settings.run_dir / folder, each, settings.preprocess, step=training.step)
         write_summary(
             settings.run_dir,
             settings,

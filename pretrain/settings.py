@@ -173,11 +173,19 @@ class PretrainSettings(CacheSettings):
     Each process counts what it has read since it began; ten damaged samples end no run."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the model; weights, loss and optimiser are always fp32."""
+    deterministic: bool = False
+    """Let torch use deterministic algorithms alone, or end where an operation has none.
+
+    On a CPU runs are the same without it; on GPUs it may cost time."""
     compile: bool = False
     """Compile the model with torch.compile; takes a minute, and pays on GPUs."""
     fsdp: bool = False
     """Spread weights, gradients and moments over the processes by FSDP2, which save and load each
     their part. With one process it changes nothing; neither with DeepSpeed nor with compile."""
+    activation_checkpointing: bool = False
+    """Keep the inputs of transformer blocks alone, and compute the blocks again in backward.
+
+    A step does a third more work, and takes a fraction of the memory; results are the same."""
     non_finite: Literal["stop", "skip"] = "stop"
     """Consequence of a step whose loss or gradient is not finite; no weight is ever changed."""
     max_skipped: int = Field(10, ge=1)
@@ -194,6 +202,11 @@ class PretrainSettings(CacheSettings):
     """Steps over which the learning rate rises."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay in each step of a moving average of the weights, as 0.999; null for none.
+
+    It is logged as val_ema/loss, and model_ema/ is the model that has it at the end. It changes
+    nothing in training; a run that goes on with another value says so."""
     log_every: int = Field(20, gt=0)
     """Steps between rows of the log."""
     validate_every: int = Field(500, gt=0)
@@ -226,6 +239,21 @@ class PretrainSettings(CacheSettings):
         return self.preprocess.samples // self.model.encoder.patch_size
 
     @model_validator(mode="after")
+    def _tried_together(self) -> "PretrainSettings":
+        if self.compile and self.activation_checkpointing:
+            raise ValueError(
+                "compile and activation_checkpointing are not used together: set one to false"
+            )
+        if self.fsdp and self.compile:
+            raise ValueError("fsdp and compile exclude each other: set one of them to false")
+        if self.fsdp and (self.activation_checkpointing or self.ema is not None):
+            raise ValueError(
+                "fsdp is not used with ema or activation_checkpointing: set ema to null and "
+                "activation_checkpointing to false, or fsdp to false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> "PretrainSettings":
         patch = self.model.encoder.patch_size
         if self.preprocess.samples % patch or self.preprocess.samples < 2 * patch:
@@ -233,8 +261,6 @@ class PretrainSettings(CacheSettings):
                 f"{self.preprocess.samples} samples (preprocess.duration_s * sampling_rate) must "
                 f"be a multiple of model.encoder.patch_size {patch}, and at least two patches"
             )
-        if self.fsdp and self.compile:
-            raise ValueError("fsdp and compile exclude each other: set one of them to false")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below steps {self.steps}")
         if self.model.encoder.millivolts and self.preprocess.normalisation != "none":

@@ -15,8 +15,11 @@ from lamae.batches.raw_batches import OnDevice
 from lamae.errors import InputError
 from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import load_autoencoder
+from lamae.model.model_folder import read_tensors
+from lamae.runs.run_folder import AVERAGE
 from lamae.storage.corpus import Corpus
 from lamae.training.training_state import load_checkpoint
+from lamae.training.weight_average import WeightAverage
 from pretrain.data import Corpora, training_walk
 from pretrain.finite import FiniteSteps
 from pretrain.loop import Training
@@ -70,6 +73,8 @@ def start_training(
         take_weights(model, settings)
     spreads = settings.fsdp and accelerator.num_processes > 1
     sharded = FullyShardedModel(settings, accelerator, model) if spreads else None
+    if settings.activation_checkpointing:
+        model.checkpoint_activations()
     optimizer = optimizer_of(settings, model)
     timeout = timedelta(seconds=settings.timeout_s)
     agreement, exchange = Agreement(timeout=timeout), Agreement(timeout=timeout)
@@ -82,6 +87,8 @@ def start_training(
         check_same_corpus(newest, state.get("corpus", corpus.digest), corpus.digest, settings)
         if accelerator.is_main_process:
             warn_of_another_schedule(state["settings"], settings)
+            warn_of_another_average(state["settings"], settings)
+    average = average_of(settings, model, newest)
     if settings.compile:
         model.compile(dynamic=False)
     zero = Zero(settings, accelerator, model, optimizer) if uses_zero(accelerator) else None
@@ -99,6 +106,7 @@ def start_training(
         bare_optimizer=optimizer,
         zero=zero,
         sharded=sharded,
+        average=average,
         finite=FiniteSteps(accelerator.device, most_in_a_row=most, steps_ahead=ahead),
         corpus_digest=corpus.digest,
         attempt=attempt,
@@ -113,6 +121,18 @@ def start_training(
         preprocess=OnDevice(settings.preprocess, accelerator.device),
         earlier_seconds=state.get("seconds", 0.0),
     )
+
+
+def average_of(
+    settings: PretrainSettings, model: LAMAE, checkpoint: Path | None
+) -> WeightAverage | None:
+    """Return the average of a run that keeps one: that of its checkpoint, or of what begins now."""
+    if settings.ema is None:
+        return None
+    average = WeightAverage(model, settings.ema)
+    if checkpoint and (checkpoint / AVERAGE).is_file():  # whole, as all of the checkpoint is
+        average.model.load_state_dict(read_tensors(checkpoint / AVERAGE))
+    return average
 
 
 def take_weights(model: LAMAE, settings: PretrainSettings) -> None:
@@ -194,3 +214,16 @@ def warn_of_another_schedule(before: dict[str, Any], settings: PretrainSettings)
             before["steps"],
             settings.steps,
         )
+
+
+def warn_of_another_average(before: dict[str, Any], settings: PretrainSettings) -> None:
+    """Say so if the average of the weights begins only now, ends, or goes on with another decay."""
+    earlier, now = before.get("ema"), settings.ema
+    if earlier == now:
+        return
+    outcome = "its average goes on with the new decay"
+    if earlier is None:
+        outcome = "the average begins with the weights of the checkpoint"
+    elif now is None:
+        outcome = "its average is left behind, and model_ema/ is not written"
+    _log.warning("ema was %s and is now %s: %s", earlier, now, outcome)

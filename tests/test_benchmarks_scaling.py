@@ -8,13 +8,10 @@ import torch
 
 from benchmarks.scaling import (
     DRAW_S,
-    KEPT_BF16,
-    KEPT_FP32,
     RECORDING_BYTES,
     SORT_S,
     STATE_BYTES,
     exponent,
-    kept_bytes,
     model_of,
     plan,
     step_row,
@@ -25,6 +22,7 @@ from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_mask
 from lamae.training.optim import adamw
+from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, kept_bytes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "scaling.md"
 

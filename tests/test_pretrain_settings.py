@@ -41,3 +41,9 @@ def test_settings_that_an_earlier_version_saved_are_read_under_their_new_names()
     saved |= {"preprocess": {"largest_missing_share": 0.1}}
     settings = read_settings(PretrainSettings, saved)
     assert (settings.max_skipped, settings.preprocess.max_missing_share) == (3, 0.1)
+
+
+def test_compiling_with_activation_checkpointing_is_refused() -> None:
+    given = ["data=shards", "run_dir=run", "compile=true", "activation_checkpointing=true"]
+    with pytest.raises(ConfigError, match="activation_checkpointing are not used together"):
+        load_settings(PretrainSettings, given)

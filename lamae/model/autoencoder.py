@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lamae.model.decoder import Decoded, Decoder
 from lamae.model.encoder import Encoder, Latents
+from lamae.model.layers import Transformer
 from lamae.model.masking import Mask, counted_patches, hidden_patches, mean_by_patches
 from lamae.model.objective.feature_targets import FeatureTargets
 from lamae.model.objective.lead_alignment import misalignment
@@ -61,6 +62,12 @@ class LAMAE(nn.Module):
                 encoder_width=settings.encoder.width,
                 decoder_width=settings.decoder.width,
             )
+
+    def checkpoint_activations(self) -> None:
+        """Let backward compute each transformer block again: less memory, a third more work."""
+        for module in self.modules():
+            if isinstance(module, Transformer):
+                module.recomputes = True
 
     def forward(
         self,

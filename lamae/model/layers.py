@@ -10,6 +10,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lamae.ecg.leads import lead_number
 
@@ -52,6 +53,8 @@ class Transformer(nn.Module):
     def __init__(self, *, width: int, depth: int, heads: int) -> None:
         """Build `depth` blocks."""
         super().__init__()
+        self.recomputes = False
+        """True where backward computes a block again from its input, which alone is kept."""
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio=4.0, qkv_bias=True) for _ in range(depth)
         )
@@ -61,8 +64,18 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "s t d"]:
         """Let the tokens of each sequence attend to one another, absent ones to none."""
         mask = None if present is None else present[:, None, None, :]
+        recomputes = self.recomputes and torch.is_grad_enabled()
         for block in self.blocks:
-            tokens = block(tokens, attn_mask=mask)
+            if recomputes:
+                tokens = checkpoint(
+                    block,
+                    tokens,
+                    attn_mask=mask,
+                    use_reentrant=False,
+                    preserve_rng_state=False,  # no block draws a random number
+                )
+            else:
+                tokens = block(tokens, attn_mask=mask)
         return tokens
 
     def each_lead(

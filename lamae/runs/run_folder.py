@@ -18,11 +18,15 @@ from lamae.runs.shard_index import SHARDS
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
+AVERAGE = "ema.safetensors"
+"""Averaged weights in a checkpoint, of a run that keeps them."""
 STATE = "state.json"
 MODEL_FILES = (CONFIG, WEIGHTS, STATE)
 CHECKPOINT_FILES = (*MODEL_FILES, OPTIMIZER)
 MODEL_FOLDER = "model"
 """Folder of a run's final model."""
+AVERAGED_MODEL_FOLDER = "model_ema"
+"""Folder of a run's final model with averaged weights."""
 
 _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"

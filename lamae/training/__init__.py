@@ -8,4 +8,5 @@ schedule.py            learning rate by step
 tensor_file.py         safetensors, hashed as they are written
 threads.py             cores that a process computes with
 training_state.py      checkpoints of a training run
+weight_average.py      exponential moving average of the weights
 """

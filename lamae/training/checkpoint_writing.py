@@ -16,6 +16,7 @@ from lamae.model.autoencoder import LAMAE
 from lamae.model.checkpoint import model_config
 from lamae.runs.checksums import damage, read_checksums, write_checksums
 from lamae.runs.run_folder import (
+    AVERAGE,
     CHECKPOINT_FILES,
     CONFIG,
     STATE,
@@ -27,7 +28,7 @@ from lamae.runs.run_folder import (
 )
 from lamae.runs.shard_index import SHARDS, Index, Place, Rows, index_document, shard_file
 from lamae.training.host_copy import HostCopy
-from lamae.training.pieces import Piece, pieces_of_state
+from lamae.training.pieces import Piece, pieces_of, pieces_of_state
 from lamae.training.tensor_file import write_tensors
 
 T = TypeVar("T")
@@ -84,13 +85,16 @@ def draft(
     state: dict[str, Any],
     copies: HostCopy,
     shard: tuple[int, int] | None = None,
+    average: LAMAE | None = None,
 ) -> Draft:
     """Copy to the host what this process holds; `state` must be JSON.
 
-    The draft is valid until `copies` takes others. Of several processes that write, the first
-    alone has what all of them hold.
+    `average` holds averaged weights. The draft is valid until `copies` takes others. Of several
+    processes that write, the first alone has what all of them hold.
     """
     state_pieces = pieces_of_state(model, optimizer)
+    if average is not None:
+        state_pieces[AVERAGE] = pieces_of(average.state_dict())
     held = {
         (file, name): piece
         for file, pieces in state_pieces.items()

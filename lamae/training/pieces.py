@@ -62,10 +62,12 @@ def pieces_of_state(
         WEIGHTS: model.state_dict(),
         OPTIMIZER: optimizer_tensors(model, optimizer),
     }
-    return {
-        file: {name: piece_of(tensor) for name, tensor in tensors.items()}
-        for file, tensors in of_files.items()
-    }
+    return {file: pieces_of(tensors) for file, tensors in of_files.items()}
+
+
+def pieces_of(tensors: Mapping[str, Tensor]) -> dict[str, Piece]:
+    """Return what this process holds of each tensor."""
+    return {name: piece_of(tensor) for name, tensor in tensors.items()}
 
 
 def is_spread(model: nn.Module) -> bool:

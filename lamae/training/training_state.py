@@ -42,11 +42,13 @@ def save_checkpoint(
     preprocessor: Preprocessor,
     state: dict[str, Any],
     attempt: Attempt,
+    average: LAMAE | None = None,
 ) -> Path:
     """Write the checkpoint of a step from one process, and wait for it; `state` must be JSON.
 
-    A checkpoint of that step is left as it is. Raises FencedError if a later attempt at the run
-    has begun, and InputError if there is a checkpoint of that step with other weights.
+    `average` holds averaged weights. A checkpoint of that step is left as it is. Raises FencedError
+    if a later attempt at the run has begun, and InputError if there is a checkpoint of that step
+    with other weights.
     """
     content = draft(
         step=step,
@@ -55,6 +57,7 @@ def save_checkpoint(
         preprocessor=preprocessor,
         state=state,
         copies=HostCopy(),
+        average=average,
     )
     return write_checkpoint(run_dir, content, attempt=attempt, exchange=Alone())
 

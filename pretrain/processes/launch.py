@@ -1,12 +1,14 @@
 """Launch of the program: the processes, their devices, the arithmetic."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
 from lamae.errors import InputError
 from pretrain.processes.zero import uses_zero
@@ -25,7 +27,10 @@ def make_accelerator(settings: PretrainSettings) -> Accelerator:
         precision = {"fp32": "no", "bf16": "bf16"}[settings.precision]
         # Without cpu=True, each of several processes on a CPU would take itself for the only one.
         on_cpu = not torch.accelerator.is_available()
-        return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=[limit])
+        # No static_graph: masks of several kinds and accumulation make another graph by the step.
+        views = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+        handlers = [limit, views]
+        return Accelerator(cpu=on_cpu, mixed_precision=precision, kwargs_handlers=handlers)
     missing = [name for name in ("deepspeed", "transformers") if find_spec(name) is None]
     if missing:
         raise InputError(
@@ -70,6 +75,24 @@ def _check_spreading(settings: PretrainSettings) -> None:
 def _asks_for(what: str) -> bool:
     """Return whether `accelerate launch` was configured for DEEPSPEED or FSDP."""
     return os.environ.get(f"ACCELERATE_USE_{what}", "false").lower() == "true"
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    """Let torch use deterministic algorithms alone in this context, where that is wanted.
+
+    To be entered before the first work on a GPU: cuBLAS reads its variable once.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _prepare_for_cpu(limit: InitProcessGroupKwargs) -> None:

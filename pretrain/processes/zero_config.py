@@ -50,6 +50,12 @@ def _check_zero(zero: dict[str, Any], settings: PretrainSettings) -> int:
     if stage == max(_STAGES) and settings.compile:
         remedy = "Use a lower stage, or compile=false."
         _refuse("zero_optimization.stage", stage, "1 or 2 with compile=true", remedy)
+    if stage == max(_STAGES) and settings.ema is not None:
+        remedy = "No process has whole weights to average: use a lower stage, or ema=null."
+        _refuse("zero_optimization.stage", stage, "1 or 2 with ema", remedy)
+    if stage == max(_STAGES) and settings.activation_checkpointing:
+        remedy = "Weights come and go in backward: use a lower stage, or the setting false."
+        _refuse("zero_optimization.stage", stage, "1 or 2 with activation_checkpointing", remedy)
     return int(stage)
 
 
