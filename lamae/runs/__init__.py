@@ -2,8 +2,8 @@
 
 board.py        event files of TensorBoard
 checksums.py    the checksums of a folder's files
-cores.py        number of cores that this process may use
+cores.py        name of the machine, and cores to use
 run_folder.py   attempts and checkpoints of a run
 shard_index.py  which file has which rows of a tensor
-tracking.py     summary.json, metrics.jsonl, TensorBoard
+tracking.py     summary.json, metrics.jsonl, TensorBoard, wandb, MLflow
 """

@@ -1,4 +1,4 @@
-"""Records of a run: `summary.json`, and metrics as JSON lines, in TensorBoard, in wandb."""
+"""Records of a run: `summary.json`; metrics as JSON lines, in TensorBoard, wandb, MLflow."""
 
 import json
 import logging
@@ -24,6 +24,8 @@ DAMAGED = "metrics.damaged.jsonl"
 """Lines of `metrics.jsonl` that a run found damaged when it went on."""
 WANDB_ID = "wandb_id"
 """File with the id of the run at wandb, which keeps it one run when it goes on."""
+MLFLOW_ID = "mlflow_id"
+"""The same for MLflow."""
 
 _log = logging.getLogger(__name__)
 _PACKAGES = ("lamae", "torch", "timm", "accelerate", "numpy", "scipy", "wfdb", "pyarrow")
@@ -94,10 +96,12 @@ class TrackingSettings(Settings):
 
     wandb_project: str | None = None
     """Project at wandb; null for none. WANDB_MODE=offline and its other variables are honoured."""
+    mlflow_experiment: str | None = None
+    """Experiment of MLflow; null for none. MLFLOW_TRACKING_URI names its server or folder."""
 
 
 class MetricsLog:
-    """Scalars by step: appended to `metrics.jsonl`, to TensorBoard event files, and to wandb.
+    """Scalars by step, in `metrics.jsonl`, TensorBoard event files, and wandb and MLflow if asked.
 
     Rows at or after `first_step`, which an interrupted run may have left, are dropped.
     """
@@ -112,12 +116,14 @@ class MetricsLog:
     ) -> None:
         """Open the log of a run that starts, or goes on, at `first_step`.
 
-        wandb, if `tracking` names a project, is shown `config`. Raises InputError where wandb is
-        wanted and not installed.
+        wandb and MLflow, if `tracking` names a project or an experiment, are shown `config`. Raises
+        InputError where one is wanted and not installed.
         """
         folder.mkdir(parents=True, exist_ok=True)
         project = tracking.wandb_project if tracking else None
         self._wandb = _start_wandb(folder, project, config) if project else None
+        experiment = tracking.mlflow_experiment if tracking else None
+        self._mlflow = _start_mlflow(folder, experiment, config) if experiment else None
         self._path = folder / METRICS
         rows, damaged = _rows_and_damage(self._path)
         if damaged:
@@ -137,6 +143,8 @@ class MetricsLog:
             self._board.write(step, dict(scalars))
         if self._wandb is not None:
             self._wandb.log(row)
+        if self._mlflow is not None:
+            self._mlflow.log_metrics(dict(scalars), step=step)
 
     def close(self) -> None:
         """Flush and close all logs."""
@@ -145,6 +153,31 @@ class MetricsLog:
             self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
+        if self._mlflow is not None:
+            self._mlflow.end_run()
+
+
+def _start_mlflow(folder: Path, experiment: str, config: Settings | None) -> Any:
+    """Start the run of a folder at MLflow, or go on with it; return the package."""
+    try:
+        import mlflow
+    except ImportError as error:
+        raise InputError(
+            f"tracking.mlflow_experiment {experiment}",
+            value=str(error),
+            expected="mlflow to be installed",
+            remedy="Run `pip install mlflow`, or set tracking.mlflow_experiment to null.",
+        ) from None
+    mlflow.set_experiment(experiment)
+    path = folder / MLFLOW_ID
+    known = path.read_text() if path.is_file() else None
+    run = mlflow.start_run(run_id=known, run_name=folder.name)
+    if known is None:
+        with open_whole(path) as file:
+            file.write(run.info.run_id.encode())
+    if config is not None:
+        mlflow.log_dict(config.model_dump(mode="json"), "config.json")
+    return mlflow
 
 
 def _start_wandb(folder: Path, project: str, config: Settings | None) -> Any:
