@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.scaling import STATE_BYTES, settings_of, table
+from benchmarks.scaling import settings_of, table
 from lamae.model.autoencoder import LAMAE
 from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
-from pretrain.cost.memory import KEPT_BF16, kept_bytes
+from pretrain.cost.memory import KEPT_BF16, STATE_BYTES, kept_bytes
 from pretrain.cost.peak import matmul_peak
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -40,7 +40,13 @@ from lamae.model.settings import AutoencoderSettings
 from lamae.storage.corpus import Corpus
 from lamae.training.optim import adamw
 from pretrain.cost.flops import step_flops
-from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, checkpointed_bytes, kept_bytes
+from pretrain.cost.memory import (
+    KEPT_BF16,
+    KEPT_FP32,
+    STATE_BYTES,
+    checkpointed_bytes,
+    kept_bytes,
+)
 from pretrain.settings import PretrainSettings
 
 METHODS = ("independent", "lamae", "joint")
@@ -56,7 +62,7 @@ INDEX_BYTES, READ_PER_S, BUILD_PER_S = 295, 9_998, 450
 GPUS = {"H200": (788e12, 139 * 2**30, 450e9), "A100": (312e12, 80 * 2**30, 300e9)}
 COMPRESSED, LINK_SHARE, SPARE = (0.25, 0.40), 0.7, 8e9  # assumed; the last: bytes of a GPU
 COUNTS, MFUS, NODE = (1, 8, 64), (0.3, 0.5), 8
-RECORDING_BYTES, STATE_BYTES = 240, 16  # for a sample per second; for a parameter, fp32 and AdamW
+RECORDING_BYTES = 240  # for a sample per second
 PLAN_HEADERS = (
     "recordings, Hz, int16 GB, x 0.25, x 0.40, core-h, index GB, order s, H200, A100",
     "size, M parameters, GFLOP/ECG, state GB, kept MB/ECG, ECGs H200, ECGs A100, "

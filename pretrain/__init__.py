@@ -17,4 +17,5 @@ retention.py     retention of checkpoints
 run.py           one run, from its settings to model and summary
 settings.py      its settings, without torch
 start.py         start of a run, from the seed or a checkpoint
+trial.py         steps that are tried, and the verb check
 """

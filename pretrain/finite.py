@@ -72,6 +72,8 @@ class FiniteSteps:
         self.steps_ahead = default if steps_ahead is None else steps_ahead
         self.in_a_row = 0
         """Steps that were not finite since the last one that was, as far as the host knows."""
+        self.count = 0
+        """All steps that were not finite, as far as the host knows."""
         self.most_in_a_row = most_in_a_row
         """Such steps in a row after which one more ends the run."""
         self._in_a_row = torch.zeros((), device=device)
@@ -110,6 +112,7 @@ class FiniteSteps:
             is_bad, loss, norm = values.tolist()
             self.in_a_row = self.in_a_row + 1 if is_bad else 0
             if is_bad:
+                self.count += 1
                 yield NonFinite(step, loss, norm, self.in_a_row)
 
 

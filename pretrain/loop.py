@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from lamae.training.pieces import pieces_of_state
 from lamae.training.schedule import warmup_cosine
 from lamae.training.weight_average import WeightAverage
 from pretrain.batches import MaskedBatch, validation_batches
+from pretrain.cost.forward_time import ForwardTime
 from pretrain.finite import FiniteSteps, Step, are_finite, not_finite, poisoned
 from pretrain.monitoring.lead_errors import LeadErrors
 from pretrain.processes.faults import Faults
@@ -82,6 +84,11 @@ class Training:
     def seconds(self) -> float:
         """Time that all steps took, without those that an interruption lost."""
         return self.earlier_seconds + time.monotonic() - self.started
+
+    @cached_property
+    def forward_time(self) -> ForwardTime:
+        """Time of this process in the forward passes of its steps."""
+        return ForwardTime(self.accelerator.device)
 
     @property
     def lr(self) -> float:
@@ -183,7 +190,8 @@ def train_step(training: Training, parts: list[MaskedBatch]) -> dict[str, Tensor
         is_last = number == len(parts) - 1
         with nullcontext() if is_last or training.spread else accelerator.no_sync(training.model):
             arguments = model_arguments(training, part)
-            share = weight * reconstruct(training, training.model, arguments).loss
+            with training.forward_time.measured():
+                share = weight * reconstruct(training, training.model, arguments).loss
             loss = loss + share.detach()
             _backward(training, poisoned(share, loss) if is_last else share, is_last=is_last)
     norm = _update(training)

@@ -1,7 +1,8 @@
 """Pretrain LAMAE: `accelerate launch pretrain/main.py CONFIG.yaml data=SHARDS run_dir=FOLDER`.
 
-Leaves in run_dir: model/ for finetune/main.py, checkpoints/, metrics.jsonl, tensorboard/ and
-summary.json. `--help` shows every setting.
+Leaves in run_dir: model/ for finetune/main.py, checkpoints/, metrics.jsonl, tensorboard/, run.json
+and summary.json. With `check` before CONFIG.yaml it says whether that would go; `status FOLDER`
+says how a run is. `--help` shows the verbs, and every setting behind a verb.
 """
 
 import sys
@@ -25,7 +26,20 @@ PROGRAM = Program(
             run="pretrain.run:start",
             summary="Pretrain LAMAE on shards.",
             example="configs/pretrain/small.yaml data=<shards> run_dir=<folder>",
-        )
+        ),
+        "check": Verb(
+            settings="pretrain.settings:PretrainSettings",
+            run="pretrain.trial:check",
+            summary="Say whether a run would go on these processes, and how fast; nothing is kept.",
+            example="configs/pretrain/small.yaml data=<shards> run_dir=<folder>",
+        ),
+        "status": Verb(
+            settings="pretrain.monitoring.settings:StatusSettings",
+            run="pretrain.monitoring.status:status",
+            summary="Say how a run is, while it goes on or afterwards, from its folder alone.",
+            example="<run>",
+            first="run_dir",
+        ),
     },
 )
 

@@ -107,6 +107,7 @@ def take_steps(
     while training.step < settings.steps:
         with meter.waiting():
             parts = next(batches)
+        progress.damaged += sum(len(part.batch.damaged) for part in parts)
         progress.trained(train_step(training, parts))
         is_last = training.step == settings.steps
         found = (stopping.requested(), training.faults.reason, training.saving.reason)

@@ -10,7 +10,6 @@ from benchmarks.scaling import (
     DRAW_S,
     RECORDING_BYTES,
     SORT_S,
-    STATE_BYTES,
     exponent,
     model_of,
     plan,
@@ -22,7 +21,7 @@ from lamae.ecg.leads import LEADS
 from lamae.model.autoencoder import LAMAE
 from lamae.model.masking import Mask, draw_mask
 from lamae.training.optim import adamw
-from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, kept_bytes
+from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, STATE_BYTES, kept_bytes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "scaling.md"
 

@@ -12,12 +12,14 @@ from accelerate import Accelerator
 
 from lamae.config import as_yaml
 from lamae.model.checkpoint import load_autoencoder
+from lamae.runs.run_folder import RUN
 from lamae.runs.tracking import METRICS, SUMMARY, read_metrics
 from lamae.storage.corpus import Corpus
 from pretrain.run import pretrain
 from pretrain.settings import PretrainSettings
 
 PROGRAM = Path(__file__).resolve().parents[1] / "pretrain" / "main.py"
+FIGURES_OF_A_RANK = ("step_s", "own_s", "data_wait_share", "ecg_per_s")
 MakeSettings = Callable[..., PretrainSettings]
 
 
@@ -31,7 +33,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str |
 
 
 def test_a_run_leaves_a_model_logs_and_a_summary(pretrained_run: Path, corpus: Corpus) -> None:
-    promised = {"model", "checkpoints", "attempts", "tensorboard", METRICS, SUMMARY}
+    promised = {"model", "checkpoints", "attempts", "tensorboard", METRICS, SUMMARY, RUN}
     assert {path.name for path in pretrained_run.iterdir()} == promised
     summary = json.loads((pretrained_run / SUMMARY).read_text())
     model = load_autoencoder(pretrained_run).model
@@ -53,7 +55,7 @@ def test_the_log_has_a_row_for_each_interval(pretrained_run: Path) -> None:
     trained = [row for row in rows if "train/loss" in row]
     names = {"step", "train/loss", "train/grad_norm", "train/lr", "memory/peak_gib", "time/step_s",
              "time/ecg_per_s", "time/tokens_per_s", "time/data_wait_share",
-             "time/flop_utilisation"}  # fmt: skip
+             "time/flop_utilisation", "time/unix_s"}  # fmt: skip
     assert all(row.keys() == names for row in trained)
     assert all(0 <= row["time/data_wait_share"] < 1 for row in trained)
     validated = [row for row in rows if "val/loss" in row]
@@ -112,7 +114,11 @@ def test_two_processes_train_as_one(
     summary = json.loads((together.run_dir / SUMMARY).read_text())
     assert summary["processes"] == 2
     one, two = (read_metrics(settings.run_dir) for settings in (alone, together))
-    assert [row.keys() for row in one] == [row.keys() for row in two]
+    ranks = {f"rank/{n}/{name}" for n in (0, 1) for name in FIGURES_OF_A_RANK}
+    for alone_row, row in zip(one, two, strict=True):
+        of_processes = {name for name in row if name.startswith(("rank/", "straggler/"))}
+        assert row.keys() - of_processes == alone_row.keys()
+        assert ("train/loss" in row) == (of_processes >= ranks)
     for expected, found in zip(one, two, strict=True):
         timeless = {k: v for k, v in expected.items() if not k.startswith(("time/", "memory/"))}
         assert {name: found[name] for name in timeless} == pytest.approx(timeless, rel=1e-4)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from lamae.runs.run_folder import RESUME, STOP
 from pretrain.processes.stopping import (
-    RESUME,
-    STOP,
     Agreement,
     Reason,
     Stopping,

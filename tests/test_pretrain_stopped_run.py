@@ -11,11 +11,18 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, Attempt, FencedError, newest_checkpoint
+from lamae.runs.run_folder import (
+    OPTIMIZER,
+    RESUME,
+    STOP,
+    WEIGHTS,
+    Attempt,
+    FencedError,
+    newest_checkpoint,
+)
 from lamae.runs.tracking import read_metrics
 from pretrain import run as main
 from pretrain.loop import Training, train_step
-from pretrain.processes.stopping import RESUME, STOP
 from pretrain.settings import PretrainSettings
 
 MakeSettings = Callable[..., PretrainSettings]

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, newest_intact
+from lamae.runs.run_folder import OPTIMIZER, RESUME, STOP, WEIGHTS, newest_intact
 from lamae.runs.tracking import read_metrics
-from pretrain.processes.stopping import RESUME, STOP
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +109,7 @@ def submission(slurm: Slurm, folder: Path, shards: Path, values: dict[str, Any])
         words = ["sbatch", "--parsable", f"--output={log}", *options, JOB, config, f"run_dir={run}"]
         if gated:
             words.append("tracking.wandb_project=any")
+        environment = {"SKIP_CHECK": "1"} | environment  # tests/test_slurm_check.py is on that
         number = slurm(*words, *changes, PYTHONPATH=str(stand_in), **environment)
         return Job(slurm, number, run, log)
 
@@ -207,9 +207,11 @@ def test_a_job_near_its_time_limit_saves_is_requeued_and_ends_as_if_it_had_not_b
     assert "8 steps, validation loss" in job.log.read_text()
 
 
+@pytest.mark.parametrize("mode", ["REQUEUE", "CANCEL"])
 def test_a_preempted_job_saves_and_goes_on_when_the_other_has_ended(
-    submit: Submit, of_two_nodes: Job
+    submit: Submit, of_two_nodes: Job, mode: str
 ) -> None:
+    of_two_nodes.slurm("scontrol", "update", "PartitionName=low", f"PreemptMode={mode}")
     job = submit("--nodes=2")
     job.at_the_gate()
     urgent = ["--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--wrap=true"]

@@ -1,6 +1,12 @@
-"""Cores that this process may use."""
+"""The machine of this process: its name, and the cores that it may use."""
 
 import os
+import socket
+
+
+def node_name() -> str:
+    """Return the name of the machine: the one that SLURM gives it, in a job."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def available_cores() -> int:

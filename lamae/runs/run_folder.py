@@ -27,6 +27,14 @@ MODEL_FOLDER = "model"
 """Folder of a run's final model."""
 AVERAGED_MODEL_FOLDER = "model_ema"
 """Folder of a run's final model with averaged weights."""
+RUN = "run.json"
+"""File with the settings of the newest attempt at a run, and the machines of its processes."""
+STOP = "STOP"
+"""A file of this name in run_dir asks a run to stop; whoever starts the next attempt removes it."""
+RESUME = "RESUME"
+"""A run that has stopped early and saved leaves this file in run_dir; one that goes on, none.
+
+Batch scripts requeue by it: exit codes do not survive torchrun, accelerate launch or srun."""
 
 _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
@@ -101,6 +109,13 @@ def files_of(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     if not (folder / SHARDS).is_file():
         return tuple(names)
     return (*(name for name in names if name not in (WEIGHTS, OPTIMIZER)), SHARDS)
+
+
+def attempts_of(run_dir: Path) -> list[Path]:
+    """Return the files of the attempts at a run, the newest last."""
+    folder = run_dir / _ATTEMPTS
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [folder / name for name in sorted(filter(str.isdecimal, names), key=int)]
 
 
 def checkpoint_folder(run_dir: Path, step: int) -> Path:
@@ -195,5 +210,5 @@ def _attempt_file(folder: Path, number: int) -> Path:
 
 def _newest_attempt(folder: Path) -> int:
     """Return the number of the newest attempt, 0 where there is none."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return max((int(name) for name in names if name.isdecimal()), default=0)
+    found = attempts_of(folder.parent)
+    return int(found[-1].name) if found else 0

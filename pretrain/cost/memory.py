@@ -1,4 +1,4 @@
-"""Memory of a training step: what the blocks keep of a recording for backward.
+"""Memory that training takes, reckoned: docs/explanation/scaling.md has how well it holds.
 
 A block keeps, for each token, the inputs of both norms (fp32); those of query, key and value, of
 the output, of both layers of the MLP and of its activation; query, key and value. Where attention
@@ -8,6 +8,8 @@ is fused, its scores are not kept.
 from lamae.model.settings import AutoencoderSettings
 from pretrain.cost.flops import visible_patches
 
+STATE_BYTES = 16
+"""Bytes of a parameter in fp32: weight, gradient, and two moments of AdamW."""
 KEPT_FP32, KEPT_BF16 = 64, 36
 """Bytes that a block keeps for each token and unit of its width."""
 KEPT_INPUT = 4

@@ -32,7 +32,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     def multiply() -> None:
         for _ in range(calls):
             torch.mm(first, second, out=product)
-        _wait_for(product)
+        wait_for(product)
 
     return 2 * size**3 * calls / shortest(multiply)
 
@@ -53,6 +53,7 @@ def shortest(
     return min(seconds)
 
 
-def _wait_for(result: Tensor) -> None:
+def wait_for(result: Tensor) -> None:
+    """Wait until a GPU has computed a tensor, and all before it."""
     if result.device.type == "cuda":
         torch.cuda.synchronize(result.device)

@@ -1,5 +1,6 @@
 """Many processes and long jobs.
 
+check/            the verb check
 attempt.py        who may write, and from which checkpoint an attempt goes on
 faults.py         faults of the disk, on which all processes act together
 fully_sharded.py  under FSDP2: weights, gradients and moments over the processes

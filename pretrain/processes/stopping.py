@@ -16,13 +16,7 @@ from torch import distributed
 
 from lamae.errors import SentenceError
 from lamae.files import write_json
-
-STOP = "STOP"
-"""A file of this name in run_dir asks a run to stop; whoever starts the next attempt removes it."""
-RESUME = "RESUME"
-"""A run that has stopped early and saved leaves this file in run_dir; one that goes on, none.
-
-Batch scripts requeue by it: exit codes do not survive torchrun, accelerate launch or srun."""
+from lamae.runs.run_folder import RESUME, STOP
 
 _SECOND_S = 2.0
 """Ctrl-C comes once from the terminal and again from torchrun's agent, which passes it on."""
