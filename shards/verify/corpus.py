@@ -94,6 +94,8 @@ class _Indexed(NamedTuple):
     """Records, patients, classes and flags."""
     shards: dict[str, int]
     """Rows of each shard."""
+    row_groups: dict[str, list[int]]
+    """Row groups of the index that have rows of each shard: few of many."""
 
 
 def verify_shards(folder: Path, *, workers: int = 1) -> Verification:
@@ -115,7 +117,7 @@ def verify_shards(folder: Path, *, workers: int = 1) -> Verification:
     manifest = _check_manifest(folder, problems.append)
     indexed = _check_index(folder, manifest, problems.append)
     expected = _expected(folder, manifest, indexed, problems.append)
-    checked = _check_all(folder, expected, indexed=indexed is not None, workers=workers)
+    checked = _check_all(folder, expected, workers=workers)
     problems += [problem for shard in checked for problem in shard.problems]
     _check_copies(folder, checked, problems.append)
     promised = sum(indexed.shards.values()) if indexed else sum(s.samples for s in checked)
@@ -182,16 +184,20 @@ def _check_index(folder: Path, manifest: _Manifest | None, report: Report) -> _I
 
 def _read_index(path: Path, report: Report) -> _Indexed:
     """Count the rows of the index, and check what no single shard can tell."""
-    counts, shards = Counts(), Counter[str]()
+    counts, shards, row_groups = Counts(), Counter[str](), defaultdict[str, list[int]](list)
     counts.add(path)
-    for batch in _batches(path, "shard"):
-        shards.update(batch["shard"].to_pylist())
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            found = Counter(file.read_row_group(number, columns=["shard"])["shard"].to_pylist())
+            shards.update(found)
+            for shard in found:
+                row_groups[shard].append(number)
     for patient, keys in _divided(path, counts.shared_patients()).items():
         report(Problem(INDEX, f"patient {patient!r} is in two splits", tuple(keys)))
     doubled = repeated(lambda: (k for b in _batches(path, "key") for k in b["key"].to_pylist()))
     if doubled:
         report(Problem(INDEX, "more than one row with the same key", tuple(sorted(doubled))))
-    return _Indexed(counts, dict(shards))
+    return _Indexed(counts, dict(shards), dict(row_groups))
 
 
 def _divided(path: Path, patients: Sequence[str]) -> dict[str, list[str]]:
@@ -233,7 +239,7 @@ def _expected(
     named = set(indexed.shards) if indexed else set()
     if manifest is None:
         files = sorted(present | {name for name in named if re.match(_SHARD_NAME, name)})
-        return [ExpectedShard(file) for file in files]
+        return [ExpectedShard(file, row_groups=_groups_of(file, indexed)) for file in files]
     listed = Counter(shard.file for shard in manifest.shards)
     for file, times in listed.items():
         if times > 1:
@@ -242,13 +248,20 @@ def _expected(
         report(Problem(INDEX, f"names {file}, which the manifest does not list"))
     for file in sorted(present - set(listed)):
         report(Problem(file, "is not listed in the manifest"))
-    return [ExpectedShard(**shard.model_dump()) for shard in manifest.shards]
+    return [
+        ExpectedShard(**shard.model_dump(), row_groups=_groups_of(shard.file, indexed))
+        for shard in manifest.shards
+    ]
+
+
+def _groups_of(shard: str, indexed: _Indexed | None) -> tuple[int, ...] | None:
+    return None if indexed is None else tuple(indexed.row_groups.get(shard, ()))
 
 
 def _check_all(
-    folder: Path, expected: Sequence[ExpectedShard], *, indexed: bool, workers: int
+    folder: Path, expected: Sequence[ExpectedShard], *, workers: int
 ) -> list[CheckedShard]:
-    check = partial(check_shard, folder=folder, indexed=indexed)
+    check = partial(check_shard, folder=folder)
     sizes = (shard.bytes or 0 for shard in expected)
     checked = []
     with tqdm(total=sum(sizes) or None, unit="B", unit_scale=True, disable=None) as bar:

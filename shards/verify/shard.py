@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lamae.storage.corpus import INDEX
@@ -48,6 +49,8 @@ class ExpectedShard(NamedTuple):
     """Its size."""
     sha256: str | None = None
     """Its checksum."""
+    row_groups: tuple[int, ...] | None = None
+    """Row groups of the index that have rows of it; None where the index cannot be used."""
 
 
 class CheckedShard(NamedTuple):
@@ -193,18 +196,18 @@ class _Shard:
             self.report(f"the signal has another {', '.join(differing)} than stated", key)
 
 
-def check_shard(expected: ExpectedShard, folder: Path, *, indexed: bool) -> CheckedShard:
+def check_shard(expected: ExpectedShard, folder: Path) -> CheckedShard:
     """Read a shard once, from its start to its end, and check every byte and sample of it.
 
     Args:
-        expected: what the manifest says of it.
+        expected: what the manifest and the index say of it.
         folder: the corpus.
-        indexed: whether the index can be used.
 
     It raises nothing, whatever the shard holds.
     """
     path = folder / expected.file
-    shard = _Shard(expected, read_rows(folder, expected.file) if indexed else None)
+    groups = expected.row_groups
+    shard = _Shard(expected, None if groups is None else read_rows(folder, expected.file, groups))
     reader = None
     try:
         with path.open("rb") as file:
@@ -228,9 +231,10 @@ def check_shard(expected: ExpectedShard, folder: Path, *, indexed: bool) -> Chec
     )
 
 
-def read_rows(folder: Path, shard: str) -> list[dict[str, Any]]:
-    """Return the rows that the index has of a shard, in the order of their offsets."""
-    table = pq.read_table(folder / INDEX, filters=[("shard", "==", shard)])
+def read_rows(folder: Path, shard: str, row_groups: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows that the index has of a shard in some row groups, by their offsets."""
+    with pq.ParquetFile(folder / INDEX) as file:
+        table = file.read_row_groups(list(row_groups)).filter(pc.field("shard") == shard)
     rows: list[dict[str, Any]] = table.sort_by("offset").to_pylist()
     return rows
 
