@@ -205,7 +205,7 @@ def test_tests_are_flat_and_named_after_what_they_test() -> None:
     tests = [path for path in PYTHON_FILES if path.parts[0] == "tests"]
     assert all(len(path.parts) == 2 for path in tests), "a folder in tests/ can hide a package"
     own = ("test_layout", "test_readme", "test_end_to_end", "test_benchmarks", "test_slurm")
-    known = ("conftest", *own, *(f"test_{package}" for package in PACKAGES))
+    known = ("__init__", "conftest", *own, *(f"test_{package}" for package in PACKAGES))
     odd = [path.name for path in tests if not path.stem.startswith(known)]
     assert not odd, f"not test_<package>_<module>.py: {odd}"
 

@@ -89,6 +89,19 @@ def test_a_batch_that_does_not_fit_fails_with_an_accumulation_that_does(
     assert "with one recording at a time" in table(settings, accelerator)["memory"].found
 
 
+def test_the_plan_counts_the_moving_average_and_what_checkpointing_spares(
+    make_settings: MakeSettings,
+) -> None:
+    model = LAMAE(make_settings().model)
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+
+    def planned(**changes: Any) -> float:
+        return step.planned_bytes(make_settings(**changes), model, 8)
+
+    assert planned(ema=0.9) - planned() == weights
+    assert 4 * weights < planned(activation_checkpointing=True) < planned()
+
+
 def test_a_part_that_runs_out_of_memory_does_not_fit_and_a_smaller_one_does(
     make_settings: MakeSettings, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

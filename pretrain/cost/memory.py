@@ -10,6 +10,8 @@ from pretrain.cost.flops import visible_patches
 
 STATE_BYTES = 16
 """Bytes of a parameter in fp32: weight, gradient, and two moments of AdamW."""
+AVERAGE_BYTES = 4
+"""Bytes of a parameter's moving average, where a run keeps one."""
 KEPT_FP32, KEPT_BF16 = 64, 36
 """Bytes that a block keeps for each token and unit of its width."""
 KEPT_INPUT = 4

@@ -5,7 +5,14 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from lamae.model.autoencoder import LAMAE
 from lamae.runs.run_folder import newest_checkpoint, step_of
-from pretrain.cost.memory import KEPT_BF16, KEPT_FP32, STATE_BYTES, kept_bytes
+from pretrain.cost.memory import (
+    AVERAGE_BYTES,
+    KEPT_BF16,
+    KEPT_FP32,
+    STATE_BYTES,
+    checkpointed_bytes,
+    kept_bytes,
+)
 from pretrain.monitoring.status import span
 from pretrain.settings import PretrainSettings
 
@@ -35,7 +42,9 @@ def planned_bytes(settings: PretrainSettings, model: LAMAE, recordings: int) -> 
     unit = KEPT_BF16 if settings.precision == "bf16" else KEPT_FP32
     shape = {"leads": len(settings.preprocess.leads), "patches": settings.patches}
     parameters = sum(each.numel() for each in model.parameters())
-    return recordings * kept_bytes(settings.model, unit, **shape) + STATE_BYTES * parameters
+    state = STATE_BYTES + (AVERAGE_BYTES if settings.ema is not None else 0)
+    kept = checkpointed_bytes if settings.activation_checkpointing else kept_bytes
+    return recordings * kept(settings.model, unit, **shape) + state * parameters
 
 
 def own_share(settings: PretrainSettings, processes: int, accumulation: int) -> int:
