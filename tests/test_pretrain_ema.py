@@ -85,6 +85,7 @@ def test_an_average_changes_nothing_in_training_and_is_validated_beside_it(
     assert read_summary(settings.run_dir)["val_ema_loss"] == rows[-1]["val_ema/loss"]
 
 
+@pytest.mark.slow
 def test_an_average_goes_on_to_the_bit(
     make_settings: MakeSettings, accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_run_folder_that_cannot_be_written_and_shards_that_are_missing_fail_wi
     assert not folder.bad_nodes and not shards.bad_nodes
 
 
+@pytest.mark.slow
 def test_a_folder_with_checkpoints_fails_without_resume_and_is_left_as_it_is(
     make_settings: MakeSettings, accelerator: Accelerator, pretrained_run: Path
 ) -> None:
