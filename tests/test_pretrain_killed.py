@@ -19,6 +19,7 @@ from lamae.runs.run_folder import OPTIMIZER, WEIGHTS, checkpoints, newest_intact
 from lamae.runs.tracking import read_metrics
 from lamae.storage.corpus import Corpus
 from pretrain.settings import PretrainSettings
+from tests.test_lamae_remote_cache import served
 
 MakeSettings = Callable[..., PretrainSettings]
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,10 +30,15 @@ MOMENTS: tuple[Literal["start", "step", "save"], ...] = (
     "start", "step", "step", "step", "save", "save",
 )  # fmt: skip
 STEPS = STRETCH * len(MOMENTS) + 3
+AT_A_URL = " at a URL"
 COMBINATIONS = [
-    (workers, accumulation, "corpus") for workers in (0, 2) for accumulation in (1, 2)
-] + [(0, 2, "blocks"), (2, 1, "blocks"), (0, 1, "mixture"), (2, 2, "mixture")]
-"""Threads, micro-batches, and what is trained on: six kills each, 48 in all."""
+    (0, 1, "corpus"), (2, 2, "corpus"), (0, 2, "blocks"), (2, 1, "mixture"),
+    (0, 1, "corpus at a URL"), (2, 1, "blocks at a URL"), (2, 2, "blocks at a URL"),
+    (0, 2, "mixture at a URL"),
+]  # fmt: skip
+"""Threads, micro-batches, and what is trained on: six kills each, 48 in all.
+
+A run at a URL ends as one on the folder that was not killed."""
 
 FORKS = """
 import contextlib, importlib, json, os, runpy, signal, sys, traceback
@@ -195,21 +201,36 @@ def _plan(draw: random.Random) -> Iterator[Kill]:
         yield Kill(moment, step, late, draw.uniform(0, longest_s))
 
 
-@pytest.fixture
-def make_run(make_settings: MakeSettings, corpus: Corpus, other_corpus: Corpus) -> MakeRun:
-    """Return a function that writes the settings of a run."""
-    blocks = {"data": other_corpus.folder, "order": "blocks", "block_shards": 2}
-    several = [{"data": corpus.folder, "name": "other"}, {"data": other_corpus.folder, "weight": 3}]
-    kinds: dict[str, dict[str, Any]] = {
-        "corpus": {},
+def _kinds(first: Path | str, second: Path | str) -> dict[str, dict[str, Any]]:
+    """Return the settings of data of each kind of run, over corpora at these places."""
+    blocks = {"data": second, "order": "blocks", "block_shards": 2}
+    several = [{"data": first, "name": "other"}, {"data": second, "weight": 3, "name": "more"}]
+    return {
+        "corpus": {"data": first},
         "blocks": blocks,
         "mixture": blocks | {"data": several, "crop": "random"},
     }
 
-    def make(run_dir: Path, combination: Combination) -> Path:
-        return _make_config(partial(make_settings, **kinds[combination[2]]), run_dir, combination)
 
-    return make
+@pytest.fixture
+def make_run(
+    make_settings: MakeSettings, corpus: Corpus, other_corpus: Corpus, tmp_path: Path
+) -> Iterator[MakeRun]:
+    """Return a function that writes the settings of a run, over folders or their URLs."""
+    kinds = _kinds(corpus.folder, other_corpus.folder)
+    with served(corpus.folder) as first, served(other_corpus.folder) as second:
+        for kind, changes in _kinds(first.url, second.url).items():
+            kinds[f"{kind}{AT_A_URL}"] = changes | {"cache": tmp_path / "cache"}
+        yield partial(_make_run, make_settings, kinds)
+
+
+def _make_run(
+    make_settings: MakeSettings,
+    kinds: dict[str, dict[str, Any]],
+    run_dir: Path,
+    combination: Combination,
+) -> Path:
+    return _make_config(partial(make_settings, **kinds[combination[2]]), run_dir, combination)
 
 
 def _make_config(make_settings: MakeSettings, run_dir: Path, combination: Combination) -> Path:
@@ -251,7 +272,8 @@ def test_a_run_that_is_killed_six_times_ends_as_one_that_was_not(
     combination: Combination,
 ) -> None:
     whole, run_dir = tmp_path / "whole", tmp_path / "killed"
-    forks.run(str(make_run(whole, combination)))
+    workers, accumulation, kind = combination
+    forks.run(str(make_run(whole, (workers, accumulation, kind.removesuffix(AT_A_URL)))))
     config = str(make_run(run_dir, combination))
     lost = []
     for kill in _plan(random.Random(str(combination))):
