@@ -30,7 +30,7 @@ from lamae.model.autoencoder import LAMAE
 from lamae.training.optim import adamw
 from lamae.training.weight_average import WeightAverage
 from pretrain.processes.launch import deterministic_algorithms
-from pretrain.processes.stopping import Agreement, Reason
+from pretrain.processes.stopping import Agreement
 from pretrain.settings import PretrainSettings
 
 Work = Callable[[], object]
@@ -68,8 +68,7 @@ def measured(rank: int, *, port: int, batch: int, rounds: int) -> dict[str, list
     plain, (model, average) = step_of(batch), averaged()
     work: dict[str, Work] = {
         "plain": plain,
-        "processes compare in each step": lambda: (plain(), agreement.highest(0)),
-        "processes compare once a second": lambda: (plain(), agreement.reason(Reason.NONE)),
+        "processes compare whether to stop": lambda: (plain(), agreement.highest(0)),
         "gradients copied into buckets": step_of(batch, views=False),
         "deterministic=true": partial(deterministic, plain),
         "activation_checkpointing=true": step_of(batch, checkpointed=True),

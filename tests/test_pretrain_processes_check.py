@@ -72,6 +72,8 @@ def test_a_folder_with_checkpoints_fails_without_resume_and_is_left_as_it_is(
     found = table(make_settings(run_dir=pretrained_run, resume=True, steps=16), accelerator)
     assert found["run folder"].result == "pass"
     assert "for 8 steps" in found["duration"].found  # those that remain
+    found = table(make_settings(run_dir=pretrained_run, resume=True), accelerator)
+    assert found["duration"].found == "none: the run has done its 8 steps"
     assert sorted(pretrained_run.rglob("*")) == before
 
 

@@ -21,7 +21,6 @@ from lamae.runs.run_folder import RESUME, STOP
 _SECOND_S = 2.0
 """Ctrl-C comes once from the terminal and again from torchrun's agent, which passes it on."""
 _FILE_EVERY_S = 1.0
-_COMPARE_EVERY_S = 1.0
 
 
 class Reason(IntEnum):
@@ -152,11 +151,8 @@ class Agreement:
     the host wait for it in every step.
     """
 
-    def __init__(self, *, timeout: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, timeout: timedelta) -> None:
         """Connect the processes; each must do so, and at the same point."""
-        self._clock = clock
-        self._found = Reason.NONE
-        self._steps, self._compare_after, self._compared_s = 0, 1, clock()
         self._group: Any = None  # torch annotates it in two ways that exclude each other
         if distributed.is_available() and distributed.is_initialized():
             self._group = distributed.new_group(backend="gloo", timeout=timeout)
@@ -170,25 +166,8 @@ class Agreement:
         return int(numbers)
 
     def reason(self, found: Reason) -> Reason:
-        """Return the one reason for which all processes stop, NONE if no process has any.
-
-        To be called behind each step. Processes compare at the first, and then about once a second,
-        by the pace of the slowest; between these steps a reason is kept, and nobody waits.
-        """
-        if self._group is None:
-            return found
-        self._found = max(self._found, found)
-        self._steps += 1
-        if self._steps < self._compare_after:
-            return Reason.NONE
-        now_s = self._clock()
-        step_us = int(1e6 * (now_s - self._compared_s) / self._steps) + 1
-        numbers = torch.tensor([self._found, step_us])
-        distributed.all_reduce(numbers, op=distributed.ReduceOp.MAX, group=self._group)
-        highest, slowest_us = numbers.tolist()
-        self._compare_after = max(1, int(1e6 * _COMPARE_EVERY_S) // slowest_us)
-        self._found, self._steps, self._compared_s = Reason.NONE, 0, self._clock()
-        return Reason(highest)
+        """Return the one reason for which all processes stop, NONE if no process has any."""
+        return Reason(self.highest(found))
 
     def gather(self, found: Any) -> list[Any]:
         """Return what each process gives, in their order; each must give something."""

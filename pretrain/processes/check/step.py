@@ -88,6 +88,8 @@ def duration_text(
     """
     newest = newest_checkpoint(settings.run_dir)
     steps = settings.steps - (step_of(newest) if newest and settings.resume else 0)
+    if steps <= 0:
+        return f"none: the run has done its {settings.steps:,} steps"
     stepping = steps * max(tried.step_s, reading_s)
     per_recording = tried.step_s / settings.batch_size
     validating = (steps / settings.validate_every) * settings.validation_samples * per_recording / 3
