@@ -36,9 +36,7 @@ COMBINATIONS = [
     (0, 1, "corpus at a URL"), (2, 1, "blocks at a URL"), (2, 2, "blocks at a URL"),
     (0, 2, "mixture at a URL"),
 ]  # fmt: skip
-"""Threads, micro-batches, and what is trained on: six kills each, 48 in all.
-
-A run at a URL ends as one on the folder that was not killed."""
+"""Threads, micro-batches, and what is trained on: six kills each, 48 in all."""
 
 FORKS = """
 import contextlib, importlib, json, os, runpy, signal, sys, traceback
@@ -96,6 +94,7 @@ written by a thread, which waits while the steps go on."""
 
 Combination = tuple[int, int, str]
 MakeRun = Callable[[Path, Combination], Path]
+Kinds = dict[str, dict[str, Any]]
 
 
 class Kill(NamedTuple):
@@ -201,7 +200,7 @@ def _plan(draw: random.Random) -> Iterator[Kill]:
         yield Kill(moment, step, late, draw.uniform(0, longest_s))
 
 
-def _kinds(first: Path | str, second: Path | str) -> dict[str, dict[str, Any]]:
+def _kinds(first: Path | str, second: Path | str) -> Kinds:
     """Return the settings of data of each kind of run, over corpora at these places."""
     blocks = {"data": second, "order": "blocks", "block_shards": 2}
     several = [{"data": first, "name": "other"}, {"data": second, "weight": 3, "name": "more"}]
@@ -224,18 +223,10 @@ def make_run(
         yield partial(_make_run, make_settings, kinds)
 
 
-def _make_run(
-    make_settings: MakeSettings,
-    kinds: dict[str, dict[str, Any]],
-    run_dir: Path,
-    combination: Combination,
-) -> Path:
-    return _make_config(partial(make_settings, **kinds[combination[2]]), run_dir, combination)
-
-
-def _make_config(make_settings: MakeSettings, run_dir: Path, combination: Combination) -> Path:
-    workers, accumulation, _ = combination
-    settings = make_settings(
+def _make_run(make: MakeSettings, kinds: Kinds, run_dir: Path, combination: Combination) -> Path:
+    workers, accumulation, kind = combination
+    settings = make(
+        **kinds[kind],
         run_dir=run_dir,
         data_workers=workers,
         accumulation=accumulation,
